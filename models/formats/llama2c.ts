@@ -1,0 +1,211 @@
+/**
+ * llama2.c checkpoints: the float formats of that project's export script, version 0 (legacy) and version 1.
+ *
+ * Both are a few integers followed by f32 tensors in a fixed order, so the length of the file must come out exactly. Version 0 groups every tensor over the
+ * layers and ends with two frequency tables nobody reads; version 1 puts the norms first. RoPE pairs lie side by side there; q and k are put in rotate-half
+ * order when they are read. Epsilon and base are constants of that project's training script.
+ */
+
+import { readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { UserError } from "../../runtime/errors.ts";
+import type { LlamaConfig } from "../llama/config.ts";
+import { loadLlama2cTokenizer } from "../tokenizer/llama2c.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { type ByteSource, fileBytes } from "./bytes.ts";
+import { halvesFromPairs } from "./rotary.ts";
+import {
+  type CanonicalName,
+  canonicalShapes,
+  elements,
+  type LayerPart,
+  lookup,
+  type ModelSource,
+  typed,
+  type WeightTensor,
+} from "./weights.ts";
+
+/** "ak42", little-endian. */
+const MAGIC = 0x616b3432;
+const LEGACY_HEADER = 28;
+const V1_HEADER = 256;
+/** Beyond this a header field is noise, not a size. */
+const LARGEST = 1 << 24;
+
+type Header = { readonly config: LlamaConfig; readonly bytes: number; readonly legacy: boolean };
+type Section = LayerPart | "embed" | "norm" | "head" | "frequencies";
+
+const PROJECTIONS = ["q", "k", "v", "o"] as const;
+const FEED_FORWARD = ["gate", "down", "up"] as const;
+const LEGACY_ORDER: readonly Section[] = [
+  "embed",
+  "attention_norm",
+  ...PROJECTIONS,
+  "ffn_norm",
+  ...FEED_FORWARD,
+  "norm",
+  "frequencies",
+  "head",
+];
+const V1_ORDER: readonly Section[] = [
+  "attention_norm",
+  "ffn_norm",
+  "norm",
+  "embed",
+  ...PROJECTIONS,
+  ...FEED_FORWARD,
+  "head",
+];
+
+/** Opens a `.bin` of version 0 or 1. Throws a `UserError` for another version or a length that does not match the header. */
+export async function openLlama2c(file: string): Promise<ModelSource> {
+  return openLlama2cBytes(await fileBytes(file), (config) => findTokenizer(file, config));
+}
+
+/** The same from any bytes, with the tokenizer found by the caller. */
+export async function openLlama2cBytes(
+  source: ByteSource,
+  findTokenizer: (config: LlamaConfig) => Promise<Tokenizer>,
+): Promise<ModelSource> {
+  const header = await readHeader(source);
+  const { config } = header;
+  const tensors = place(source, header);
+  let tokenizer: Promise<Tokenizer> | undefined;
+  return {
+    config,
+    where: source.where,
+    tokenizer(): Promise<Tokenizer> {
+      tokenizer ??= findTokenizer(config);
+      return tokenizer;
+    },
+    tensor: (name) => lookup(tensors, name),
+  };
+}
+
+async function readHeader(source: ByteSource): Promise<Header> {
+  const { where, size } = source;
+  if (size < LEGACY_HEADER) {
+    throw new UserError(`${where}: truncated: expected a llama2.c header of ${LEGACY_HEADER} bytes, got ${size}`);
+  }
+  const bytes = await source.read(0, Math.min(size, V1_HEADER));
+  const view = new DataView(bytes.buffer);
+  const legacy = view.getUint32(0, true) !== MAGIC;
+  if (!legacy) {
+    const version = view.getInt32(4, true);
+    if (version !== 1) {
+      throw new UserError(`${where}: llama2.c version ${version} is not supported; expected version 0 or 1 (f32)`);
+    }
+    if (size < V1_HEADER) {
+      throw new UserError(`${where}: truncated: expected a llama2.c header of ${V1_HEADER} bytes, got ${size}`);
+    }
+  }
+  const at = legacy ? 0 : 8;
+  const field = (index: number, name: string): number => {
+    const value = view.getInt32(at + 4 * index, true);
+    if (value < 1 || value > LARGEST) {
+      throw new UserError(
+        `${where}: not a llama2.c checkpoint: expected a plausible "${name}" in its header, got ${value}`,
+      );
+    }
+    return value;
+  };
+  // In version 0 a negative vocabulary says that the output matrix is stored separately.
+  const tied = legacy ? view.getInt32(20, true) > 0 : view.getUint8(36) !== 0;
+  if (legacy && !tied) view.setInt32(20, -view.getInt32(20, true), true);
+  const dim = field(0, "dim");
+  const heads = field(3, "n_heads");
+  const groups = field(4, "n_kv_heads");
+  const headDim = dim / heads;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
+    throw new UserError(
+      `${where}: not a llama2.c checkpoint: dim ${dim}, ${heads} heads and ${groups} KV heads do not fit together`,
+    );
+  }
+  const config: LlamaConfig = {
+    name: basename(where).replace(/\.bin$/, ""),
+    dim,
+    heads,
+    groups,
+    headDim,
+    ff: field(1, "hidden_dim"),
+    layers: field(2, "n_layers"),
+    vocab: field(5, "vocab_size"),
+    context: field(6, "max_seq_len"),
+    eps: 1e-5,
+    ropeTheta: 10000,
+    tied,
+    bos: [1],
+    // Training texts were joined by BOS alone, so it is BOS that ends a text; 2 is what the tokenizer calls EOS.
+    eos: [1, 2],
+  };
+  return { config, bytes: legacy ? LEGACY_HEADER : V1_HEADER, legacy };
+}
+
+/** Walks the sections in file order and notes where every tensor lies. */
+function place(source: ByteSource, { config, bytes, legacy }: Header): ReadonlyMap<CanonicalName, WeightTensor> {
+  const shapes = canonicalShapes(config);
+  const tensors = new Map<CanonicalName, WeightTensor>();
+  let at = bytes;
+  const add = (name: CanonicalName): void => {
+    const shape = shapes.get(name) ?? [];
+    tensors.set(name, weight(source, name, shape, at, config));
+    at += 4 * elements(shape);
+  };
+  for (const section of legacy ? LEGACY_ORDER : V1_ORDER) {
+    if (section === "frequencies") at += 4 * config.context * config.headDim;
+    else if (section === "embed" || section === "norm") add(section);
+    else if (section !== "head") for (let i = 0; i < config.layers; i++) add(`layers.${i}.${section}`);
+    else if (!config.tied) add("head");
+  }
+  const embed = tensors.get("embed");
+  if (config.tied && embed !== undefined) tensors.set("head", embed);
+  if (source.size !== at) {
+    const what = source.size < at ? "truncated" : "not the file its header describes";
+    throw new UserError(`${source.where}: ${what}: expected ${at} bytes for a llama2.c checkpoint, got ${source.size}`);
+  }
+  return tensors;
+}
+
+function weight(
+  source: ByteSource,
+  name: CanonicalName,
+  shape: readonly number[],
+  at: number,
+  config: LlamaConfig,
+): WeightTensor {
+  const rotary = name.endsWith(".q") || name.endsWith(".k");
+  return {
+    name,
+    shape,
+    dtype: "f32",
+    async data() {
+      const data = typed(await source.read(at, 4 * elements(shape)), "f32");
+      return rotary && data instanceof Float32Array ? halvesFromPairs(data, config.headDim, config.dim) : data;
+    },
+  };
+}
+
+/** The tokenizer beside a checkpoint: `tokenizer.bin`, or a `tok512.bin` with the right number of pieces. */
+async function findTokenizer(file: string, config: LlamaConfig): Promise<Tokenizer> {
+  const folder = dirname(file);
+  const names = (await readdir(folder))
+    .filter((name) => /^tok(enizer.*|\d+)\.bin$/.test(name) && name !== basename(file))
+    .sort();
+  // The name that carries the size first, then the usual one.
+  const rank = (name: string): number => [`tok${config.vocab}.bin`, "tokenizer.bin"].indexOf(name) >>> 0;
+  names.sort((a, b) => rank(a) - rank(b));
+  let failure: unknown;
+  for (const name of names) {
+    try {
+      return await loadLlama2cTokenizer(await fileBytes(join(folder, name)), config.vocab);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw (
+    failure ??
+    new UserError(`${file}: no tokenizer beside it: expected tokenizer.bin or tok${config.vocab}.bin in ${folder}`, {
+      hint: "token ids can be given instead of text",
+    })
+  );
+}

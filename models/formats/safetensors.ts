@@ -1,0 +1,235 @@
+/**
+ * safetensors: a JSON header and one run of raw tensors.
+ *
+ * Eight bytes give the length of the header, the header gives every tensor's dtype, shape and byte range, and the rest is data. Reading opens the header
+ * only; a tensor's bytes are fetched when asked for. The checks follow the format's own rules: the ranges must tile the data exactly, without gaps or overlap.
+ */
+
+import { open, rename, rm } from "node:fs/promises";
+import { UserError } from "../../runtime/errors.ts";
+import { type ByteSource, fileBytes, fileError, message } from "./bytes.ts";
+
+/** Bytes of one element, by the format's own dtype names. */
+const SIZES = {
+  F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
+} as const; // biome-ignore format: a table
+
+export type SafetensorsDType = keyof typeof SIZES;
+
+export interface SafetensorsTensor {
+  readonly name: string;
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  /** Length of the data in bytes. */
+  readonly byteLength: number;
+  /** The raw little-endian bytes, read now; a fresh copy, aligned for every typed array. */
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+export interface SafetensorsFile {
+  readonly where: string;
+  /** The `__metadata__` strings. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of the header. */
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+}
+
+/** A tensor to write. `data` holds the elements in the dtype's own width (f16 and bf16 as raw bits). */
+export interface SafetensorsInput {
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  readonly data: ArrayBufferView;
+}
+
+/** Longest header the format allows. */
+const HEADER_LIMIT = 100_000_000;
+
+/** Opens a file (or bytes in memory) and reads its header. Throws a `UserError` naming the file, and the tensor where there is one. */
+export async function readSafetensors(from: string | ByteSource): Promise<SafetensorsFile> {
+  const source = typeof from === "string" ? await fileBytes(from) : from;
+  const { where, size } = source;
+  if (size < 8)
+    throw new UserError(`${where}: truncated: expected at least 8 bytes of safetensors header, got ${size}`);
+  const prefix = await source.read(0, 8);
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (length > HEADER_LIMIT) {
+    throw new UserError(
+      `${where}: not a safetensors file: its first 8 bytes announce a header of ${length} bytes (at most ${HEADER_LIMIT})`,
+    );
+  }
+  if (8 + length > size) {
+    throw new UserError(`${where}: truncated header: expected ${8 + length} bytes at least, got ${size}`);
+  }
+  const header = parseHeader(await source.read(8, length), where);
+
+  const start = 8 + length;
+  const metadata: Record<string, string> = {};
+  const tensors = new Map<string, SafetensorsTensor>();
+  const ranges: Range[] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") {
+      Object.assign(metadata, parseMetadata(value, where));
+      continue;
+    }
+    const entry = parseEntry(name, value, where);
+    if (entry.end > size - start) {
+      throw new UserError(
+        `${where}: truncated: tensor "${name}" ends at byte ${start + entry.end}, but the file has ${size} bytes`,
+      );
+    }
+    ranges.push({ name, begin: entry.begin, end: entry.end });
+    const byteLength = entry.end - entry.begin;
+    tensors.set(name, {
+      name,
+      dtype: entry.dtype,
+      shape: entry.shape,
+      byteLength,
+      bytes: () => source.read(start + entry.begin, byteLength),
+    });
+  }
+  checkTiling(ranges, size - start, where);
+  return { where, metadata, tensors };
+}
+
+/** Writes the tensors to `path`, whole or not at all (a temporary file beside it is renamed). Throws a `UserError` naming the path when the disk refuses. */
+export async function writeSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, SafetensorsInput>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const parts = layout(tensors, metadata);
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  try {
+    const file = await open(temporary, "wx");
+    try {
+      for (const part of parts) await file.writeFile(part);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fileError(path, "write", error);
+  }
+}
+
+/** The same file in memory. */
+export function encodeSafetensors(
+  tensors: Readonly<Record<string, SafetensorsInput>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const parts = layout(tensors, metadata);
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.byteLength;
+  }
+  return out;
+}
+
+/** The pieces of a file in order: header, then the tensors, widest elements first so that each starts aligned. */
+function layout(
+  tensors: Readonly<Record<string, SafetensorsInput>>,
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array[] {
+  const ordered = Object.entries(tensors).sort(([, a], [, b]) => SIZES[b.dtype] - SIZES[a.dtype]);
+  const header: [string, unknown][] = Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata]];
+  const parts: Uint8Array[] = [];
+  let at = 0;
+  for (const [name, { dtype, shape, data }] of ordered) {
+    const expected = shape.reduce((product, size) => product * size, SIZES[dtype]);
+    if (data.byteLength !== expected) {
+      throw new RangeError(
+        `tensor "${name}": ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${data.byteLength}`,
+      );
+    }
+    header.push([name, { dtype, shape, data_offsets: [at, at + expected] }]);
+    parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    at += expected;
+  }
+  let text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
+  const padded = new Uint8Array(8 + Math.ceil(text.byteLength / 8) * 8).fill(0x20);
+  new DataView(padded.buffer).setBigUint64(0, BigInt(padded.byteLength - 8), true);
+  padded.set(text, 8);
+  text = padded;
+  return [text, ...parts];
+}
+
+type Range = { readonly name: string; readonly begin: number; readonly end: number };
+
+function checkTiling(ranges: Range[], size: number, where: string): void {
+  ranges.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let at = 0;
+  let before = "";
+  for (const { name, begin, end } of ranges) {
+    if (begin < at)
+      throw new UserError(
+        `${where}: tensors "${before}" and "${name}" overlap (the second begins at ${begin}, the first ends at ${at})`,
+      );
+    if (begin > at)
+      throw new UserError(
+        `${where}: tensor "${name}" begins at data byte ${begin}, expected ${at}: the bytes between belong to no tensor`,
+      );
+    at = end;
+    before = name;
+  }
+  if (at !== size) throw new UserError(`${where}: expected ${at} bytes of data as the header says, got ${size}`);
+}
+
+function parseHeader(bytes: Uint8Array, where: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (isRecord(value)) return value;
+  } catch (cause) {
+    throw new UserError(`${where}: not a safetensors file: its header is not JSON (${message(cause)})`, { cause });
+  }
+  throw new UserError(`${where}: not a safetensors file: its header is not a JSON object`);
+}
+
+function parseMetadata(value: unknown, where: string): Record<string, string> {
+  const out: Record<string, string> = {};
+  if (!isRecord(value)) throw new UserError(`${where}: "__metadata__": expected an object of strings`);
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== "string") throw new UserError(`${where}: "__metadata__.${key}": expected a string`);
+    out[key] = text;
+  }
+  return out;
+}
+
+function parseEntry(
+  name: string,
+  value: unknown,
+  where: string,
+): { dtype: SafetensorsDType; shape: number[]; begin: number; end: number } {
+  const fail = (what: string): never => {
+    throw new UserError(`${where}: tensor "${name}": ${what}`);
+  };
+  if (!isRecord(value)) return fail("expected {dtype, shape, data_offsets}");
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (!isDType(dtype))
+    return fail(`unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(SIZES).join(", ")}`);
+  if (!isCounts(shape)) return fail(`expected "shape" to be a list of sizes, got ${JSON.stringify(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2)
+    return fail(`expected "data_offsets" to be [begin, end], got ${JSON.stringify(offsets)}`);
+  const [begin = 0, end = 0] = offsets;
+  const expected = shape.reduce((product, size) => product * size, SIZES[dtype]);
+  if (end - begin !== expected) {
+    return fail(
+      `${dtype} [${shape.join(", ")}] takes ${expected} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
+    );
+  }
+  return { dtype, shape, begin, end };
+}
+
+function isDType(value: unknown): value is SafetensorsDType {
+  return typeof value === "string" && Object.hasOwn(SIZES, value);
+}
+
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

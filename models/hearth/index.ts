@@ -1,0 +1,22 @@
+/**
+ * The model that ships with the package, opened from the files beside this one.
+ *
+ * Hearth is a small Llama of our own (see README.md here). It lets every command run without a download, and its tales ask about what was said earlier, which
+ * shows what a fixed state keeps.
+ */
+
+import { fileURLToPath } from "node:url";
+import { openHuggingFace } from "../formats/huggingface.ts";
+import type { ModelSource } from "../formats/weights.ts";
+
+export type HearthFile = "recall.jsonl" | "recall-expected.json";
+
+/** Opens the embedded model. */
+export function openHearth(): Promise<ModelSource> {
+  return openHuggingFace(fileURLToPath(new URL("./", import.meta.url)));
+}
+
+/** The path of a file that belongs to the model: tales with questions, and which of them a reference answers under each policy. */
+export function hearthFile(name: HearthFile): string {
+  return fileURLToPath(new URL(`./${name}`, import.meta.url));
+}
