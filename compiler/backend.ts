@@ -1,0 +1,31 @@
+/**
+ * The back half of the compiler: tile program, sizes and adapter in; WGSL out.
+ *
+ * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are listed here in their order.
+ */
+import { hoistPartials } from "./partial.ts";
+import type { TileProgram } from "./ir.ts";
+import type { LaneProgram } from "./lane.ts";
+import { lowerLanes } from "./lanes.ts";
+import { type Knobs, type Schedule, schedule, type Target } from "./schedule.ts";
+import { type Binding, type Specialised, specialise } from "./specialise.ts";
+import { verify } from "./verify.ts";
+import { printWgsl } from "./wgsl.ts";
+
+export interface Generated {
+  readonly specialised: Specialised;
+  readonly schedule: Schedule;
+  readonly lanes: LaneProgram;
+  readonly wgsl: string;
+}
+
+/** Generates the shader of one kernel for one binding of its tensors on one adapter. */
+export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
+  const fixed = specialise(program, binding);
+  verify(fixed, "specialise");
+  const plan = schedule(fixed, target, knobs);
+  const hoisted = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
+  verify(hoisted, "partial sums", true);
+  const lanes = lowerLanes(hoisted, plan, target);
+  return { specialised: hoisted, schedule: plan, lanes, wgsl: printWgsl(lanes) };
+}

@@ -1,0 +1,202 @@
+/**
+ * Building tile IR, one typed operation at a time.
+ *
+ * Lowering (lower.ts) decides what a kernel says; this file knows the typing rules: how dtypes promote, how axes align, which constants fold. Numeric literals
+ * are *weak*: they take the type of what they meet, as a reader of TypeScript expects of `x * 2`.
+ */
+import { Located } from "./diagnostics.ts";
+import type { Axis, BinaryOp, GridDim, Op, ReduceKind, Span, UnaryOp, Value, ValueType } from "./ir.ts";
+
+/** The largest finite f32: what `Infinity` means in a kernel, since WGSL has no infinities (facts: mask with large numbers). */
+export const HUGE: number = 3.4028234663852886e38;
+
+/** A tile or scalar while lowering: a value of the program, or a number known now. */
+export type TileItem = { readonly is: "tile"; readonly value: Value } | { readonly is: "weak"; readonly value: number };
+
+const COMPARE: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
+const LOGIC: ReadonlySet<string> = new Set(["and", "or", "xor"]);
+const SHIFT: ReadonlySet<string> = new Set(["shl", "shr"]);
+const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  rem: (a, b) => a % b,
+  pow: (a, b) => a ** b,
+  min: Math.min,
+  max: Math.max,
+  and: (a, b) => (a & b) >>> 0,
+  or: (a, b) => (a | b) >>> 0,
+  xor: (a, b) => (a ^ b) >>> 0,
+  shl: (a, b) => (a << b) >>> 0,
+  shr: (a, b) => a >>> b,
+  lt: (a, b) => Number(a < b),
+  le: (a, b) => Number(a <= b),
+  gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b),
+  eq: (a, b) => Number(a === b),
+  ne: (a, b) => Number(a !== b),
+};
+
+export class Builder {
+  axes: Axis[] = [];
+  readonly grid: GridDim[] = [];
+  /** The region that operations are appended to; lowering swaps it for the bodies of loops and branches. */
+  ops: Op[] = [];
+  /** Calls being inlined, outermost first, for error messages. */
+  readonly chain: { name: string; span: Span }[] = [];
+  #next = 0;
+  readonly #whole: Map<string, Axis> = new Map<string, Axis>();
+
+  fail(code: string, message: string, span: Span, help?: string): never {
+    throw new Located({ code, message, span, chain: [...this.chain], ...(help === undefined ? {} : { help }) });
+  }
+
+  id(): number {
+    return this.#next++;
+  }
+
+  axis(dim: string, kind: Axis["kind"], size?: number): Axis {
+    const made: Axis = { id: this.axes.length, dim, kind, ...(size === undefined ? {} : { size }) };
+    this.axes.push(made);
+    return made;
+  }
+
+  /** The one axis that stands for all of `dim` wherever it is taken whole. */
+  whole(dim: string): Axis {
+    const known = this.#whole.get(dim);
+    if (known !== undefined && this.axes[known.id] === known) return known;
+    const made = this.axis(dim, "whole");
+    this.#whole.set(dim, made);
+    return made;
+  }
+
+  dimOf(axis: number): string {
+    return this.axes[axis]?.dim ?? "?";
+  }
+
+  emit<T extends Op & Value>(op: Omit<T, "id">): Value {
+    const made = { ...op, id: this.id() } as unknown as T;
+    this.ops.push(made);
+    return made;
+  }
+
+  value(type: ValueType, axes: readonly number[], span: Span): Value {
+    return { id: this.id(), type, axes, span };
+  }
+
+  constant(value: number, type: ValueType, span: Span): Value {
+    const v = value === Infinity ? HUGE : value === -Infinity ? -HUGE : value;
+    const stored = type === "f32" ? Math.fround(v) : type === "u32" ? v >>> 0 : type === "i32" ? v | 0 : Number(v !== 0);
+    return this.emit({ op: "const", type, axes: [], span, value: stored });
+  }
+
+  /** Makes a weak number real, in the wanted type (f32 unless told). */
+  settle(item: TileItem, span: Span, want: ValueType = "f32"): Value {
+    return item.is === "tile" ? item.value : this.constant(item.value, want, span);
+  }
+
+  /** The value as f32, u32 or i32; integers become f32 where real numbers are needed. */
+  as(item: TileItem, type: ValueType, span: Span): Value {
+    const v = this.settle(item, span, type);
+    if (v.type === type) return v;
+    if (type === "f32" && (v.type === "u32" || v.type === "i32")) return this.emit({ op: "cast", type, axes: v.axes, span, x: v.id });
+    return this.fail("TS-205", `expected ${type}, got ${v.type}`, span, `convert it with cast(…, "${type}")`);
+  }
+
+  /** All axes of the values, first seen first; two axes of one dim cannot meet. */
+  align(values: readonly Value[], span: Span): number[] {
+    const axes: number[] = [];
+    for (const v of values) {
+      for (const a of v.axes) {
+        if (axes.includes(a)) continue;
+        const twin = axes.find((b) => this.dimOf(b) === this.dimOf(a));
+        if (twin !== undefined) {
+          this.fail(
+            "TS-204",
+            `two different index ranges over "${this.dimOf(a)}" meet in one expression`,
+            span,
+            "give one of the tensors another name for this dim, or reduce one of the tiles first",
+          );
+        }
+        axes.push(a);
+      }
+    }
+    return axes;
+  }
+
+  unary(fn: UnaryOp, x: TileItem, span: Span): TileItem {
+    if (x.is === "weak") {
+      if (fn === "neg") return { is: "weak", value: -x.value };
+      if (fn === "not") return { is: "weak", value: Number(!x.value) };
+    }
+    const keeps = fn === "neg" || fn === "abs";
+    const v = fn === "not" ? this.settle(x, span, "bool") : keeps ? this.settle(x, span) : this.as(x, "f32", span);
+    if (fn === "neg" && (v.type === "u32" || v.type === "bool")) this.fail("TS-205", `cannot negate ${v.type}`, span, 'cast(…, "i32") or "f32" first');
+    return { is: "tile", value: this.emit({ op: "unary", fn, type: v.type, axes: v.axes, span, x: v.id }) };
+  }
+
+  binary(fn: BinaryOp, a: TileItem, b: TileItem, span: Span): TileItem {
+    if (a.is === "weak" && b.is === "weak") return { is: "weak", value: FOLD[fn](a.value, b.value) };
+    const ta = a.is === "tile" ? a.value.type : undefined;
+    const tb = b.is === "tile" ? b.value.type : undefined;
+    let type: ValueType = ta ?? tb ?? "f32";
+    if (SHIFT.has(fn)) {
+      type = ta ?? "u32";
+    } else if (ta !== undefined && tb !== undefined && ta !== tb) {
+      if (ta !== "f32" && tb !== "f32") {
+        this.fail("TS-205", `${ta} and ${tb} meet in "${fn}"`, span, `convert one of them: cast(…, "${ta}")`);
+      }
+      type = "f32";
+    } else if (ta === undefined || tb === undefined) {
+      const weak = a.is === "weak" ? a.value : b.is === "weak" ? b.value : 0;
+      if (type !== "bool" && type !== "f32" && !Number.isInteger(weak)) type = "f32";
+    }
+    if (fn === "div" && type !== "f32") this.fail("TS-206", `"/" divides real numbers, and both sides are ${type}`, span, 'write idiv(a, b), or cast one side to "f32"');
+    if (LOGIC.has(fn) && type === "f32") this.fail("TS-205", `bit operations work on integers and conditions, not on ${type}`, span, 'cast(…, "u32") first');
+    const va = this.as(a, type, span);
+    const vb = SHIFT.has(fn) ? this.as(b.is === "tile" && b.value.type === "i32" ? { is: "tile", value: this.cast(b, "u32", span) } : b, "u32", span) : this.as(b, type, span);
+    const axes = this.align([va, vb], span);
+    return { is: "tile", value: this.emit({ op: "binary", fn, type: COMPARE.has(fn) ? "bool" : type, axes, span, a: va.id, b: vb.id }) };
+  }
+
+  select(cond: TileItem, yes: TileItem, no: TileItem, span: Span): TileItem {
+    if (cond.is === "weak") return cond.value ? yes : no;
+    if (cond.value.type !== "bool") this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare: x > 0");
+    const types = [yes, no].flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
+    const weaks = [yes, no].flatMap((x) => (x.is === "weak" ? [x.value] : []));
+    let type: ValueType = types.includes("f32") ? "f32" : (types[0] ?? "f32");
+    if (type !== "f32" && weaks.some((w) => !Number.isInteger(w))) type = "f32";
+    const [y, n] = [this.as(yes, type, span), this.as(no, type, span)];
+    const axes = this.align([cond.value, y, n], span);
+    return { is: "tile", value: this.emit({ op: "select", type, axes, span, cond: cond.value.id, yes: y.id, no: n.id }) };
+  }
+
+  cast(x: TileItem, type: ValueType, span: Span): Value {
+    const v = this.settle(x, span, x.is === "weak" && !Number.isInteger(x.value) ? "f32" : type);
+    return v.type === type ? v : this.emit({ op: "cast", type, axes: v.axes, span, x: v.id });
+  }
+
+  bitcast(x: TileItem, type: ValueType, span: Span): Value {
+    const v = this.settle(x, span);
+    return v.type === type ? v : this.emit({ op: "bitcast", type, axes: v.axes, span, x: v.id });
+  }
+
+  splat(x: Value, axes: readonly number[], span: Span): Value {
+    if (axes.length === x.axes.length && axes.every((a) => x.axes.includes(a))) return x;
+    return this.emit({ op: "splat", type: x.type, axes, span, x: x.id });
+  }
+
+  /** The axis of `x` called `dim`, or its only one. */
+  pick(x: Value, dim: string | undefined, what: string, span: Span): number {
+    const found = dim === undefined ? (x.axes.length === 1 ? x.axes[0] : undefined) : x.axes.find((a) => this.dimOf(a) === dim);
+    if (found !== undefined) return found;
+    const has = x.axes.length === 0 ? "a scalar" : `dims "${x.axes.map((a) => this.dimOf(a)).join(" ")}"`;
+    return this.fail("TS-211", `${what}: ${dim === undefined ? "name the dim to reduce" : `no dim "${dim}" here`}; the value has ${has}`, span);
+  }
+
+  reduce(fn: ReduceKind, x: Value, axis: number, span: Span): Value {
+    const axes = x.axes.filter((a) => a !== axis);
+    return this.emit({ op: "reduce", fn, type: x.type, axes, span, x: x.id, axis });
+  }
+}

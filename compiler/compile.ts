@@ -1,0 +1,44 @@
+/**
+ * Source file to tile programs: the driver of the front half of the compiler.
+ *
+ * Reads, reports type errors, lowers, prunes and verifies each wanted kernel. The back half (specialise, schedule, lane IR, WGSL) runs when sizes and adapter
+ * are known, from the tile programs alone.
+ */
+import { KernelError, Located } from "./diagnostics.ts";
+import type { TileProgram } from "./ir.ts";
+import { Lowering, prune } from "./lower.ts";
+import { readKernels } from "./source.ts";
+import type { ModuleSyntax, SourceText } from "./syntax.ts";
+import { verify } from "./verify.ts";
+
+export interface Compiled {
+  readonly programs: readonly TileProgram[];
+  readonly sources: readonly SourceText[];
+}
+
+/** Compiles the kernels called `names` of one file. Throws KernelError with every located complaint. */
+export function compileFile(file: string, names: readonly string[]): Compiled {
+  let module: ModuleSyntax;
+  try {
+    module = readKernels(file, names);
+  } catch (error) {
+    throw error instanceof Located ? new KernelError([error.diagnostic], new Map()) : error;
+  }
+  // Our own reasons come first: they know more than the type checker's about what is wrong in a kernel.
+  const programs: TileProgram[] = [];
+  const failed: Located[] = [];
+  for (const [name, key] of module.kernels) {
+    const fn = module.functions.get(key);
+    if (fn === undefined) continue;
+    try {
+      const program = new Lowering(module).kernel(name, fn);
+      programs.push(verify({ ...program, body: prune(program.body) }, "lower"));
+    } catch (error) {
+      if (!(error instanceof Located)) throw error;
+      failed.push(error);
+    }
+  }
+  const complaints = module.complaints.map((c) => ({ code: "TS-101", message: c.message, span: c.span }));
+  if (failed.length + complaints.length > 0) throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
+  return { programs, sources: [...module.sources.values()] };
+}

@@ -1,0 +1,267 @@
+/**
+ * TypeScript nodes to our syntax tree.
+ *
+ * Part of the front end (source.ts owns the program, this file the mapping). Names are resolved here, once: a name is a local, a word of the language, a
+ * helper function, a module constant or something global. Functions are converted when first reached, so host code in the same file is never looked at.
+ */
+import { ts } from "ts-morph";
+import { Located } from "./diagnostics.ts";
+import type { Span } from "./ir.ts";
+import type { Expr, FunctionSyntax, ParamType, Stmt, Symbol_ } from "./syntax.ts";
+
+type FunctionNode = ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression;
+
+const BINARY: ReadonlyMap<ts.SyntaxKind, string> = new Map(
+  Object.entries({
+    PlusToken: "+",
+    MinusToken: "-",
+    AsteriskToken: "*",
+    SlashToken: "/",
+    PercentToken: "%",
+    AsteriskAsteriskToken: "**",
+    LessThanToken: "<",
+    LessThanEqualsToken: "<=",
+    GreaterThanToken: ">",
+    GreaterThanEqualsToken: ">=",
+    EqualsEqualsEqualsToken: "===",
+    ExclamationEqualsEqualsToken: "!==",
+    EqualsEqualsToken: "==",
+    ExclamationEqualsToken: "!=",
+    AmpersandAmpersandToken: "&&",
+    BarBarToken: "||",
+    AmpersandToken: "&",
+    BarToken: "|",
+    CaretToken: "^",
+    LessThanLessThanToken: "<<",
+    GreaterThanGreaterThanToken: ">>",
+    GreaterThanGreaterThanGreaterThanToken: ">>>",
+  }).map(([name, op]) => [ts.SyntaxKind[name as keyof typeof ts.SyntaxKind], op]),
+);
+
+const ASSIGN: ReadonlyMap<ts.SyntaxKind, string> = new Map<ts.SyntaxKind, string>([
+  [ts.SyntaxKind.EqualsToken, ""],
+  [ts.SyntaxKind.PlusEqualsToken, "+"],
+  [ts.SyntaxKind.MinusEqualsToken, "-"],
+  [ts.SyntaxKind.AsteriskEqualsToken, "*"],
+  [ts.SyntaxKind.SlashEqualsToken, "/"],
+  [ts.SyntaxKind.PercentEqualsToken, "%"],
+  [ts.SyntaxKind.AmpersandEqualsToken, "&"],
+  [ts.SyntaxKind.BarEqualsToken, "|"],
+  [ts.SyntaxKind.CaretEqualsToken, "^"],
+  [ts.SyntaxKind.LessThanLessThanEqualsToken, "<<"],
+  [ts.SyntaxKind.GreaterThanGreaterThanEqualsToken, ">>"],
+]);
+
+export class Convert {
+  readonly functions: Map<string, FunctionSyntax> = new Map<string, FunctionSyntax>();
+  /** Files with the functions of theirs that were converted: where type complaints count. */
+  readonly reached: Map<ts.SourceFile, ts.Node[]> = new Map<ts.SourceFile, ts.Node[]>();
+  readonly #checker: ts.TypeChecker;
+  readonly #words: string;
+  readonly #types: string;
+  readonly #locals: Map<ts.Symbol, number> = new Map<ts.Symbol, number>();
+  readonly #keys: Map<ts.Node, string> = new Map<ts.Node, string>();
+  readonly #waiting: [string, FunctionNode][] = [];
+
+  constructor(checker: ts.TypeChecker, words: string, types: string) {
+    this.#checker = checker;
+    this.#words = words;
+    this.#types = types;
+  }
+
+  /** The key of the kernel that `root` declares or imports as `name`. */
+  kernel(name: string, root: ts.SourceFile): string {
+    const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name);
+    const node = symbol === undefined ? undefined : this.#declaration(symbol);
+    if (node === undefined || !ts.isFunctionDeclaration(node) || node.body === undefined) {
+      throw new Located({
+        code: "TS-102",
+        message: `no kernel "${name}" here: gpu.kernels(import.meta, { ${name} }) looks for a function declared or imported under that name`,
+        span: this.#span(root.statements[0] ?? root),
+        help: `write \`export function ${name}(…): void { … }\` in this file, or import it under that name`,
+      });
+    }
+    return this.#keyOf(node, name);
+  }
+
+  /** Converts every function that was reached. */
+  finish(): void {
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
+      const [key, node] = next;
+      this.functions.set(key, this.#function(node, node.name?.getText() ?? key));
+    }
+  }
+
+  #keyOf(node: FunctionNode, name: string): string {
+    const known = this.#keys.get(node);
+    if (known !== undefined) return known;
+    const key = `${node.getSourceFile().fileName}#${name}`;
+    this.#keys.set(node, key);
+    this.#waiting.push([key, node]);
+    return key;
+  }
+
+  #declaration(symbol: ts.Symbol): ts.Declaration | undefined {
+    const target = symbol.flags & ts.SymbolFlags.Alias ? this.#checker.getAliasedSymbol(symbol) : symbol;
+    return target.valueDeclaration ?? target.declarations?.[0];
+  }
+
+  #span(node: ts.Node): Span {
+    const file = node.getSourceFile();
+    const start = node.getStart(file);
+    const place = file.getLineAndCharacterOfPosition(start);
+    return { file: file.fileName, start, end: node.end, line: place.line + 1, column: place.character + 1 };
+  }
+
+  #local(symbol: ts.Symbol): number {
+    let id = this.#locals.get(symbol);
+    if (id === undefined) {
+      id = this.#locals.size;
+      this.#locals.set(symbol, id);
+    }
+    return id;
+  }
+
+  #binding(name: ts.BindingName): { id: number; name: string } | undefined {
+    const symbol = ts.isIdentifier(name) ? this.#checker.getSymbolAtLocation(name) : undefined;
+    return symbol === undefined ? undefined : { id: this.#local(symbol), name: name.getText() };
+  }
+
+  #function(node: FunctionNode, name: string): FunctionSyntax {
+    const file = node.getSourceFile();
+    const reached = this.reached.get(file) ?? [];
+    reached.push(node);
+    this.reached.set(file, reached);
+    const params = node.parameters.map((p) => {
+      const bound = this.#binding(p.name) ?? { id: -1, name: p.name.getText() };
+      return { ...bound, type: this.#paramType(p), span: this.#span(p) };
+    });
+    const body = node.body;
+    if (body === undefined) return { name, params, body: [], span: this.#span(node) };
+    const statements: Stmt[] = ts.isBlock(body)
+      ? body.statements.flatMap((s) => this.#statement(s))
+      : [{ kind: "return", value: this.#expression(body), span: this.#span(body) }];
+    return { name, params, body: statements, span: this.#span(node.name ?? node) };
+  }
+
+  #paramType(param: ts.ParameterDeclaration): ParamType {
+    const text = param.type?.getText() ?? "(no type)";
+    if (param.type === undefined) return { is: "other", text };
+    const type = this.#checker.getTypeFromTypeNode(param.type);
+    const ours = (s: ts.Symbol | undefined): string | undefined =>
+      s?.declarations?.some((d) => d.getSourceFile().fileName === this.#types) ? s.name : undefined;
+    const words = (t: ts.Type | undefined): string[] =>
+      t === undefined ? [] : (t.isUnion() ? t.types : [t]).flatMap((x) => (x.isStringLiteral() ? [x.value] : []));
+    if (ours(type.symbol) === "Tensor") {
+      const [dims, storage] = this.#checker.getTypeArguments(type as ts.TypeReference);
+      const names = words(dims);
+      if (names.length === 1) return { is: "tensor", dims: (names[0] ?? "").split(/\s+/).filter(Boolean), storage: words(storage) };
+    }
+    if (ours(type.aliasSymbol) === "Scalar") {
+      const dtype = words(type.aliasTypeArguments?.[0])[0];
+      return { is: "scalar", dtype: dtype ?? "f32" };
+    }
+    return { is: "other", text };
+  }
+
+  #statement(node: ts.Statement): Stmt[] {
+    const span = this.#span(node);
+    const refuse = (what: string, hint?: string): Stmt[] => [{ kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) }];
+    if (ts.isVariableStatement(node)) {
+      return node.declarationList.declarations.map((d): Stmt => {
+        const bound = this.#binding(d.name);
+        if (bound === undefined) return { kind: "refused", what: "destructuring", span: this.#span(d.name), hint: "declare one name at a time" };
+        if (d.initializer === undefined) return { kind: "refused", what: `"${bound.name}" without a first value`, span: this.#span(d) };
+        return { kind: "declare", ...bound, value: this.#expression(d.initializer), span: this.#span(d) };
+      });
+    }
+    if (ts.isExpressionStatement(node)) {
+      const e = node.expression;
+      if (ts.isBinaryExpression(e)) {
+        const op = ASSIGN.get(e.operatorToken.kind);
+        if (op !== undefined) {
+          const symbol = ts.isIdentifier(e.left) ? this.#checker.getSymbolAtLocation(e.left) : undefined;
+          if (symbol === undefined) return refuse("an assignment to something other than a variable", "store into a tensor with t.set([index], value)");
+          return [{ kind: "assign", id: this.#local(symbol), name: e.left.getText(), op, value: this.#expression(e.right), span }];
+        }
+      }
+      return [{ kind: "expression", value: this.#expression(e), span }];
+    }
+    if (ts.isForOfStatement(node)) {
+      const list = ts.isVariableDeclarationList(node.initializer) ? node.initializer.declarations[0] : undefined;
+      const bound = list === undefined ? undefined : this.#binding(list.name);
+      if (bound === undefined) return refuse("this form of loop variable", "write `for (const i of over(…))`");
+      return [{ kind: "for", ...bound, source: this.#expression(node.expression), body: this.#block(node.statement), span }];
+    }
+    if (ts.isIfStatement(node)) {
+      const no = node.elseStatement === undefined ? [] : this.#block(node.elseStatement);
+      return [{ kind: "if", test: this.#expression(node.expression), yes: this.#block(node.thenStatement), no, span }];
+    }
+    if (ts.isBlock(node)) return [{ kind: "block", body: this.#block(node), span }];
+    if (ts.isReturnStatement(node)) {
+      return [{ kind: "return", value: node.expression === undefined ? undefined : this.#expression(node.expression), span }];
+    }
+    if (ts.isEmptyStatement(node)) return [];
+    if (ts.isForStatement(node)) return refuse("a C-style loop", "write `for (const i of range(n))` (scalars) or `for (const i of over(\"dim\"))` (blocks)");
+    if (ts.isWhileStatement(node) || ts.isDoStatement(node)) return refuse("a while loop", "loops have a length: use over, range or unroll");
+    return refuse(`a ${ts.SyntaxKind[node.kind]}`);
+  }
+
+  #block(node: ts.Statement): Stmt[] {
+    return ts.isBlock(node) ? node.statements.flatMap((s) => this.#statement(s)) : this.#statement(node);
+  }
+
+  #expression(node: ts.Expression): Expr {
+    const span = this.#span(node);
+    const sub = (e: ts.Expression): Expr => this.#expression(e);
+    if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node) || ts.isNonNullExpression(node) || ts.isSatisfiesExpression(node)) return sub(node.expression);
+    if (ts.isNumericLiteral(node)) return { kind: "number", value: Number(node.text.replaceAll("_", "")), span };
+    if (ts.isStringLiteralLike(node)) return { kind: "string", value: node.text, span };
+    if (node.kind === ts.SyntaxKind.TrueKeyword || node.kind === ts.SyntaxKind.FalseKeyword) {
+      return { kind: "boolean", value: node.kind === ts.SyntaxKind.TrueKeyword, span };
+    }
+    if (ts.isIdentifier(node)) return { kind: "name", text: node.text, symbol: this.#symbol(node), span };
+    if (ts.isCallExpression(node)) return { kind: "call", callee: sub(node.expression), args: node.arguments.map(sub), span };
+    if (ts.isPropertyAccessExpression(node)) return { kind: "member", object: sub(node.expression), name: node.name.text, span };
+    if (ts.isPrefixUnaryExpression(node)) {
+      const op = { [ts.SyntaxKind.MinusToken]: "-", [ts.SyntaxKind.ExclamationToken]: "!", [ts.SyntaxKind.TildeToken]: "~", [ts.SyntaxKind.PlusToken]: "+" }[
+        node.operator as ts.SyntaxKind.MinusToken
+      ];
+      if (op !== undefined) return { kind: "unary", op, x: sub(node.operand), span };
+      return { kind: "refused", what: "++ and --", hint: "write `i += 1`", span };
+    }
+    if (ts.isBinaryExpression(node)) {
+      const op = BINARY.get(node.operatorToken.kind);
+      if (op !== undefined) return { kind: "binary", op, a: sub(node.left), b: sub(node.right), span };
+      return { kind: "refused", what: `the operator ${node.operatorToken.getText()} inside an expression`, span };
+    }
+    if (ts.isConditionalExpression(node)) {
+      return { kind: "conditional", test: sub(node.condition), yes: sub(node.whenTrue), no: sub(node.whenFalse), span };
+    }
+    if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
+    if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
+    return { kind: "refused", what: `a ${ts.SyntaxKind[node.kind]}`, span };
+  }
+
+  #symbol(node: ts.Identifier): Symbol_ {
+    const symbol = this.#checker.getSymbolAtLocation(node);
+    const declared = symbol === undefined ? undefined : this.#declaration(symbol);
+    if (symbol === undefined || declared === undefined) return { is: "global", name: node.text };
+    const file = declared.getSourceFile().fileName;
+    if (ts.isFunctionDeclaration(declared)) {
+      return file === this.#words ? { is: "word", name: declared.name?.text ?? node.text } : { is: "function", key: this.#keyOf(declared, declared.name?.text ?? node.text) };
+    }
+    if (ts.isParameter(declared)) return { is: "local", id: this.#local(symbol) };
+    if (ts.isVariableDeclaration(declared)) {
+      const top = ts.isVariableStatement(declared.parent.parent) && ts.isSourceFile(declared.parent.parent.parent);
+      if (!top) return declared.parent.parent.getSourceFile().isDeclarationFile ? { is: "global", name: node.text } : { is: "local", id: this.#local(symbol) };
+      const constant = (declared.parent.flags & ts.NodeFlags.Const) !== 0;
+      const init = declared.initializer;
+      if (constant && init !== undefined && (ts.isArrowFunction(init) || ts.isFunctionExpression(init))) {
+        return { is: "function", key: this.#keyOf(init, node.text) };
+      }
+      if (constant && init !== undefined) return { is: "const", value: this.#expression(init) };
+    }
+    return { is: "global", name: node.text };
+  }
+}

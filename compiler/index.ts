@@ -1,0 +1,9 @@
+/** The compiler's doors: load kernels, generate shaders, interpret programs. Nothing here imports ts-morph until source must be compiled. */
+export { type Generated, generate } from "./backend.ts";
+export { cacheEntries, cacheFolder, clearCache } from "./cache.ts";
+export { type Diagnostic, KernelError } from "./diagnostics.ts";
+export { type HostTensor, interpret } from "./interpret.ts";
+export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";
+export { type Loaded, loadPrograms, type Way } from "./load.ts";
+export type { Knobs, Schedule, Target } from "./schedule.ts";
+export type { Binding } from "./specialise.ts";

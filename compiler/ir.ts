@@ -1,0 +1,205 @@
+/**
+ * The tile IR: what a kernel means, before anyone decides which lane holds what.
+ *
+ * It is a tree of operations in single-assignment form with structured loops and branches. Every value has a dtype and a list of axes; axes are named dims
+ * with an identity of their own (two loops over "slots" are two axes). Sizes stay symbolic, so one artefact serves every shape; the IR is plain JSON, which is
+ * what the artefact cache stores. docs/architecture.md has the rules that `verify.ts` checks.
+ */
+
+/** Element types as stored in memory. */
+export type StorageType = "f32" | "f16" | "bf16" | "u32" | "i32";
+/** Types a value can have in a program. Storage formats widen to f32 when loaded. */
+export type ValueType = "f32" | "u32" | "i32" | "bool";
+
+export interface Span {
+  readonly file: string;
+  /** Offsets into the file's text. */
+  readonly start: number;
+  readonly end: number;
+  /** 1-based. */
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface TensorParam {
+  readonly kind: "tensor";
+  readonly name: string;
+  readonly dims: readonly string[];
+  /** Storage types the kernel accepts; it is specialised to the one it is given. */
+  readonly storage: readonly StorageType[];
+  readonly reads: boolean;
+  readonly writes: boolean;
+}
+
+export interface ScalarParam {
+  readonly kind: "scalar";
+  readonly name: string;
+  readonly dtype: "u32" | "i32" | "f32";
+}
+
+export type Param = TensorParam | ScalarParam;
+
+/** How an axis comes into being, which decides what sizes it may have. */
+export interface Axis {
+  readonly id: number;
+  readonly dim: string;
+  /** `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop. */
+  readonly kind: "whole" | "block" | "over";
+  /** The block size that the author asked for. */
+  readonly size?: number;
+}
+
+export type UnaryOp =
+  | "neg"
+  | "not"
+  | "exp"
+  | "exp2"
+  | "log"
+  | "log2"
+  | "sqrt"
+  | "rsqrt"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "abs"
+  | "floor"
+  | "ceil"
+  | "round";
+export type BinaryOp =
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "rem"
+  | "pow"
+  | "min"
+  | "max"
+  | "and"
+  | "or"
+  | "xor"
+  | "shl"
+  | "shr"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "eq"
+  | "ne";
+export type ReduceKind = "sum" | "max" | "min";
+
+/** What every operation that makes a value carries. `axes` are axis ids in the order in which they first appeared. */
+export interface Value {
+  readonly id: number;
+  readonly type: ValueType;
+  readonly axes: readonly number[];
+  readonly span: Span;
+}
+
+/**
+ * One operation. `mask` is `identity` where the axis is beyond its limit and `x` elsewhere; `reduce` ignores dead elements of its axis unless `masked` says
+ * that they already hold the identity.
+ */
+export type Op =
+  | (Value & { readonly op: "const"; readonly value: number })
+  | (Value & { readonly op: "size"; readonly dim: string })
+  | (Value & { readonly op: "scalar"; readonly param: string })
+  | (Value & { readonly op: "program"; readonly dim: string })
+  | (Value & { readonly op: "iota"; readonly axis: number })
+  | (Value & { readonly op: "unary"; readonly fn: UnaryOp; readonly x: number })
+  | (Value & { readonly op: "binary"; readonly fn: BinaryOp; readonly a: number; readonly b: number })
+  | (Value & { readonly op: "select"; readonly cond: number; readonly yes: number; readonly no: number })
+  | (Value & { readonly op: "cast"; readonly x: number })
+  | (Value & { readonly op: "bitcast"; readonly x: number })
+  | (Value & { readonly op: "splat"; readonly x: number })
+  | (Value & { readonly op: "load"; readonly param: string; readonly index: readonly number[] })
+  | (Value & { readonly op: "reduce"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly masked?: boolean })
+  | (Value & { readonly op: "mask"; readonly x: number; readonly axis: number; readonly identity: number })
+  | {
+      readonly op: "store";
+      readonly param: string;
+      readonly index: readonly number[];
+      readonly value: number;
+      readonly span: Span;
+    }
+  | Loop
+  | Branch;
+
+/** A variable that a loop changes: enters as `init`, is `inside` at the top of a turn, becomes `next` at its end, and is `after` when the loop is done. */
+export interface Carried {
+  readonly name: string;
+  readonly init: number;
+  readonly inside: Value;
+  readonly next: number;
+  readonly after: Value;
+}
+
+export interface Loop {
+  readonly op: "loop";
+  /** `over`: `index` is the index tile of one block of `axis`, below `limit`; `range`: a scalar from `start` to below `limit`. */
+  readonly kind: "over" | "range";
+  readonly axis?: number;
+  readonly start?: number;
+  readonly limit: number;
+  readonly index: Value;
+  readonly carried: readonly Carried[];
+  readonly body: readonly Op[];
+  readonly span: Span;
+}
+
+export interface Branch {
+  readonly op: "if";
+  readonly cond: number;
+  readonly yes: readonly Op[];
+  readonly no: readonly Op[];
+  /** Variables that either side changes. */
+  readonly merged: readonly { readonly name: string; readonly yes: number; readonly no: number; readonly after: Value }[];
+  readonly span: Span;
+}
+
+/** One dim of the grid, in the order of the `program`/`block` calls; the last one varies fastest. */
+export interface GridDim {
+  readonly dim: string;
+  /** The axis of `block`, absent for `program`. */
+  readonly axis?: number;
+}
+
+/** A compiled kernel: everything the later stages, the interpreter and the cache need. */
+export interface TileProgram {
+  readonly name: string;
+  readonly params: readonly Param[];
+  readonly axes: readonly Axis[];
+  readonly grid: readonly GridDim[];
+  readonly body: readonly Op[];
+}
+
+/** Does this operation define a value? */
+export function isValue(op: Op): op is Exclude<Op, Loop | Branch | { op: "store" }> {
+  return op.op !== "store" && op.op !== "loop" && op.op !== "if";
+}
+
+/** Ids of the values an operation reads directly (not those inside its regions). */
+export function operands(op: Op): readonly number[] {
+  switch (op.op) {
+    case "unary":
+    case "cast":
+    case "bitcast":
+    case "splat":
+    case "mask":
+    case "reduce":
+      return [op.x];
+    case "binary":
+      return [op.a, op.b];
+    case "select":
+      return [op.cond, op.yes, op.no];
+    case "load":
+      return op.index;
+    case "store":
+      return [...op.index, op.value];
+    case "loop":
+      return [...(op.start === undefined ? [] : [op.start]), op.limit, ...op.carried.map((c) => c.init)];
+    case "if":
+      return [op.cond];
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * The lane IR: what one invocation does.
+ *
+ * Scalars and short vectors, loops over element numbers, loads and stores of buffer elements, and two things lanes do together: subgroup and workgroup
+ * reductions. It knows nothing of dims. `Emitter` builds it and places every pure operation in the outermost region where its operands exist, once: common
+ * subexpressions and loop-invariant motion in one mechanism, which matters on adapters whose own compiler does neither.
+ */
+import type { BinaryOp, ReduceKind, StorageType, UnaryOp, ValueType } from "./ir.ts";
+
+export type Width = 1 | 2 | 4;
+
+export interface LaneType {
+  readonly base: ValueType;
+  readonly width: Width;
+}
+
+export type Atom =
+  | { readonly kind: "ref"; readonly name: string; readonly type: LaneType; readonly depth: number }
+  | { readonly kind: "const"; readonly value: number; readonly type: LaneType };
+
+export type Rhs =
+  | { readonly op: "unary"; readonly fn: UnaryOp; readonly x: Atom }
+  | { readonly op: "binary"; readonly fn: BinaryOp; readonly a: Atom; readonly b: Atom }
+  | { readonly op: "select"; readonly cond: Atom; readonly yes: Atom; readonly no: Atom }
+  | { readonly op: "cast"; readonly x: Atom }
+  | { readonly op: "bitcast"; readonly x: Atom }
+  | { readonly op: "splat"; readonly x: Atom }
+  | { readonly op: "compose"; readonly parts: readonly Atom[] }
+  | { readonly op: "pick"; readonly x: Atom; readonly at: Atom }
+  | { readonly op: "copy"; readonly x: Atom }
+  /** One element of a buffer; `part` picks a component of a vector element. */
+  | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
+  /** Two f16 (or bf16) in one word to a vec2 of f32. */
+  | { readonly op: "unpack"; readonly format: "f16" | "bf16"; readonly x: Atom }
+  | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
+  | { readonly op: "scalar"; readonly param: string }
+  /** All lanes of the program together. */
+  | { readonly op: "lanes"; readonly fn: ReduceKind; readonly x: Atom };
+
+export type Stmt =
+  | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
+  | { readonly op: "var"; readonly name: string; readonly type: LaneType; readonly init: Atom | undefined }
+  | { readonly op: "assign"; readonly name: string; readonly value: Atom }
+  | { readonly op: "for"; readonly name: string; readonly start: Atom; readonly limit: Atom; readonly step: number; readonly opaque: boolean; readonly body: readonly Stmt[] }
+  | { readonly op: "if"; readonly cond: Atom; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
+  | { readonly op: "store"; readonly buffer: string; readonly index: Atom; readonly part?: Atom; readonly value: Atom };
+
+/** One storage binding: how the bytes of a tensor are seen by the shader. */
+export interface Buffer {
+  readonly name: string;
+  readonly storage: StorageType;
+  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. */
+  readonly unit: Width;
+  readonly elements: number;
+  readonly writes: boolean;
+}
+
+export interface LaneProgram {
+  readonly name: string;
+  readonly mode: "thread" | "subgroup" | "workgroup";
+  readonly lanes: number;
+  readonly pinned: boolean;
+  readonly workgroupSize: number;
+  readonly programsPerWorkgroup: number;
+  readonly programs: number;
+  readonly workgroups: readonly [number, number];
+  readonly buffers: readonly Buffer[];
+  /** Scalars in the uniform block, in order. */
+  readonly uniforms: readonly { readonly name: string; readonly dtype: "u32" | "i32" | "f32" }[];
+  readonly body: readonly Stmt[];
+}
+
+export const U32: LaneType = { base: "u32", width: 1 };
+export const F32: LaneType = { base: "f32", width: 1 };
+export const BOOL: LaneType = { base: "bool", width: 1 };
+
+export function constant(value: number, type: LaneType): Atom {
+  return { kind: "const", value, type };
+}
+
+export function vector(base: ValueType, width: Width): LaneType {
+  return { base, width };
+}
+
+function key(a: Atom): string {
+  return a.kind === "ref" ? a.name : `${a.value}:${a.type.base}${a.type.width}`;
+}
+
+interface Scope {
+  readonly stmts: Stmt[];
+  readonly known: Map<string, Atom>;
+}
+
+export class Emitter {
+  readonly #scopes: Scope[] = [{ stmts: [], known: new Map() }];
+  #names = 0;
+
+  get depth(): number {
+    return this.#scopes.length - 1;
+  }
+
+  name(hint: string): string {
+    return `${hint}${this.#names++}`;
+  }
+
+  /** A pure operation: found again if it was made before, placed as far out as its operands allow. */
+  pure(rhs: Rhs, type: LaneType, operands: readonly Atom[]): Atom {
+    const depth = operands.reduce((d, a) => Math.max(d, a.kind === "ref" ? a.depth : 0), 0);
+    const scope = this.#scopes[depth];
+    if (scope === undefined) throw new Error("an operand is used outside its region");
+    const id = JSON.stringify(rhs, (_, v: unknown) => (isAtom(v) ? key(v) : v)) + type.base + type.width;
+    const known = scope.known.get(id);
+    if (known !== undefined) return known;
+    const made: Atom = { kind: "ref", name: this.name("t"), type, depth };
+    scope.stmts.push({ op: "let", name: made.name, type, rhs });
+    scope.known.set(id, made);
+    return made;
+  }
+
+  /** An operation that must stay where it is: loads of memory that is written, work that lanes do together. */
+  here(rhs: Rhs, type: LaneType): Atom {
+    const made: Atom = { kind: "ref", name: this.name("t"), type, depth: this.depth };
+    this.push({ op: "let", name: made.name, type, rhs });
+    return made;
+  }
+
+  push(s: Stmt): void {
+    this.#scopes.at(-1)?.stmts.push(s);
+  }
+
+  variable(hint: string, type: LaneType, init: Atom | undefined): string {
+    const name = this.name(hint);
+    this.push({ op: "var", name, type, init });
+    return name;
+  }
+
+  /** The statements that `fill` emits, as a region of their own. */
+  region(fill: () => void): Stmt[] {
+    const scope: Scope = { stmts: [], known: new Map() };
+    this.#scopes.push(scope);
+    fill();
+    this.#scopes.pop();
+    return scope.stmts;
+  }
+
+  /** A reference to a name that is defined in the current region (or will be, as a loop's variable, in the next one in). */
+  ref(name: string, type: LaneType, depth: number = this.depth): Atom {
+    return { kind: "ref", name, type, depth };
+  }
+
+  get statements(): readonly Stmt[] {
+    return this.#scopes[0]?.stmts ?? [];
+  }
+
+  // ---- Arithmetic with the small foldings that keep addresses readable ---------------------------------------------------------
+
+  binary(fn: BinaryOp, a: Atom, b: Atom): Atom {
+    const compare = ["lt", "le", "gt", "ge", "eq", "ne"].includes(fn);
+    const width = Math.max(a.type.width, b.type.width) as Width;
+    if (a.type.base === "u32" && width === 1 && b.type.base === "u32") {
+      if (a.kind === "const" && b.kind === "const" && (fn === "add" || fn === "mul")) {
+        return constant(fn === "add" ? (a.value + b.value) >>> 0 : Math.imul(a.value, b.value) >>> 0, U32);
+      }
+      for (const [x, y] of [[a, b], [b, a]] as const) {
+        if (x.kind === "const" && fn === "add" && x.value === 0) return y;
+        if (x.kind === "const" && fn === "mul" && x.value === 1) return y;
+        if (x.kind === "const" && fn === "mul" && x.value === 0) return x;
+      }
+      if (fn === "div" && b.kind === "const" && b.value === 1) return a;
+    }
+    const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
+    return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);
+  }
+
+  widen(x: Atom, width: Width): Atom {
+    if (x.type.width === width) return x;
+    if (x.kind === "const") return constant(x.value, { base: x.type.base, width });
+    return this.pure({ op: "splat", x }, { base: x.type.base, width }, [x]);
+  }
+
+  select(cond: Atom, yes: Atom, no: Atom): Atom {
+    const width = Math.max(yes.type.width, no.type.width, cond.type.width) as Width;
+    const [y, n] = [this.widen(yes, width), this.widen(no, width)];
+    return this.pure({ op: "select", cond, yes: y, no: n }, { base: yes.type.base, width }, [cond, y, n]);
+  }
+
+  component(x: Atom, at: number): Atom {
+    if (x.type.width === 1) return x;
+    if (x.kind === "const") return constant(x.value, { base: x.type.base, width: 1 });
+    const index = constant(at, U32);
+    return this.pure({ op: "pick", x, at: index }, { base: x.type.base, width: 1 }, [x]);
+  }
+
+  compose(parts: readonly Atom[]): Atom {
+    const first = parts[0];
+    if (first === undefined) throw new Error("a vector of no parts");
+    if (parts.length === 1) return first;
+    return this.pure({ op: "compose", parts }, { base: first.type.base, width: (parts.length * first.type.width) as Width }, parts);
+  }
+}
+
+function isAtom(v: unknown): v is Atom {
+  return typeof v === "object" && v !== null && "kind" in v && "type" in v && (v.kind === "ref" || v.kind === "const");
+}

@@ -1,0 +1,430 @@
+/**
+ * Tile IR to lane IR: each tile becomes the registers that one lane holds.
+ *
+ * A tile with axes A has one register for every combination of the axes' counts; an axis with a width makes the registers vectors. Dead elements (beyond a
+ * ragged edge) are computed like any others and ignored by reductions and stores. How axes are laid out was decided in schedule.ts.
+ */
+import { Definitions } from "./affine.ts";
+import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
+import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector, type Width } from "./lane.ts";
+import { Memory, type Site, stridesOf, wideness } from "./memory.ts";
+import { identityOf } from "./partial.ts";
+import type { Schedule, Target } from "./schedule.ts";
+import { everyOp, extentOf, type Specialised } from "./specialise.ts";
+
+interface Tile {
+  readonly axes: readonly number[];
+  readonly regs: readonly Atom[];
+}
+
+/** Where an axis currently starts and ends. */
+interface Extent {
+  readonly base: Atom;
+  readonly limit: Atom;
+  /** No element can be dead. */
+  readonly full: boolean;
+}
+
+const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
+
+export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
+  return new Lanes(program, schedule, target).run();
+}
+
+class Lanes {
+  readonly #p: Specialised;
+  readonly #s: Schedule;
+  readonly #e: Emitter = new Emitter();
+  readonly #definitions: Definitions;
+  readonly #tiles: Map<number, Tile> = new Map<number, Tile>();
+  readonly #extents: Map<number, Extent> = new Map<number, Extent>();
+  readonly #buffers: Map<string, Buffer> = new Map<string, Buffer>();
+  readonly #memory: Memory;
+  readonly #lane: Atom;
+  readonly #target: Target;
+  readonly #grid: Map<string, Atom> = new Map<string, Atom>();
+
+  constructor(program: Specialised, schedule: Schedule, target: Target) {
+    this.#p = program;
+    this.#s = schedule;
+    this.#target = target;
+    this.#definitions = new Definitions(program);
+    this.#lane = schedule.lanes === 1 ? constant(0, U32) : { kind: "ref", name: "lane", type: U32, depth: 0 };
+    this.#declareBuffers();
+    this.#memory = new Memory(this.#e, this.#buffers);
+  }
+
+  run(): LaneProgram {
+    this.#place();
+    this.#walk(this.#p.body);
+    const s = this.#s;
+    const groups = Math.max(1, Math.ceil(s.programs / s.programsPerWorkgroup));
+    const x = Math.min(groups, 32768);
+    const uniforms = this.#p.params.flatMap((q) => (q.kind === "scalar" && !this.#p.binding.cells.includes(q.name) ? [{ name: q.name, dtype: q.dtype }] : []));
+    return {
+      name: this.#p.name,
+      mode: s.mode,
+      lanes: s.lanes,
+      pinned: this.#target.pinned,
+      workgroupSize: s.workgroupSize,
+      programsPerWorkgroup: s.programsPerWorkgroup,
+      programs: s.programs,
+      workgroups: [x, Math.ceil(groups / x)],
+      buffers: [...this.#buffers.values()],
+      uniforms,
+      body: this.#e.statements,
+    };
+  }
+
+  // ---- Set-up -----------------------------------------------------------------------------------------------------------------
+
+  #declareBuffers(): void {
+    const units = new Map<string, Width>();
+    everyOp(this.#p.body, (op) => {
+      if (op.op !== "load" && op.op !== "store") return;
+      const wide = wideness(this.#p, this.#s, this.#definitions, this.#site(op));
+      const known = units.get(op.param) ?? 0;
+      if (wide > 1) units.set(op.param, (known === 0 ? wide : Math.min(known, wide)) as Width);
+    });
+    for (const q of this.#p.params) {
+      if (q.kind === "tensor") {
+        const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
+        const storage = this.#p.binding.storage[q.name] ?? "f32";
+        this.#buffers.set(q.name, { name: q.name, storage, unit: units.get(q.name) ?? 1, elements, writes: q.writes });
+      } else if (this.#p.binding.cells.includes(q.name)) {
+        this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false });
+      }
+    }
+  }
+
+  #site(op: Op & { op: "load" | "store" }): Site {
+    return { param: op.param, index: op.index, axes: op.op === "load" ? op.axes : [] };
+  }
+
+  /** Grid coordinates, and the extents of the axes that do not belong to a loop. */
+  #place(): void {
+    const e = this.#e;
+    let rest: Atom = { kind: "ref", name: "pid", type: U32, depth: 0 };
+    const coordinates: Atom[] = [];
+    for (let i = this.#p.grid.length - 1; i >= 0; i--) {
+      const n = this.#s.grid[i] ?? 1;
+      const only = this.#s.grid.slice(0, i).every((m) => m === 1);
+      coordinates[i] = n === 1 ? constant(0, U32) : only ? rest : e.binary("rem", rest, constant(n, U32));
+      rest = e.binary("div", rest, constant(n, U32));
+    }
+    for (const [i, g] of this.#p.grid.entries()) {
+      const at = coordinates[i] ?? constant(0, U32);
+      this.#grid.set(g.dim, at);
+      if (g.axis === undefined) continue;
+      const size = this.#s.axes[g.axis]?.size ?? 1;
+      const extent = extentOf(this.#p, g.axis);
+      const base = e.binary("mul", at, constant(size, U32));
+      const turn = this.#turn(g.axis);
+      const cut = size % turn === 0 ? constant(extent, U32) : e.binary("min", constant(extent, U32), e.binary("add", base, constant(size, U32)));
+      this.#extents.set(g.axis, { base, limit: cut, full: extent % size === 0 && size % turn === 0 });
+    }
+    for (const axis of this.#p.axes) {
+      if (axis.kind !== "whole") continue;
+      const extent = extentOf(this.#p, axis.id);
+      const held = (this.#s.axes[axis.id]?.count ?? 1) * this.#turn(axis.id);
+      this.#extents.set(axis.id, { base: constant(0, U32), limit: constant(extent, U32), full: held === extent });
+    }
+  }
+
+  /** Elements that one register of every lane covers along an axis. */
+  #turn(axis: number): number {
+    const layout = this.#s.axes[axis];
+    return layout?.spread ? this.#s.lanes * layout.width : 1;
+  }
+
+  #layout(axis: number): { spread: boolean; count: number; width: Width } {
+    return this.#s.axes[axis] ?? { spread: false, count: 1, width: 1 };
+  }
+
+  // ---- Tiles ------------------------------------------------------------------------------------------------------------------
+
+  #tile(id: number): Tile {
+    const found = this.#tiles.get(id);
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: %${id} has no registers`);
+    return found;
+  }
+
+  #width(axes: readonly number[]): Width {
+    return axes.reduce<Width>((w, a) => Math.max(w, this.#layout(a).width) as Width, 1);
+  }
+
+  /** Every combination of register numbers along the axes. */
+  #coordinates(axes: readonly number[]): number[][] {
+    return axes.reduce<number[][]>((all, a) => all.flatMap((c) => Array.from({ length: this.#layout(a).count }, (_, r) => [...c, r])), [[]]);
+  }
+
+  /** The register of `t` at the coordinates `at` of the axes `axes`. */
+  #reg(t: Tile, axes: readonly number[], at: readonly number[]): Atom {
+    let flat = 0;
+    for (const a of t.axes) flat = flat * this.#layout(a).count + (at[axes.indexOf(a)] ?? 0);
+    const found = t.regs[flat];
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: a register is missing`);
+    return found;
+  }
+
+  /** Number of the first element of register `r` along an axis. */
+  #first(axis: number, r: number): Atom {
+    const e = this.#e;
+    const { base } = this.#extent(axis);
+    const l = this.#layout(axis);
+    if (!l.spread) return e.binary("add", base, constant(r, U32));
+    const lane = e.binary("mul", this.#lane, constant(l.width, U32));
+    return e.binary("add", base, e.binary("add", lane, constant(r * this.#s.lanes * l.width, U32)));
+  }
+
+  /** Numbers of the elements of register `r` along an axis, a vector if the axis has a width. */
+  #elements(axis: number, r: number): Atom {
+    const width = this.#layout(axis).width;
+    const first = this.#first(axis, r);
+    if (width === 1) return first;
+    const steps = this.#e.compose(Array.from({ length: width }, (_, i) => constant(i, U32)));
+    return this.#e.binary("add", first, steps);
+  }
+
+  #extent(axis: number): Extent {
+    const found = this.#extents.get(axis);
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: an axis is used outside its loop`);
+    return found;
+  }
+
+  /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
+  #alive(axis: number, r: number): Atom | undefined {
+    const { limit, full } = this.#extent(axis);
+    if (full) return undefined;
+    const width = this.#layout(axis).width;
+    const uncut = limit.kind === "const" && limit.value % width === 0;
+    return this.#e.binary("lt", uncut ? this.#first(axis, r) : this.#elements(axis, r), limit);
+  }
+
+  // ---- Operations -------------------------------------------------------------------------------------------------------------
+
+  #walk(ops: readonly Op[]): void {
+    for (const op of ops) this.#op(op);
+  }
+
+  #define(v: Value, make: (at: readonly number[]) => Atom): void {
+    this.#tiles.set(v.id, { axes: v.axes, regs: this.#coordinates(v.axes).map(make) });
+  }
+
+  #op(op: Op): void {
+    const e = this.#e;
+    const part = (id: number, v: Value, at: readonly number[]): Atom => this.#reg(this.#tile(id), v.axes, at);
+    switch (op.op) {
+      case "const":
+        return this.#define(op, () => constant(op.value, vector(op.type, 1)));
+      case "size":
+        return this.#define(op, () => constant(this.#p.binding.sizes[op.dim] ?? 0, U32));
+      case "scalar":
+        return this.#define(op, () =>
+          this.#p.binding.cells.includes(op.param) ? this.#memory.loadOne(op.param, constant(0, U32)) : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
+        );
+      case "program":
+        return this.#define(op, () => this.#grid.get(op.dim) ?? constant(0, U32));
+      case "iota":
+        return this.#define(op, (at) => this.#elements(op.axis, at[0] ?? 0));
+      case "unary":
+        return this.#define(op, (at) => {
+          const x = part(op.x, op, at);
+          return e.pure({ op: "unary", fn: op.fn, x }, x.type, [x]);
+        });
+      case "binary":
+        return this.#define(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
+      case "select":
+        return this.#define(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
+      case "cast":
+      case "bitcast":
+        return this.#define(op, (at) => {
+          const x = part(op.x, op, at);
+          return e.pure({ op: op.op, x }, { base: op.type, width: x.type.width }, [x]);
+        });
+      case "splat":
+        return this.#define(op, (at) => e.widen(part(op.x, op, at), this.#width(op.axes)));
+      case "mask":
+        return this.#define(op, (at) => {
+          const x = part(op.x, op, at);
+          const alive = this.#alive(op.axis, at[op.axes.indexOf(op.axis)] ?? 0);
+          return alive === undefined ? x : e.select(alive, x, constant(op.identity, x.type));
+        });
+      case "load":
+        return this.#load(op);
+      case "store":
+        return this.#store(op);
+      case "reduce":
+        return this.#reduce(op);
+      case "loop":
+        return this.#loop(op);
+      case "if":
+        return this.#branch(op);
+    }
+  }
+
+  #address(site: Site, axes: readonly number[], at: readonly number[], strides: readonly number[], wide: boolean): Atom {
+    const e = this.#e;
+    let address: Atom = constant(0, U32);
+    for (const [i, id] of site.index.entries()) {
+      const walk = wide && i === site.index.length - 1 ? this.#definitions.walk(id) : undefined;
+      const index =
+        walk === undefined
+          ? this.#reg(this.#tile(id), axes, at)
+          : e.binary("add", this.#first(walk.axis, at[axes.indexOf(walk.axis)] ?? 0), constant(walk.offset, U32));
+      address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
+    }
+    return address;
+  }
+
+  #load(op: Op & { op: "load" }): void {
+    const site = this.#site(op);
+    const strides = stridesOf(this.#p, op.param);
+    const wide = wideness(this.#p, this.#s, this.#definitions, site);
+    const width = this.#width(op.axes);
+    this.#define(op, (at) => {
+      const address = this.#address(site, op.axes, at, strides, wide > 1);
+      if (wide > 1) return this.#memory.loadWide(op.param, address, width);
+      const parts = Array.from({ length: address.type.width }, (_, i) => this.#memory.loadOne(op.param, this.#e.component(address, i)));
+      return this.#e.widen(this.#e.compose(parts), width);
+    });
+  }
+
+  #store(op: Op & { op: "store" }): void {
+    const e = this.#e;
+    const axes = [...new Set(op.index.flatMap((i) => this.#tile(i).axes))];
+    const site = this.#site(op);
+    const strides = stridesOf(this.#p, op.param);
+    const wide = wideness(this.#p, this.#s, this.#definitions, site);
+    const width = this.#width(axes);
+    // A value that every lane holds is written by one of them.
+    const spread = axes.some((a) => this.#layout(a).spread);
+    const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#lane, constant(0, U32)) : undefined;
+    for (const at of this.#coordinates(axes)) {
+      const address = this.#address(site, axes, at, strides, wide > 1);
+      const value = e.widen(this.#reg(this.#tile(op.value), axes, at), width);
+      const alive = axes.flatMap((a, i) => this.#alive(a, at[i] ?? 0) ?? []);
+      const scalars = [...(single === undefined ? [] : [single]), ...alive.filter((c) => c.type.width === 1)];
+      const vectors = alive.filter((c) => c.type.width > 1);
+      const cond = scalars.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
+      const lanes = vectors.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
+      const write = (): void => {
+        if (wide > 1 && lanes === undefined) return this.#memory.storeWide(op.param, address, value);
+        for (let i = 0; i < width; i++) {
+          const one = (): void => {
+            const place = wide > 1 ? e.binary("add", address, constant(i, U32)) : e.component(address, i);
+            this.#memory.storeOne(op.param, place, e.component(value, i));
+          };
+          if (lanes === undefined) one();
+          else this.#guard(e.component(lanes, i), one);
+        }
+      };
+      if (cond === undefined) write();
+      else this.#guard(cond, write);
+    }
+  }
+
+  #guard(cond: Atom, body: () => void): void {
+    const yes = this.#e.region(body);
+    this.#e.push({ op: "if", cond, yes, no: [] });
+  }
+
+  #reduce(op: Op & { op: "reduce" }): void {
+    const e = this.#e;
+    const x = this.#tile(op.x);
+    const l = this.#layout(op.axis);
+    this.#define(op, (at) => {
+      let whole: Atom | undefined;
+      for (let r = 0; r < l.count; r++) {
+        let term = this.#reg(x, [...op.axes, op.axis], [...at, r]);
+        const alive = op.masked === true ? undefined : this.#alive(op.axis, r);
+        if (alive !== undefined) term = e.select(alive, term, constant(identityOf(op.fn, op.type), term.type));
+        whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
+      }
+      if (whole === undefined) throw new Error(`kernel ${this.#p.name}: a reduction of nothing`);
+      if (l.width > 1) {
+        const parts = Array.from({ length: whole.type.width }, (_, i) => e.component(whole as Atom, i));
+        whole = parts.reduce((a, b) => e.binary(FUNCTIONS[op.fn], a, b));
+      }
+      return l.spread && this.#s.lanes > 1 ? e.here({ op: "lanes", fn: op.fn, x: whole }, whole.type) : whole;
+    });
+  }
+
+  #variables(values: readonly Value[], inits: readonly number[]): { names: string[][]; types: LaneType[] } {
+    const types = values.map((v): LaneType => ({ base: v.type, width: this.#width(v.axes) }));
+    const names = values.map((v, i) => {
+      const type = types[i] as LaneType;
+      return this.#coordinates(v.axes).map((at) => {
+        const init = inits[i] === undefined ? undefined : this.#e.widen(this.#reg(this.#tile(inits[i]), v.axes, at), type.width);
+        return this.#e.variable("v", type, init);
+      });
+    });
+    return { names, types };
+  }
+
+  /** Values of variables, read now: a name of their own keeps later code from moving before the loop. */
+  #readBack(values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
+    for (const [i, v] of values.entries()) {
+      const type = types[i] as LaneType;
+      const regs = (names[i] ?? []).map((n) => this.#e.here({ op: "copy", x: this.#e.ref(n, type) }, type));
+      this.#tiles.set(v.id, { axes: v.axes, regs });
+    }
+  }
+
+  #assign(ids: readonly number[], values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
+    const e = this.#e;
+    for (const [i, v] of values.entries()) {
+      const width = types[i]?.width ?? 1;
+      for (const [n, at] of this.#coordinates(v.axes).entries()) {
+        const value = e.widen(this.#reg(this.#tile(ids[i] ?? -1), v.axes, at), width);
+        e.push({ op: "assign", name: names[i]?.[n] ?? "", value });
+      }
+    }
+  }
+
+  #loop(op: Loop): void {
+    const e = this.#e;
+    const start = op.start === undefined ? constant(0, U32) : this.#reg(this.#tile(op.start), [], []);
+    const limit = this.#reg(this.#tile(op.limit), [], []);
+    const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#turn(op.axis);
+    const afters = op.carried.map((c) => c.after);
+    const { names, types } = this.#variables(afters, op.carried.map((c) => c.init));
+    const index = e.name("i");
+    const depth = e.depth + 1;
+    // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
+    const trips = start.kind === "const" && limit.kind === "const" ? Math.ceil((limit.value - start.value) / step) : 0;
+    const body = e.region(() => {
+      const at = e.ref(index, U32, depth);
+      if (op.axis !== undefined) {
+        const even = start.kind === "const" && limit.kind === "const" && (limit.value - start.value) % step === 0;
+        this.#extents.set(op.axis, { base: at, limit, full: even });
+        this.#define(op.index, (c) => this.#elements(op.axis as number, c[0] ?? 0));
+      } else this.#define(op.index, () => at);
+      this.#readBack(op.carried.map((c) => c.inside), names, types);
+      this.#walk(op.body);
+      this.#assign(op.carried.map((c) => c.next), afters, names, types);
+    });
+    e.push({ op: "for", name: index, start, limit, step, opaque: this.#target.profile === "software" && trips > 1 && trips <= 64, body });
+    this.#readBack(afters, names, types);
+  }
+
+  #branch(op: Op & { op: "if" }): void {
+    const e = this.#e;
+    const cond = this.#reg(this.#tile(op.cond), [], []);
+    const afters = op.merged.map((m) => m.after);
+    const { names, types } = this.#variables(afters, []);
+    const side = (body: readonly Op[], ids: readonly number[]): ReturnType<Emitter["region"]> =>
+      e.region(() => {
+        this.#walk(body);
+        this.#assign(ids, afters, names, types);
+      });
+    const [yes, no] = [side(op.yes, op.merged.map((m) => m.yes)), side(op.no, op.merged.map((m) => m.no))];
+    e.push({ op: "if", cond, yes, no });
+    this.#readBack(afters, names, types);
+  }
+}
+
+/** Tensors of a program, for callers that bind buffers. */
+export function tensorParams(program: { readonly params: Specialised["params"] }): TensorParam[] {
+  return program.params.filter((p): p is TensorParam => p.kind === "tensor");
+}

@@ -1,0 +1,476 @@
+/**
+ * Lowering: our syntax tree to tile IR.
+ *
+ * A tree walk with an environment of locals. Helpers are inlined as they are called, compile-time values (numbers, dim names, functions) are resolved, loops
+ * and branches become structured operations whose changed variables are made explicit. Words of the language are in words.ts.
+ */
+import { Builder, type TileItem } from "./builder.ts";
+import type { BinaryOp, Carried, Loop, Op, Param, Span, TileProgram, Value, ValueType } from "./ir.ts";
+import { operands } from "./ir.ts";
+import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "./syntax.ts";
+import { callWord } from "./words.ts";
+
+/** What an expression can stand for while lowering. */
+export type Item =
+  | TileItem
+  | { readonly is: "text"; readonly value: string }
+  | { readonly is: "tensor"; readonly param: string }
+  | { readonly is: "function"; readonly fn: FunctionSyntax }
+  | { readonly is: "loop"; readonly kind: "over" | "range" | "unroll"; readonly dim: string; readonly start: TileItem; readonly limit: TileItem }
+  | { readonly is: "nothing" };
+
+const OPERATORS: Readonly<Record<string, BinaryOp>> = {
+  "+": "add",
+  "-": "sub",
+  "*": "mul",
+  "/": "div",
+  "%": "rem",
+  "**": "pow",
+  "<": "lt",
+  "<=": "le",
+  ">": "gt",
+  ">=": "ge",
+  "===": "eq",
+  "!==": "ne",
+  "==": "eq",
+  "!=": "ne",
+  "&&": "and",
+  "||": "or",
+  "&": "and",
+  "|": "or",
+  "^": "xor",
+  "<<": "shl",
+  ">>": "shr",
+  ">>>": "shr",
+};
+
+export class Lowering {
+  readonly b: Builder = new Builder();
+  readonly params: Map<string, Param> = new Map<string, Param>();
+  #env: Map<number, Item> = new Map<number, Item>();
+  readonly #module: ModuleSyntax;
+  readonly #active: string[] = [];
+  #depth = 0;
+
+  constructor(module: ModuleSyntax) {
+    this.#module = module;
+  }
+
+  kernel(name: string, fn: FunctionSyntax): TileProgram {
+    for (const p of fn.params) {
+      if (p.type.is === "tensor") {
+        this.params.set(p.name, { kind: "tensor", name: p.name, dims: p.type.dims, storage: p.type.storage as ("f32" | "u32")[], reads: false, writes: false });
+        this.#env.set(p.id, { is: "tensor", param: p.name });
+      } else if (p.type.is === "scalar") {
+        const dtype = p.type.dtype as "f32" | "u32" | "i32";
+        this.params.set(p.name, { kind: "scalar", name: p.name, dtype });
+        this.#env.set(p.id, { is: "tile", value: this.b.emit({ op: "scalar", type: dtype, axes: [], span: p.span, param: p.name }) });
+      } else {
+        this.b.fail("TS-213", `the parameter "${p.name}" has the type ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`, p.span);
+      }
+    }
+    this.#statements(fn.body, false);
+    return { name, params: [...this.params.values()], axes: this.b.axes, grid: this.b.grid, body: this.b.ops };
+  }
+
+  /** True inside loops and branches, where the grid can no longer change. */
+  get nested(): boolean {
+    return this.#depth > 0;
+  }
+
+  touch(param: string, how: "reads" | "writes"): void {
+    const p = this.params.get(param);
+    if (p?.kind === "tensor") this.params.set(param, { ...p, [how]: true });
+  }
+
+  // ---- Statements -------------------------------------------------------------------------------------------------------------
+
+  /** Runs statements; the value of a final `return` comes back. */
+  #statements(body: readonly Stmt[], returns: boolean): Item {
+    for (const [at, s] of body.entries()) {
+      if (s.kind === "return") {
+        if (s.value === undefined && !returns) this.b.fail("TS-210", "a kernel cannot return early", s.span, "put the rest into an if");
+        if (at !== body.length - 1 || !returns) this.b.fail("TS-210", "an early return", s.span, "return once, as the last statement of a helper; choose with ?: or select()");
+        return s.value === undefined ? { is: "nothing" } : this.item(s.value);
+      }
+      this.#statement(s);
+    }
+    return { is: "nothing" };
+  }
+
+  #statement(s: Stmt): void {
+    switch (s.kind) {
+      case "declare":
+        this.#env.set(s.id, this.item(s.value));
+        return;
+      case "assign": {
+        const old = this.#env.get(s.id);
+        if (old === undefined) this.b.fail("TS-203", `"${s.name}" is not a variable of this kernel`, s.span, "a kernel changes only its own variables; results leave through tensors");
+        const value = this.item(s.value);
+        this.#env.set(s.id, s.op === "" ? value : this.#binary(s.op, old, value, s.span));
+        return;
+      }
+      case "expression":
+        this.item(s.value);
+        return;
+      case "block":
+        this.#statements(s.body, false);
+        return;
+      case "if":
+        this.#branch(s);
+        return;
+      case "for":
+        this.#for(s);
+        return;
+      case "refused":
+        return this.b.fail("TS-201", `${s.what} is not part of the kernel language`, s.span, s.hint);
+      case "return":
+        return this.b.fail("TS-210", "an early return", s.span, "return once, as the last statement of a helper");
+    }
+  }
+
+  #branch(s: Stmt & { kind: "if" }): void {
+    const cond = this.tile(s.test);
+    if (cond.is === "weak") {
+      this.#statements(cond.value ? s.yes : s.no, false);
+      return;
+    }
+    this.#condition(cond.value, s.test.span);
+    const before = this.#env;
+    const outer = this.b.ops;
+    const side = (body: readonly Stmt[]): { env: Map<number, Item>; ops: Op[] } => {
+      this.#env = new Map(before);
+      this.b.ops = [];
+      this.#depth++;
+      this.#statements(body, false);
+      this.#depth--;
+      return { env: this.#env, ops: this.b.ops };
+    };
+    const [yes, no] = [side(s.yes), side(s.no)];
+    const merged: { name: string; yes: number; no: number; after: Value }[] = [];
+    this.#env = before;
+    for (const [id, old] of before) {
+      const [y, n] = [yes.env.get(id), no.env.get(id)];
+      if (y === old && n === old) continue;
+      if (!isTile(y) || !isTile(n)) this.b.fail("TS-205", "a branch can only change tiles and scalars", s.span);
+      const type = joinType([y, n]);
+      const settle = (side: { ops: Op[] }, item: TileItem): Value => {
+        this.b.ops = side.ops;
+        return this.b.as(item, type, s.span);
+      };
+      let [vy, vn] = [settle(yes, y), settle(no, n)];
+      const axes = this.b.align([vy, vn], s.span);
+      this.b.ops = yes.ops;
+      vy = this.b.splat(vy, axes, s.span);
+      this.b.ops = no.ops;
+      vn = this.b.splat(vn, axes, s.span);
+      const after = this.b.value(type, axes, s.span);
+      merged.push({ name: String(id), yes: vy.id, no: vn.id, after });
+      this.#env.set(id, { is: "tile", value: after });
+    }
+    this.b.ops = outer;
+    this.b.ops.push({ op: "if", cond: cond.value.id, yes: yes.ops, no: no.ops, merged, span: s.span });
+  }
+
+  #for(s: Stmt & { kind: "for" }): void {
+    const source = this.item(s.source);
+    if (source.is !== "loop") this.b.fail("TS-201", "a loop over something other than over(…), range(…) or unroll(…)", s.source.span);
+    if (source.kind === "unroll") {
+      if (source.start.is !== "weak" || source.limit.is !== "weak") this.b.fail("TS-215", "unroll needs numbers known when compiling", s.source.span, "use range(…) for a run-time count");
+      for (let i = source.start.value; i < source.limit.value; i++) {
+        this.#env.set(s.id, { is: "weak", value: i });
+        this.#statements(s.body, false);
+      }
+      return;
+    }
+    const start = this.b.as(source.start, "u32", s.source.span);
+    const limit = this.b.as(source.limit, "u32", s.source.span);
+    const changed = [...assigned(s.body)].filter((id) => this.#env.has(id));
+    const axesBefore = this.b.axes.length;
+    const outer = this.b.ops;
+    const entering = new Map(this.#env);
+    // Types of the carried variables are found by trying: a turn is lowered with what is known, and again while it widens.
+    let types = changed.map((id) => this.#carriedType(entering.get(id), s.span));
+    for (let attempt = 0; attempt < 6; attempt++) {
+      this.b.axes.length = axesBefore;
+      this.b.ops = outer.slice();
+      const inits = changed.map((id, i) => this.#enter(entering.get(id), types[i], s.span));
+      const region = this.b.ops;
+      const axis = source.kind === "over" ? this.b.axis(source.dim, "over") : undefined;
+      const index = this.b.value("u32", axis === undefined ? [] : [axis.id], s.span);
+      const inside = inits.map((v) => this.b.value(v.type, v.axes, v.span));
+      this.#env = new Map(entering);
+      // A variable that entered as a plain number and has no type yet stays one for this attempt: what it meets gives the type.
+      for (const [i, id] of changed.entries()) {
+        const untyped = types[i]?.type === undefined ? entering.get(id) : undefined;
+        this.#env.set(id, untyped ?? { is: "tile", value: inside[i] as Value });
+      }
+      this.#env.set(s.id, { is: "tile", value: index });
+      this.b.ops = [];
+      this.#depth++;
+      this.#statements(s.body, false);
+      this.#depth--;
+      const next = changed.map((id) => this.#env.get(id));
+      const wider = types.map((t, i) => this.#widen(t, next[i], entering.get(changed[i] ?? -1), axis?.id, s.span));
+      if (wider.some((w, i) => w.type !== types[i]?.type || types[i]?.type === undefined || w.axes.length !== types[i]?.axes.length)) {
+        types = wider;
+        continue;
+      }
+      const ends = next.map((item, i) => this.b.splat(this.b.as(item as TileItem, inits[i]?.type ?? "f32", s.span), inits[i]?.axes ?? [], s.span));
+      const carried: Carried[] = changed.map((id, i) => {
+        const after = this.b.value(inits[i]?.type ?? "f32", inits[i]?.axes ?? [], s.span);
+        return { name: String(id), init: inits[i]?.id ?? -1, inside: inside[i] as Value, next: ends[i]?.id ?? -1, after };
+      });
+      const body = this.b.ops;
+      const loop: Loop = { op: "loop", kind: source.kind, ...(axis === undefined ? {} : { axis: axis.id }), start: start.id, limit: limit.id, index, carried, body, span: s.span };
+      outer.length = 0;
+      outer.push(...region, loop);
+      this.b.ops = outer;
+      this.#env = entering;
+      for (const [i, id] of changed.entries()) this.#env.set(id, { is: "tile", value: carried[i]?.after as Value });
+      return;
+    }
+    this.b.fail("TS-205", "the types of this loop's variables do not settle", s.span);
+  }
+
+  #carriedType(item: Item | undefined, span: Span): { type: ValueType | undefined; axes: readonly number[] } {
+    if (item === undefined || !isTile(item)) return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+    return item.is === "weak" ? { type: undefined, axes: [] } : { type: item.value.type, axes: item.value.axes };
+  }
+
+  #enter(item: Item | undefined, want: { type: ValueType | undefined; axes: readonly number[] } | undefined, span: Span): Value {
+    const type = want?.type ?? "f32";
+    return this.b.splat(this.b.as(item as TileItem, type, span), want?.axes ?? [], span);
+  }
+
+  #widen(
+    known: { type: ValueType | undefined; axes: readonly number[] },
+    next: Item | undefined,
+    entered: Item | undefined,
+    loopAxis: number | undefined,
+    span: Span,
+  ): { type: ValueType | undefined; axes: readonly number[] } {
+    if (next === undefined || !isTile(next)) return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+    if (next.is === "weak") return { type: known.type ?? "f32", axes: known.axes };
+    const escaping = next.value.axes.find((a) => a === loopAxis);
+    if (escaping !== undefined) {
+      this.b.fail("TS-212", `a tile over one block of "${this.b.dimOf(escaping)}" is kept beyond its turn of the loop`, next.value.span, "reduce it first: sum, amax, dot …");
+    }
+    const type = known.type ?? (next.value.type === "f32" || entered?.is !== "weak" || Number.isInteger(entered.value) ? next.value.type : "f32");
+    return { type, axes: this.b.align([{ ...next.value, axes: known.axes }, next.value], span) };
+  }
+
+  // ---- Expressions ------------------------------------------------------------------------------------------------------------
+
+  item(e: Expr): Item {
+    switch (e.kind) {
+      case "number":
+        return { is: "weak", value: e.value };
+      case "boolean":
+        return { is: "weak", value: Number(e.value) };
+      case "string":
+        return { is: "text", value: e.value };
+      case "name":
+        return this.#name(e);
+      case "unary": {
+        const x = this.tile(e.x);
+        if (e.op === "-") return this.b.unary("neg", x, e.span);
+        if (e.op === "!") return this.b.unary("not", x, e.span);
+        if (e.op === "~") return this.b.binary("xor", x, { is: "weak", value: 0xffffffff }, e.span);
+        return x;
+      }
+      case "binary":
+        return this.#binary(e.op, this.item(e.a), this.item(e.b), e.span);
+      case "conditional": {
+        const cond = this.tile(e.test);
+        if (cond.is === "weak") return this.item(cond.value ? e.yes : e.no);
+        this.#condition(cond.value, e.test.span);
+        return this.b.select(cond, this.tile(e.yes), this.tile(e.no), e.span);
+      }
+      case "call":
+        return this.#call(e);
+      case "lambda":
+        return { is: "function", fn: e.fn };
+      case "member":
+        return this.#member(e);
+      case "array":
+        return this.b.fail("TS-201", "a list is only used as the index of set([…], value)", e.span);
+      case "refused":
+        return this.b.fail("TS-201", `${e.what} is not part of the kernel language`, e.span, e.hint);
+    }
+  }
+
+  /** The expression as a tile or scalar. */
+  tile(e: Expr): TileItem {
+    const item = this.item(e);
+    return isTile(item) ? item : this.b.fail("TS-205", `a number is needed here, got ${describe(item)}`, e.span);
+  }
+
+  #condition(v: Value, span: Span): void {
+    if (v.axes.length > 0) {
+      this.b.fail("TS-207", `tile "${v.axes.map((a) => this.b.dimOf(a)).join(" ")}" used as a condition`, span, "a branch needs one answer: use select(condition, a, b), or reduce the tile first");
+    }
+    if (v.type !== "bool") this.b.fail("TS-205", `a condition is needed, got ${v.type}`, span, "compare it: x > 0");
+  }
+
+  #name(e: Expr & { kind: "name" }): Item {
+    const { symbol } = e;
+    if (symbol.is === "local") {
+      const item = this.#env.get(symbol.id);
+      if (item !== undefined) return item;
+      return this.b.fail("TS-203", `"${e.text}" belongs to code around the kernel, not to the kernel`, e.span, "pass run-time values as Scalar or Tensor parameters; constants may stand at the top of the file");
+    }
+    if (symbol.is === "const") return this.item(symbol.value);
+    if (symbol.is === "function") return { is: "function", fn: this.#function(symbol.key, e.span) };
+    if (symbol.is === "global") {
+      if (e.text === "Infinity") return { is: "weak", value: Infinity };
+      return this.b.fail("TS-203", `"${e.text}" is not known inside a kernel`, e.span, "a kernel sees its parameters, constants of its file, helper functions and the words of tilestate/dsl");
+    }
+    return this.b.fail("TS-203", `"${e.text}" is a word of the language: call it`, e.span);
+  }
+
+  #member(e: Expr & { kind: "member" }): Item {
+    if (e.object.kind === "name" && e.object.symbol.is === "global" && e.object.text === "Math") {
+      return this.b.fail("TS-209", `Math.${e.name} does not exist inside a kernel`, e.span, `import { ${e.name} } from "tilestate/dsl", where it works on tiles`);
+    }
+    const object = this.item(e.object);
+    if (object.is === "tensor") return this.b.fail("TS-208", `a tensor has at(…) and set([…], value), not "${e.name}"`, e.span);
+    return this.b.fail("TS-208", `"${e.name}" is not a method of tiles`, e.span, "tiles have operators and the words of tilestate/dsl");
+  }
+
+  #function(key: string, span: Span): FunctionSyntax {
+    return this.#module.functions.get(key) ?? this.b.fail("TS-203", `the source of ${key} was not found`, span);
+  }
+
+  #binary(op: string, a: Item, b: Item, span: Span): Item {
+    const fn = OPERATORS[op];
+    if (!isTile(a) || !isTile(b) || fn === undefined) {
+      return this.b.fail("TS-205", `"${op}" needs two numbers, got ${describe(a)} and ${describe(b)}`, span);
+    }
+    return this.b.binary(fn, a, b, span);
+  }
+
+  #call(e: Expr & { kind: "call" }): Item {
+    const { callee } = e;
+    if (callee.kind === "member") {
+      const object = callee.object.kind === "name" && callee.object.symbol.is === "global" ? undefined : this.item(callee.object);
+      if (object?.is === "tensor" && callee.name === "at") return this.#load(object.param, e);
+      if (object?.is === "tensor" && callee.name === "set") return this.#store(object.param, e);
+      return this.#member(callee);
+    }
+    if (callee.kind === "name" && callee.symbol.is === "word") return callWord(this, callee.symbol.name, e);
+    const target = this.item(callee);
+    if (target.is !== "function") return this.b.fail("TS-203", `cannot call ${describe(target)}`, e.span);
+    return this.inline(target.fn, e.args.map((a) => this.item(a)), e.span);
+  }
+
+  /** Inlines a helper. */
+  inline(fn: FunctionSyntax, args: readonly Item[], span: Span): Item {
+    const name = `${fn.span.file}:${fn.span.start}`;
+    if (this.#active.includes(name)) this.b.fail("TS-214", `"${fn.name}" calls itself`, span, "helpers are inlined: write a loop");
+    if (args.length !== fn.params.length) this.b.fail("TS-215", `"${fn.name}" takes ${fn.params.length} arguments, got ${args.length}`, span);
+    this.#active.push(name);
+    this.b.chain.push({ name: fn.name, span });
+    for (const [i, p] of fn.params.entries()) this.#env.set(p.id, args[i] ?? { is: "nothing" });
+    const result = this.#statements(fn.body, true);
+    this.b.chain.pop();
+    this.#active.pop();
+    return result;
+  }
+
+  #indices(param: string, given: readonly Expr[], span: Span): Value[] {
+    const p = this.params.get(param);
+    const dims = p?.kind === "tensor" ? p.dims : [];
+    if (given.length > dims.length) {
+      this.b.fail("TS-202", `"${param}" has ${dims.length} dims ("${dims.join(" ")}"), got ${given.length} indices`, span);
+    }
+    const index = given.map((e) => {
+      const item = this.tile(e);
+      const v = item.is === "weak" ? this.b.constant(item.value, "u32", e.span) : item.value;
+      if (v.type === "i32") return this.b.cast({ is: "tile", value: v }, "u32", e.span);
+      if (v.type !== "u32") this.b.fail("TS-205", `an index must be an integer, got ${v.type}`, e.span, 'cast(…, "u32")');
+      return v;
+    });
+    for (const dim of dims.slice(given.length)) {
+      const axis = this.b.whole(dim);
+      index.push(this.b.emit({ op: "iota", type: "u32", axes: [axis.id], span, axis: axis.id }));
+    }
+    return index;
+  }
+
+  #load(param: string, e: Expr & { kind: "call" }): Item {
+    const index = this.#indices(param, e.args, e.span);
+    this.touch(param, "reads");
+    const p = this.params.get(param);
+    const stored = p?.kind === "tensor" ? (p.storage[0] ?? "f32") : "f32";
+    const type: ValueType = stored === "u32" || stored === "i32" ? stored : "f32";
+    const axes = this.b.align(index, e.span);
+    return { is: "tile", value: this.b.emit({ op: "load", type, axes, span: e.span, param, index: index.map((v) => v.id) }) };
+  }
+
+  #store(param: string, e: Expr & { kind: "call" }): Item {
+    const [list, valueExpr] = e.args;
+    if (list?.kind !== "array" || valueExpr === undefined) return this.b.fail("TS-215", "set takes a list of indices and a value: t.set([i, j], value)", e.span);
+    const index = this.#indices(param, list.items, e.span);
+    const p = this.params.get(param);
+    const stored = p?.kind === "tensor" ? (p.storage[0] ?? "f32") : "f32";
+    const value = this.b.as(this.tile(valueExpr), stored === "u32" || stored === "i32" ? stored : "f32", valueExpr.span);
+    const axes = this.b.align(index, e.span);
+    const lost = value.axes.find((a) => !axes.includes(a));
+    if (lost !== undefined) {
+      this.b.fail("TS-216", `the value has dim "${this.b.dimOf(lost)}", which no index of "${param}" has`, valueExpr.span, "reduce it, or index the tensor by it");
+    }
+    this.touch(param, "writes");
+    this.b.ops.push({ op: "store", param, index: index.map((v) => v.id), value: value.id, span: e.span });
+    return { is: "nothing" };
+  }
+}
+
+export function isTile(item: Item | undefined): item is TileItem {
+  return item?.is === "tile" || item?.is === "weak";
+}
+
+function joinType(items: readonly TileItem[]): ValueType {
+  const types = items.flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
+  return types.includes("f32") ? "f32" : (types[0] ?? "f32");
+}
+
+function describe(item: Item): string {
+  return { tile: "a tile", weak: "a number", text: "a string", tensor: "a tensor", function: "a function", loop: "a loop", nothing: "nothing" }[item.is];
+}
+
+/** Ids of the locals that the statements assign, nested ones included. */
+function assigned(body: readonly Stmt[], found: Set<number> = new Set<number>()): Set<number> {
+  for (const s of body) {
+    if (s.kind === "assign") found.add(s.id);
+    if (s.kind === "for" || s.kind === "block") assigned(s.body, found);
+    if (s.kind === "if") {
+      assigned(s.yes, found);
+      assigned(s.no, found);
+    }
+  }
+  return found;
+}
+
+/** Removes operations whose value nobody reads (constants of dead branches, whole-dim indices that were replaced). */
+export function prune(ops: readonly Op[]): Op[] {
+  const used = new Set<number>();
+  const visit = (list: readonly Op[], live: readonly number[]): Op[] => {
+    for (const id of live) used.add(id);
+    const kept: Op[] = [];
+    for (const op of [...list].reverse()) {
+      if (op.op === "loop") {
+        for (const id of operands(op)) used.add(id);
+        kept.push({ ...op, body: visit(op.body, op.carried.map((c) => c.next)) });
+      } else if (op.op === "if") {
+        used.add(op.cond);
+        kept.push({ ...op, yes: visit(op.yes, op.merged.map((m) => m.yes)), no: visit(op.no, op.merged.map((m) => m.no)) });
+      } else if (op.op === "store" || used.has(op.id)) {
+        for (const id of operands(op)) used.add(id);
+        kept.push(op);
+      }
+    }
+    return kept.reverse();
+  };
+  return visit(ops, []);
+}

@@ -1,0 +1,153 @@
+/**
+ * Scheduling: who does what.
+ *
+ * Decides whether a program is one thread, one subgroup or one workgroup, which axes are *spread* over its lanes (element (r·W + lane)·V + v in lane `lane`,
+ * register r, component v) and which are *owned* whole by every lane, and how large the blocks are. The shapes are those that facts.md measured: contiguous
+ * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
+ */
+import { Definitions } from "./affine.ts";
+import type { Op } from "./ir.ts";
+import { isValue } from "./ir.ts";
+import { everyOp, extentOf, type Specialised } from "./specialise.ts";
+
+/** What the adapter offers, as far as code generation cares. */
+export interface Target {
+  readonly profile: "software" | "gpu";
+  /** Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (rung L0). */
+  readonly subgroup: number;
+  /** The size is pinned by the shader, since the adapter has several (rung L3). */
+  readonly pinned: boolean;
+  readonly maxInvocations: number;
+  readonly storageBuffers: number;
+}
+
+export interface AxisLayout {
+  readonly spread: boolean;
+  /** Elements in one block: lanes · count · width when spread, count otherwise. */
+  readonly size: number;
+  /** Registers a lane needs along this axis. */
+  readonly count: number;
+  /** Components of a register along this axis: 1, 2 or 4. */
+  readonly width: 1 | 2 | 4;
+}
+
+export interface Schedule {
+  readonly mode: "thread" | "subgroup" | "workgroup";
+  /** Lanes that share one program. */
+  readonly lanes: number;
+  readonly workgroupSize: number;
+  readonly programsPerWorkgroup: number;
+  readonly axes: readonly AxisLayout[];
+  /** Programs along each dim of the grid. */
+  readonly grid: readonly number[];
+  readonly programs: number;
+}
+
+/** Knobs that an author or a tuner may set. */
+export interface Knobs {
+  readonly lanes?: number;
+  /** Elements of one owned block of an over-loop. */
+  readonly unroll?: number;
+  /** Rows of a block without a size. */
+  readonly rows?: number;
+  /** Registers a lane takes along a spread over-loop. */
+  readonly depth?: number;
+}
+
+/** Registers of one tile beyond which code would be too large to compile quickly. */
+const MOST_REGISTERS = 64;
+
+export function schedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule {
+  const { weights, conflicts, reduces } = survey(program);
+  const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
+  const best = order[0];
+  const elementwise = reduces.size === 0 && (best === undefined || program.axes[best]?.kind === "block");
+  const spread = new Set<number>();
+  if (elementwise) {
+    if (best !== undefined) spread.add(best);
+  } else {
+    for (const a of order) if (![...spread].some((b) => conflicts.get(a)?.has(b))) spread.add(a);
+    // A reduced axis that touches no other spread axis may as well be spread; it is contiguous nowhere but shares the work.
+    for (const a of reduces) if (!spread.has(a) && ![...spread].some((b) => conflicts.get(a)?.has(b)) && program.axes[a]?.kind === "over" && order.length === 0) spread.add(a);
+  }
+  const anyLane = spread.size > 0;
+  let mode: Schedule["mode"] = elementwise || !anyLane ? "thread" : target.subgroup > 0 ? "subgroup" : "workgroup";
+  let lanes = mode === "thread" ? 1 : mode === "subgroup" ? target.subgroup : Math.min(64, target.maxInvocations);
+  if (knobs.lanes !== undefined) [mode, lanes] = [knobs.lanes === 1 ? "thread" : knobs.lanes === target.subgroup ? "subgroup" : "workgroup", knobs.lanes];
+
+  // A whole row that one subgroup cannot hold in registers is given to a larger workgroup.
+  const longest = Math.max(0, ...[...spread].filter((a) => program.axes[a]?.kind === "whole").map((a) => extentOf(program, a)));
+  while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations) [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
+
+  const axes = program.axes.map((axis, id): AxisLayout => {
+    const extent = Math.max(1, extentOf(program, id));
+    if (spread.has(id)) {
+      const width = ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ?? 1;
+      const turn = lanes * width;
+      const wanted = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? turn) : turn * Math.max(1, Math.min(knobs.depth ?? 1, Math.floor(extent / turn)));
+      const count = Math.max(1, Math.ceil(wanted / turn));
+      return { spread: true, size: axis.kind === "block" && axis.size !== undefined ? axis.size : turn * count, count, width };
+    }
+    const size = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? Math.min(extent, knobs.rows ?? 4)) : Math.min(extent, knobs.unroll ?? 2);
+    return { spread: false, size, count: size, width: 1 };
+  });
+
+  everyOp(program.body, (op) => {
+    if (!isValue(op)) return;
+    const registers = op.axes.reduce((n, a) => n * (axes[a]?.count ?? 1), 1);
+    if (registers > MOST_REGISTERS && (op.op === "load" || op.op === "reduce")) {
+      const dims = op.axes.map((a) => `${program.axes[a]?.dim}: ${axes[a]?.size}`).join(", ");
+      throw new Error(
+        `kernel ${program.name}, line ${op.span.line}: one tile (${dims}) takes ${registers} registers a lane, more than ${MOST_REGISTERS}; ` +
+          "walk one of its dims with `for (const i of over(…))` instead of taking it whole",
+      );
+    }
+  });
+
+  const grid = program.grid.map((g) => {
+    const extent = program.binding.sizes[g.dim] ?? 0;
+    return g.axis === undefined ? extent : Math.ceil(extent / (axes[g.axis]?.size ?? 1));
+  });
+  const programs = grid.reduce((a, b) => a * b, 1);
+  const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
+  const spreadOut = target.profile === "software" ? Math.max(1, Math.floor(programs / 8)) : room;
+  const programsPerWorkgroup = mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut));
+  return { mode, lanes, workgroupSize: lanes * programsPerWorkgroup, programsPerWorkgroup, axes, grid, programs };
+}
+
+/** How much memory each axis walks contiguously, which axes meet in one tile, and which are reduced. */
+function survey(program: Specialised): { weights: Map<number, number>; conflicts: Map<number, Set<number>>; reduces: Set<number> } {
+  const definitions = new Definitions(program);
+  const weights = new Map<number, number>();
+  const conflicts = new Map<number, Set<number>>();
+  const reduces = new Set<number>();
+  const size = (a: number): number => Math.max(1, extentOf(program, a));
+  const meet = (axes: readonly number[]): void => {
+    for (const a of axes) {
+      const set = conflicts.get(a) ?? new Set<number>();
+      for (const b of axes) if (b !== a) set.add(b);
+      conflicts.set(a, set);
+    }
+  };
+  everyOp(program.body, (op: Op, loops) => {
+    if (isValue(op)) meet(op.axes);
+    if (op.op === "reduce") {
+      reduces.add(op.axis);
+      meet([...op.axes, op.axis]);
+    }
+    if (op.op !== "load" && op.op !== "store") return;
+    const last = op.index.at(-1);
+    const walk = last === undefined ? undefined : definitions.walk(last);
+    if (walk === undefined) return;
+    const own = new Set(op.index.flatMap((i) => definitions.ops.get(i)).flatMap((o) => (o !== undefined && isValue(o) ? [...o.axes] : [])));
+    for (const i of op.index) {
+      const axis = definitions.loopIndex.get(i);
+      if (axis !== undefined) own.add(axis);
+    }
+    let touched = [...own].reduce((n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? 4) : size(a)), 1);
+    for (const l of loops) if (l.axis === undefined || !own.has(l.axis)) touched *= l.axis === undefined ? 8 : 1;
+    if (program.axes[walk.axis]?.kind === "block") touched = Math.min(touched, 64);
+    weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
+  });
+  return { weights, conflicts, reduces };
+}

@@ -1,0 +1,223 @@
+/**
+ * The printer: lane IR to WGSL text. The only place in the project where WGSL is written.
+ */
+import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+
+const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  rem: "%",
+  and: "&",
+  or: "|",
+  xor: "^",
+  shl: "<<",
+  shr: ">>",
+  lt: "<",
+  le: "<=",
+  gt: ">",
+  ge: ">=",
+  eq: "==",
+  ne: "!=",
+};
+const SUBGROUP: Readonly<Record<ReduceKind, string>> = { sum: "subgroupAdd", max: "subgroupMax", min: "subgroupMin" };
+
+function typeName(t: LaneType): string {
+  return t.width === 1 ? t.base : `vec${t.width}<${t.base}>`;
+}
+
+function literal(value: number, base: ValueType): string {
+  if (base === "bool") return value ? "true" : "false";
+  if (base === "u32") return `${value >>> 0}u`;
+  if (base === "i32") return value === -2147483648 ? "i32(-2147483647 - 1)" : `${value | 0}i`;
+  const text = String(value);
+  return `${text}${/[.e]/.test(text) ? "" : ".0"}f`;
+}
+
+function atom(a: Atom): string {
+  if (a.kind === "ref") return a.name;
+  const text = literal(a.value, a.type.base);
+  return a.type.width === 1 ? text : `${typeName(a.type)}(${text})`;
+}
+
+/** WGSL type of one element of a buffer. */
+export function elementType(b: Buffer): string {
+  const packed = b.storage === "f16" || b.storage === "bf16";
+  const base = packed ? "u32" : b.storage;
+  const width = packed ? Math.max(1, b.unit / 2) : b.unit;
+  return width === 1 ? base : `vec${width}<${base}>`;
+}
+
+/** Elements of the WGSL array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
+function elementCount(b: Buffer): number {
+  const packed = b.storage === "f16" || b.storage === "bf16";
+  return Math.max(1, Math.ceil(b.elements / (packed ? Math.max(2, b.unit) : b.unit)));
+}
+
+class Printer {
+  readonly #p: LaneProgram;
+  readonly #lines: string[] = [];
+  readonly #shared: Set<string> = new Set<string>();
+  #opaque = false;
+
+  constructor(program: LaneProgram) {
+    this.#p = program;
+  }
+
+  print(): string {
+    this.#block(this.#p.body, 1);
+    const p = this.#p;
+    const body = this.#lines;
+    const head: string[] = [];
+    if (p.mode === "subgroup") head.push("enable subgroups;", ...(p.pinned ? ["enable subgroup_size_control;"] : []), "diagnostic(off, subgroup_uniformity);");
+    for (const [i, b] of p.buffers.entries()) {
+      head.push(`@group(0) @binding(${i}) var<storage, ${b.writes ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`);
+    }
+    if (p.uniforms.length > 0) {
+      head.push(`struct Scalars { ${p.uniforms.map((u) => `${name(u.name)}: ${u.dtype}`).join(", ")} }`);
+      head.push(`@group(0) @binding(${p.buffers.length}) var<uniform> scalars: Scalars;`);
+    }
+    head.push(...[...this.#shared].flatMap((s) => this.#treeReduction(s)));
+    const n = p.workgroupSize;
+    head.push(
+      `@compute @workgroup_size(${n})${p.mode === "subgroup" && p.pinned ? ` @subgroup_size(${p.lanes})` : ""}`,
+      "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {",
+    );
+    const group = p.workgroups[1] > 1 ? "(wid.x + wid.y * nwg.x)" : "wid.x";
+    const inner = p.programsPerWorkgroup === 1 ? group : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
+    head.push(`  let pid = ${inner};`);
+    if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
+    if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll");
+    if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup) head.push(`  if (pid >= ${p.programs}u) { return; }`);
+    return `${[...head, ...body, "}"].join("\n")}\n`;
+  }
+
+  /** Rung L0: a tree in workgroup memory, for adapters without subgroup operations. */
+  #treeReduction(id: string): string[] {
+    const [fn, type] = id.split(":") as [ReduceKind, string];
+    const n = this.#p.lanes;
+    const base = type.replace(/^vec\d<(.*)>$/, "$1").trim();
+    const combine = fn === "sum" ? "a + b" : `${fn}(a, b)`;
+    const label = `${fn}_${type.replace(/[<>]/g, "_")}`;
+    return [
+      `var<workgroup> room_${label}: array<${type}, ${n}>;`,
+      `fn lanes_${label}(x: ${type}, lane: u32) -> ${type} { // ${base}`,
+      "  workgroupBarrier();",
+      `  room_${label}[lane] = x;`,
+      "  workgroupBarrier();",
+      `  for (var half = ${n / 2}u; half > 0u; half = half >> 1u) {`,
+      "    if (lane < half) {",
+      `      let a = room_${label}[lane];`,
+      `      let b = room_${label}[lane + half];`,
+      `      room_${label}[lane] = ${combine};`,
+      "    }",
+      "    workgroupBarrier();",
+      "  }",
+      `  return workgroupUniformLoad(&room_${label}[0]);`,
+      "}",
+    ];
+  }
+
+  #put(depth: number, line: string): void {
+    this.#lines.push("  ".repeat(depth) + line);
+  }
+
+  #block(stmts: readonly Stmt[], depth: number): void {
+    for (const s of stmts) this.#statement(s, depth);
+  }
+
+  #statement(s: Stmt, depth: number): void {
+    switch (s.op) {
+      case "let":
+        return this.#put(depth, `let ${s.name} = ${this.#rhs(s.rhs, s.type)};`);
+      case "var":
+        return this.#put(depth, `var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${atom(s.init)}`};`);
+      case "assign":
+        return this.#put(depth, `${s.name} = ${atom(s.value)};`);
+      case "for": {
+        if (s.opaque) this.#opaque = true;
+        const limit = atom(s.limit) + (s.opaque ? " + zero" : "");
+        this.#put(depth, `for (var ${s.name} = ${atom(s.start)}; ${s.name} < ${limit}; ${s.name} += ${s.step}u) {`);
+        this.#block(s.body, depth + 1);
+        return this.#put(depth, "}");
+      }
+      case "if":
+        this.#put(depth, `if (${atom(s.cond)}) {`);
+        this.#block(s.yes, depth + 1);
+        if (s.no.length > 0) {
+          this.#put(depth, "} else {");
+          this.#block(s.no, depth + 1);
+        }
+        return this.#put(depth, "}");
+      case "store":
+        return this.#put(depth, `${name(s.buffer)}[${atom(s.index)}]${s.part === undefined ? "" : `[${atom(s.part)}]`} = ${atom(s.value)};`);
+    }
+  }
+
+  #rhs(r: Rhs, type: LaneType): string {
+    switch (r.op) {
+      case "unary": {
+        const x = atom(r.x);
+        if (r.fn === "neg") return `-${x}`;
+        if (r.fn === "not") return `!${x}`;
+        if (r.fn === "rsqrt") return `inverseSqrt(${x})`;
+        // SwiftShader's tanh of large arguments is not finite.
+        if (r.fn === "tanh") return `tanh(clamp(${x}, ${typeName(type)}(-15.0f), ${typeName(type)}(15.0f)))`;
+        return `${r.fn}(${x})`;
+      }
+      case "binary": {
+        if (r.fn === "min" || r.fn === "max" || r.fn === "pow") return `${r.fn}(${atom(r.a)}, ${atom(r.b)})`;
+        if (r.fn === "xor" && r.a.type.base === "bool") return `${atom(r.a)} != ${atom(r.b)}`;
+        return `${atom(r.a)} ${OPERATORS[r.fn]} ${atom(r.b)}`;
+      }
+      case "select":
+        return `select(${atom(r.no)}, ${atom(r.yes)}, ${atom(r.cond)})`;
+      case "cast":
+      case "splat":
+        return `${typeName(type)}(${atom(r.x)})`;
+      case "bitcast":
+        return `bitcast<${typeName(type)}>(${atom(r.x)})`;
+      case "compose":
+        return `${typeName(type)}(${r.parts.map(atom).join(", ")})`;
+      case "pick":
+        return r.at.kind === "const" ? `${atom(r.x)}.${"xyzw"[r.at.value]}` : `${atom(r.x)}[${atom(r.at)}]`;
+      case "copy":
+        return atom(r.x);
+      case "load":
+        return `${name(r.buffer)}[${atom(r.index)}]${r.part === undefined ? "" : `[${atom(r.part)}]`}`;
+      case "unpack":
+        return r.format === "f16" ? `unpack2x16float(${atom(r.x)})` : `bitcast<vec2<f32>>(vec2<u32>(${atom(r.x)} << 16u, ${atom(r.x)} & 0xffff0000u))`;
+      case "pack":
+        return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);
+      case "scalar":
+        return `scalars.${name(r.param)}`;
+      case "lanes": {
+        if (this.#p.mode === "subgroup") return `${SUBGROUP[r.fn]}(${atom(r.x)})`;
+        const id = `${r.fn}:${typeName(r.x.type)}`;
+        this.#shared.add(id);
+        return `lanes_${r.fn}_${typeName(r.x.type).replace(/[<>]/g, "_")}(${atom(r.x)}, lane)`;
+      }
+    }
+  }
+
+  /** Two f32 to bf16, rounded to nearest even. */
+  #packBrain(a: Atom, b: Atom): string {
+    const round = (x: Atom): string => {
+      const bits = `bitcast<u32>(${atom(x)})`;
+      return `((${bits} + 0x7fffu + ((${bits} >> 16u) & 1u)) >> 16u)`;
+    };
+    return `${round(a)} | (${round(b)} << 16u)`;
+  }
+}
+
+/** Parameter names cannot clash with WGSL's own words or ours. */
+function name(param: string): string {
+  return `p_${param}`;
+}
+
+/** WGSL of a lane program; its entry point is `main`, group 0 holds the buffers in order and then the uniform block. */
+export function printWgsl(program: LaneProgram): string {
+  return new Printer(program).print();
+}

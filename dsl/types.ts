@@ -1,0 +1,40 @@
+/**
+ * The types of the kernel language.
+ *
+ * A tile is typed as a number with an *optional* brand, so that plain `tsc` accepts `a * b`, `acc = acc * f + x` and ternaries between tiles; the dims and
+ * dtypes that operators lose are derived again by the compiler. Dims are one string literal ("heads dim"), which reads well in an editor's hover.
+ */
+
+/** 32-bit floating point. */
+export type f32 = "f32";
+/** IEEE half precision: storage only, arithmetic is f32. */
+export type f16 = "f16";
+/** Brain float, the upper half of an f32: storage only, arithmetic is f32. */
+export type bf16 = "bf16";
+/** 32-bit unsigned integer. */
+export type u32 = "u32";
+/** 32-bit signed integer. */
+export type i32 = "i32";
+/** Any storage of real numbers; the kernel is specialised by the tensor it is given. */
+export type real = f32 | f16 | bf16;
+/** Every element type a tensor may be stored in. */
+export type DType = f32 | f16 | bf16 | u32 | i32;
+
+declare const dims: unique symbol;
+declare const element: unique symbol;
+
+/** A block of values that a program holds, indexed by the named dims of `D`; a scalar has none. */
+export type Tile<D extends string = string> = number & { readonly [dims]?: D };
+
+/** A run-time number given with each call: a plain number, or a one-element tensor that lives on the GPU. */
+export type Scalar<T extends u32 | i32 | f32 = f32> = number & { readonly [element]?: T };
+
+/** An array in GPU memory with the named dims of `D` (row-major, the last one contiguous) and elements stored as `T`. */
+export interface Tensor<D extends string, T extends DType = f32> {
+  /** Loads. One index a dim, each a scalar or an index tile; dims left out at the end are taken whole. */
+  at(...index: readonly number[]): Tile;
+  /** Stores `value`; indices as in `at`. Elements outside the tensor or a ragged index are not written. */
+  set(index: readonly number[], value: number): void;
+  readonly [dims]?: D;
+  readonly [element]?: T;
+}

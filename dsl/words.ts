@@ -1,0 +1,159 @@
+/**
+ * The words a kernel may use.
+ *
+ * They are never run: a kernel is read as source and compiled. Each has a type, so that an editor and `tsc` help while writing, and a body that says what
+ * went wrong when host code calls it by mistake. The idea of one stub file for all user-visible words is cuTile Python's.
+ */
+import type { Tensor, Tile } from "./types.ts";
+
+function word(name: string): never {
+  throw new Error(`${name}() is a word of the kernel language: it works inside a kernel loaded with gpu.kernels(import.meta, { … }), not in host code`);
+}
+
+// ---- Where am I, how large is it --------------------------------------------------------------------------------------------
+
+/** The grid: one program for each index of `dim`; the value is this program's index (u32). Several calls span a grid of several dims. */
+export function program(dim: string): number {
+  return word(`program("${dim}")`);
+}
+/** The grid: one program for each block of `size` indices of `dim`, ragged at the end. Without `size` the compiler chooses. */
+export function block<D extends string>(dim: D, size?: number): Tile<D> {
+  return word(`block("${dim}", ${size})`);
+}
+/** Every index of `dim` as one tile. */
+export function every<D extends string>(dim: D): Tile<D> {
+  return word(`every("${dim}")`);
+}
+/** The number of elements of `dim` (u32), known when the kernel is specialised. */
+export function size(dim: string): number {
+  return word(`size("${dim}")`);
+}
+
+// ---- Loops ------------------------------------------------------------------------------------------------------------------
+
+/** Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given); each turn sees an index tile, ragged at the limit. */
+export function over<D extends string>(dim: D, limit?: number): Iterable<Tile<D>> {
+  return word(`over("${dim}", ${limit})`);
+}
+/** Device loop over scalars: 0 … a-1, or a … b-1. */
+export function range(a: number, b?: number): Iterable<number> {
+  return word(`range(${a}, ${b})`);
+}
+/** Compile-time loop over 0 … a-1, or a … b-1: the body is repeated with a constant. */
+export function unroll(a: number, b?: number): Iterable<number> {
+  return word(`unroll(${a}, ${b})`);
+}
+
+// ---- New tiles --------------------------------------------------------------------------------------------------------------
+
+/** A tile of zeros over all of the named dims. */
+export function zeros<D extends string>(dims: D): Tile<D> {
+  return word(`zeros("${dims}")`);
+}
+/** A tile of `value` over all of the named dims. */
+export function full<D extends string>(dims: D, value: number): Tile<D> {
+  return word(`full("${dims}", ${value})`);
+}
+/** Zeros (f32) with the dims of `tile`. */
+export function zerosLike<D extends string>(tile: Tile<D>): Tile<D> {
+  return word(`zerosLike(${tile})`);
+}
+
+// ---- Element-wise maths -----------------------------------------------------------------------------------------------------
+
+export function exp(x: number): Tile {
+  return word(`exp(${x})`);
+}
+export function exp2(x: number): Tile {
+  return word(`exp2(${x})`);
+}
+export function log(x: number): Tile {
+  return word(`log(${x})`);
+}
+export function log2(x: number): Tile {
+  return word(`log2(${x})`);
+}
+export function sqrt(x: number): Tile {
+  return word(`sqrt(${x})`);
+}
+/** 1 / sqrt(x). */
+export function rsqrt(x: number): Tile {
+  return word(`rsqrt(${x})`);
+}
+export function sin(x: number): Tile {
+  return word(`sin(${x})`);
+}
+export function cos(x: number): Tile {
+  return word(`cos(${x})`);
+}
+/** tanh, with large arguments held where every adapter is right. */
+export function tanh(x: number): Tile {
+  return word(`tanh(${x})`);
+}
+export function abs(x: number): Tile {
+  return word(`abs(${x})`);
+}
+export function floor(x: number): Tile {
+  return word(`floor(${x})`);
+}
+export function ceil(x: number): Tile {
+  return word(`ceil(${x})`);
+}
+/** To the nearest integer, halves to even. */
+export function round(x: number): Tile {
+  return word(`round(${x})`);
+}
+export function min(a: number, b: number): Tile {
+  return word(`min(${a}, ${b})`);
+}
+export function max(a: number, b: number): Tile {
+  return word(`max(${a}, ${b})`);
+}
+export function pow(a: number, b: number): Tile {
+  return word(`pow(${a}, ${b})`);
+}
+/** Integer quotient, rounded towards zero. */
+export function idiv(a: number, b: number): Tile {
+  return word(`idiv(${a}, ${b})`);
+}
+/** `yes` where `condition` holds, `no` elsewhere; works on tiles, both sides are computed. */
+export function select(condition: boolean, yes: number, no: number): Tile {
+  return word(`select(${condition}, ${yes}, ${no})`);
+}
+/** Conversion of the value to another arithmetic type. */
+export function cast(x: number, to: "f32" | "u32" | "i32"): Tile {
+  return word(`cast(${x}, ${to})`);
+}
+/** The same 32 bits, read as another type. */
+export function bitcast(x: number, to: "f32" | "u32" | "i32"): Tile {
+  return word(`bitcast(${x}, ${to})`);
+}
+
+// ---- Reductions: over the one dim of the tile, or over the named one ----------------------------------------------------------
+
+export function sum(x: number, dim?: string): Tile {
+  return word(`sum(${x}, ${dim})`);
+}
+/** Largest element. */
+export function amax(x: number, dim?: string): Tile {
+  return word(`amax(${x}, ${dim})`);
+}
+/** Smallest element. */
+export function amin(x: number, dim?: string): Tile {
+  return word(`amin(${x}, ${dim})`);
+}
+/** Of the indices in `index`, the one where `value` is largest; the lowest of them on a tie. */
+export function argmax(value: number, index: number, dim?: string): Tile {
+  return word(`argmax(${value}, ${index}, ${dim})`);
+}
+/** Of the indices in `index`, the one where `value` is smallest; the lowest of them on a tie. */
+export function argmin(value: number, index: number, dim?: string): Tile {
+  return word(`argmin(${value}, ${index}, ${dim})`);
+}
+/** Sum over the products along the dim that both share (named when they share several; the others are batch dims). */
+export function dot(a: number, b: number, dim?: string): Tile {
+  return word(`dot(${a}, ${b}, ${dim})`);
+}
+
+/** Kept for its type: every tensor of a kernel is one of its parameters. */
+export type AnyTensor = Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">;

@@ -1,0 +1,9 @@
+/** The runtime's doors. */
+export type { Capabilities, Rung } from "./adapter.ts";
+export { Device, type DeviceRequest } from "./device.ts";
+export type { DType } from "./dtype.ts";
+export { UserError } from "./errors.ts";
+export { Gpu, open, targetOf } from "./gpu.ts";
+export { Kernel, type Launch } from "./kernels.ts";
+export { Plan } from "./plan.ts";
+export { DeviceTensor, type ShapeLike, type TensorData, type TensorOptions, type TensorValues } from "./tensor.ts";

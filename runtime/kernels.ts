@@ -1,0 +1,193 @@
+/**
+ * Loaded kernels: from a typed call to a dispatch.
+ *
+ * A kernel is specialised to the shapes and formats of the tensors it is called with; each such variant is generated and compiled once and kept. What is bound
+ * is checked here, against names, so that a mistake is reported in the words of the kernel and not in those of WebGPU.
+ */
+import type { Tensor } from "../dsl/index.ts";
+import { type Generated, generate, type Knobs, type Target, type TensorParam, type TileProgram } from "../compiler/index.ts";
+import type { Device } from "./device.ts";
+import { UserError } from "./errors.ts";
+import { guarded, watched } from "./scopes.ts";
+import { DeviceTensor } from "./tensor.ts";
+
+/** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
+export type Argument<P> = P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32"> ? (P extends number ? number | DeviceTensor : DeviceTensor) : number | DeviceTensor;
+
+/** The call that a kernel function becomes once it is loaded. */
+export type Launch<F> = F extends (...args: infer A) => void ? (...args: { [I in keyof A]: Argument<A[I]> }) => void : never;
+
+/** One kernel for one binding of shapes, formats and adapter. */
+export interface Variant {
+  readonly label: string;
+  readonly generated: Generated;
+  pipeline: GPUComputePipeline | undefined;
+}
+
+/** A call that was checked and is ready to be encoded. */
+export interface Dispatch {
+  readonly variant: Variant;
+  readonly tensors: readonly DeviceTensor[];
+  readonly uniforms: readonly { readonly dtype: "u32" | "i32" | "f32"; readonly value: number }[];
+}
+
+export class Kernel {
+  readonly name: string;
+  readonly program: TileProgram;
+  readonly #device: Device;
+  readonly #target: Target;
+  readonly #knobs: Knobs;
+  readonly #variants: Map<string, Variant> = new Map<string, Variant>();
+
+  constructor(device: Device, program: TileProgram, target: Target, knobs: Knobs = {}) {
+    this.name = program.name;
+    this.program = program;
+    this.#device = device;
+    this.#target = target;
+    this.#knobs = knobs;
+  }
+
+  /** Checks the arguments of one call and finds (or generates) the variant for them. */
+  prepare(args: readonly unknown[]): Dispatch {
+    const { params } = this.program;
+    if (args.length !== params.length) {
+      throw new UserError(`kernel ${this.name}: expected ${params.length} arguments (${params.map((p) => p.name).join(", ")}), got ${args.length}`);
+    }
+    const sizes: Record<string, number> = {};
+    const storage: Record<string, DeviceTensor["dtype"]> = {};
+    const from: Record<string, string> = {};
+    const tensors: DeviceTensor[] = [];
+    const cells: string[] = [];
+    const uniforms: { dtype: "u32" | "i32" | "f32"; value: number }[] = [];
+    for (const [i, p] of params.entries()) {
+      const given = args[i];
+      if (p.kind === "scalar") {
+        if (given instanceof DeviceTensor) {
+          if (given.length !== 1 || given.dtype !== p.dtype) throw this.#wrong(p.name, `one ${p.dtype}`, `${given.dtype} [${given.shape.join(", ")}] ("${given.label}")`);
+          cells.push(p.name);
+          tensors.push(given);
+        } else if (typeof given === "number") uniforms.push({ dtype: p.dtype, value: given });
+        else throw this.#wrong(p.name, `a number or a tensor of one ${p.dtype}`, describe(given));
+        continue;
+      }
+      if (!(given instanceof DeviceTensor)) throw this.#wrong(p.name, `a tensor "${p.dims.join(" ")}"`, describe(given));
+      this.#checkTensor(p, given, sizes, from);
+      storage[p.name] = given.dtype;
+      tensors.push(given);
+    }
+    this.#checkAliases(tensors);
+    return { variant: this.#variant(sizes, storage, cells), tensors, uniforms };
+  }
+
+  #checkTensor(p: TensorParam, t: DeviceTensor, sizes: Record<string, number>, from: Record<string, string>): void {
+    if (t.shape.length !== p.dims.length) {
+      throw this.#wrong(p.name, `${p.dims.length} dims ("${p.dims.join(" ")}")`, `${t.shape.length} dims [${t.shape.join(", ")}] ("${t.label}")`);
+    }
+    if (!p.storage.includes(t.dtype)) throw this.#wrong(p.name, p.storage.join(" or "), `${t.dtype} ("${t.label}")`);
+    for (const [i, dim] of p.dims.entries()) {
+      const n = t.shape[i] ?? 0;
+      const known = sizes[dim];
+      if (known !== undefined && known !== n) throw this.#wrong(p.name, `${known} elements along "${dim}" (as in "${from[dim]}")`, `${n} ("${t.label}" is [${t.shape.join(", ")}])`);
+      sizes[dim] = n;
+      from[dim] ??= p.name;
+    }
+  }
+
+  /** WebGPU forbids a binding that is written to share memory with another one. */
+  #checkAliases(tensors: readonly DeviceTensor[]): void {
+    const params = this.#bound(tensors);
+    for (const [i, a] of tensors.entries()) {
+      for (const [j, b] of tensors.entries()) {
+        if (j <= i || a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) continue;
+        if (params[i]?.writes || params[j]?.writes) {
+          throw new UserError(`kernel ${this.name}: "${params[i]?.name}" and "${params[j]?.name}" share memory (tensor "${a.label}"), and one of them is written`, {
+            hint: "pass two tensors, or use one parameter for both reading and writing",
+          });
+        }
+      }
+    }
+  }
+
+  #bound(tensors: readonly DeviceTensor[]): { name: string; writes: boolean }[] {
+    const all = this.program.params.map((p) => ({ name: p.name, writes: p.kind === "tensor" && p.writes }));
+    return all.length === tensors.length ? all : all.filter((p) => p.writes || this.program.params.some((q) => q.kind === "tensor" && q.name === p.name));
+  }
+
+  #variant(sizes: Record<string, number>, storage: Record<string, DeviceTensor["dtype"]>, cells: readonly string[]): Variant {
+    const key = JSON.stringify([sizes, storage, cells]);
+    let found = this.#variants.get(key);
+    if (found === undefined) {
+      const generated = generate(this.program, { sizes, storage, cells }, this.#target, this.#knobs);
+      const limit = this.#target.storageBuffers;
+      if (generated.lanes.buffers.length > limit) {
+        throw new UserError(`kernel ${this.name} binds ${generated.lanes.buffers.length} tensors, and this adapter allows ${limit} a kernel`);
+      }
+      const shape = Object.entries(sizes).map(([d, n]) => `${d}=${n}`);
+      found = { label: `kernel ${this.name} (${shape.join(", ")})`, generated, pipeline: undefined };
+      this.#variants.set(key, found);
+    }
+    return found;
+  }
+
+  #wrong(param: string, expected: string, got: string): UserError {
+    return new UserError(`kernel ${this.name}: parameter "${param}" expected ${expected}, got ${got}`);
+  }
+
+  /** Compiles the variant now, blocking; for calls outside a plan. */
+  compileNow(variant: Variant): GPUComputePipeline {
+    variant.pipeline ??= watched(this.#device, variant.label, () => this.#device.raw.createComputePipeline(descriptor(this.#device, variant)));
+    return variant.pipeline;
+  }
+}
+
+/** Compiles variants side by side; those that are compiled already cost nothing. */
+export async function compileAll(device: Device, variants: Iterable<Variant>): Promise<void> {
+  await Promise.all(
+    [...new Set(variants)].map(async (v) => {
+      v.pipeline ??= await guarded(device, v.label, () => device.raw.createComputePipelineAsync(descriptor(device, v)));
+    }),
+  );
+}
+
+function descriptor(device: Device, variant: Variant): GPUComputePipelineDescriptor {
+  const module = device.raw.createShaderModule({ label: variant.label, code: variant.generated.wgsl });
+  return { label: variant.label, layout: "auto", compute: { module, entryPoint: "main" } };
+}
+
+/** The bind group of a dispatch; its numbers, if it has any, get a uniform buffer of their own. */
+export function bindGroupOf(device: Device, dispatch: Dispatch): { group: GPUBindGroup; uniforms: GPUBuffer | undefined } {
+  const { variant, tensors } = dispatch;
+  const pipeline = variant.pipeline;
+  if (pipeline === undefined) throw new Error(`${variant.label} was not compiled`);
+  return watched(device, variant.label, () => {
+    const entries: GPUBindGroupEntry[] = tensors.map((t, i) => ({
+      binding: i,
+      resource: { buffer: t.buffer, offset: t.offset, size: Math.ceil(t.bytes / 16) * 16 },
+    }));
+    let uniforms: GPUBuffer | undefined;
+    if (dispatch.uniforms.length > 0) {
+      const size = Math.ceil(dispatch.uniforms.length / 4) * 16;
+      uniforms = device.raw.createBuffer({ label: `${variant.label} scalars`, size, usage: UNIFORM | COPY_DST });
+      device.raw.queue.writeBuffer(uniforms, 0, packUniforms(dispatch.uniforms, size));
+      entries.push({ binding: tensors.length, resource: { buffer: uniforms } });
+    }
+    return { group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }), uniforms };
+  });
+}
+
+const UNIFORM = 0x40;
+const COPY_DST = 0x8;
+
+function packUniforms(values: Dispatch["uniforms"], size: number): ArrayBuffer {
+  const bytes = new DataView(new ArrayBuffer(size));
+  for (const [i, { dtype, value }] of values.entries()) {
+    if (dtype === "f32") bytes.setFloat32(i * 4, value, true);
+    else if (dtype === "u32") bytes.setUint32(i * 4, value, true);
+    else bytes.setInt32(i * 4, value, true);
+  }
+  return bytes.buffer as ArrayBuffer;
+}
+
+function describe(x: unknown): string {
+  return x === undefined ? "nothing" : x === null ? "null" : typeof x === "object" ? `a ${x.constructor.name}` : `a ${typeof x}`;
+}
