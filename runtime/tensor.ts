@@ -1,0 +1,335 @@
+/**
+ * Tensors in device memory.
+ *
+ * A tensor is a range of a GPU buffer with a shape, an element type and a name that every error about it carries. Buffers are padded to 16 bytes so that
+ * kernels may load the tail as a vec4. Views share the buffer. Reads go through pooled staging buffers, any number of tensors in one submission.
+ */
+import type { Device } from "./device.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
+import { UserError } from "./errors.ts";
+import { watched } from "./scopes.ts";
+import { readBack } from "./wait.ts";
+
+/** Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or bf16. */
+export type TensorData =
+  | readonly number[]
+  | Float32Array
+  | Float64Array
+  | Uint32Array
+  | Int32Array
+  | Uint16Array
+  | Uint8Array;
+
+/** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
+export type TensorValues = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+
+/** Extents in order, or named: `{ heads: 4, dim: 64 }`. */
+export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
+
+/** Options of `createTensor`. */
+export interface TensorOptions {
+  readonly label?: string | undefined;
+  readonly data?: TensorData | undefined;
+  /** The whole is never bound, only slices of it: the limit on bindings is not checked. */
+  readonly sliced?: boolean | undefined;
+}
+
+/** Offsets of storage bindings are multiples of this on every device that we open. */
+export const BINDING_ALIGNMENT = 256;
+const USAGE = 128 | 4 | 8; // STORAGE | COPY_SRC | COPY_DST
+/** Dawn stages each write; pieces keep that staging small. */
+const WRITE_BYTES: number = 32 << 20;
+const READ_BYTES: number = 64 << 20;
+
+/**
+ * Allocates a tensor, filled with zeros or with `data`.
+ * @throws UserError naming the tensor when its shape or data are wrong or it exceeds a limit; when memory runs out, the device's next wait throws.
+ */
+export function createTensor(
+  device: Device,
+  shape: ShapeLike,
+  dtype: DType,
+  options: TensorOptions = {},
+): DeviceTensor {
+  const { label = "tensor", data, sliced = false } = options;
+  const dims = Array.isArray(shape) ? undefined : Object.keys(shape);
+  const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
+  const bad = extents.find((extent) => !Number.isSafeInteger(extent) || extent < 1);
+  if (bad !== undefined) {
+    throw new UserError(
+      `tensor "${label}" [${extents.join(", ")}]: expected extents that are integers above 0, got ${bad}`,
+    );
+  }
+  const padded = Math.ceil((extents.reduce((a, b) => a * b, 1) * bytesOf(dtype)) / 16) * 16;
+  const { bindingBytes, bufferBytes } = device.capabilities.limits;
+  const [limit, kind] =
+    sliced || bufferBytes < bindingBytes ? [bufferBytes, "buffer"] : [bindingBytes, "storage binding"];
+  if (padded > limit) {
+    throw new UserError(
+      `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest ${kind} of this adapter (${device.capabilities.name}) is ${limit} bytes`,
+    );
+  }
+  const buffer = watched(device, `tensor "${label}" (${padded} bytes)`, () =>
+    device.raw.createBuffer({ label, size: padded, usage: USAGE }),
+  );
+  device.allocated += padded;
+  const tensor = new DeviceTensor(device, { shape: extents, dims, dtype, label, buffer, offset: 0 }, { live: true });
+  if (data !== undefined) {
+    try {
+      tensor.write(data);
+    } catch (error) {
+      tensor.destroy();
+      throw error;
+    }
+  }
+  return tensor;
+}
+
+interface Layout {
+  readonly shape: readonly number[];
+  readonly dims: readonly string[] | undefined;
+  readonly dtype: DType;
+  readonly label: string;
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+}
+
+/** A tensor on a device, or a view of one. Made by `createTensor`. */
+export class DeviceTensor {
+  readonly device: Device;
+  readonly shape: readonly number[];
+  /** The names of the dimensions, where they were given. */
+  readonly dims: readonly string[] | undefined;
+  readonly dtype: DType;
+  readonly label: string;
+  readonly buffer: GPUBuffer;
+  /** Bytes from the start of the buffer; a multiple of 256. */
+  readonly offset: number;
+  /** Bytes of the elements, without padding. */
+  readonly bytes: number;
+  /** Number of elements. */
+  readonly length: number;
+  readonly #state: { live: boolean };
+  readonly #isView: boolean;
+
+  constructor(device: Device, layout: Layout, state: { live: boolean }, isView = false) {
+    this.device = device;
+    this.shape = layout.shape;
+    this.dims = layout.dims;
+    this.dtype = layout.dtype;
+    this.label = layout.label;
+    this.buffer = layout.buffer;
+    this.offset = layout.offset;
+    this.length = layout.shape.reduce((a, b) => a * b, 1);
+    this.bytes = this.length * bytesOf(layout.dtype);
+    this.#state = state;
+    this.#isView = isView;
+  }
+
+  /** True until the tensor that owns the buffer is destroyed. */
+  get live(): boolean {
+    return this.#state.live;
+  }
+
+  /**
+   * Queues a write: the whole tensor, or with `elementOffset` a part. Floats are rounded to f16 and bf16 (to nearest even).
+   * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end.
+   * @throws UserError when length or kind of the data do not fit.
+   */
+  write(data: TensorData, elementOffset?: number): void {
+    this.#assertLive();
+    const stored = this.#encode(data);
+    const size = bytesOf(this.dtype);
+    const start = elementOffset ?? 0;
+    const count = stored.byteLength / size;
+    const whole = elementOffset === undefined;
+    if (whole ? count !== this.length : !isRange(start, count, this.length)) {
+      const where = whole ? "" : ` from element ${start}`;
+      throw this.#error(`expected ${whole ? "" : "at most "}${this.length} elements${where}, got ${count}`);
+    }
+    let bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+    const at = this.offset + start * size;
+    if (at % 4 !== 0) throw this.#error(`a write of ${this.dtype} starts at an even element, got ${start}`);
+    if (bytes.length % 4 !== 0) {
+      // Only the buffer's own tail may be overwritten with padding; elsewhere a neighbour's element lies there.
+      if (this.#isView || start + count !== this.length) {
+        throw this.#error(`a write of ${this.dtype} inside the tensor has an even length, got ${count}`);
+      }
+      const even = new Uint8Array(bytes.length + 2);
+      even.set(bytes);
+      bytes = even;
+    }
+    const { queue } = this.device.raw;
+    for (let from = 0; from < bytes.length; from += WRITE_BYTES) {
+      queue.writeBuffer(this.buffer, at + from, bytes, from, Math.min(WRITE_BYTES, bytes.length - from));
+    }
+  }
+
+  /** All elements, after all submitted work; f16 and bf16 decoded to f32. */
+  async read(): Promise<TensorValues> {
+    return this.readRange(0, this.length);
+  }
+
+  /** `count` elements from element `start`. */
+  async readRange(start: number, count: number): Promise<TensorValues> {
+    const [values] = await readRanges(this.device, [{ tensor: this, start, count }]);
+    return values as TensorValues;
+  }
+
+  /** The same elements under another shape. */
+  view(shape: ShapeLike): DeviceTensor {
+    this.#assertLive();
+    const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
+    const length = extents.reduce((a, b) => a * b, 1);
+    if (length !== this.length) {
+      throw this.#error(`a view has the same ${this.length} elements, got [${extents.join(", ")}] with ${length}`);
+    }
+    return this.#derive(extents, Array.isArray(shape) ? undefined : Object.keys(shape), this.offset);
+  }
+
+  /**
+   * `count` entries of the leading dimension from entry `start`, as a view.
+   * @throws UserError when the range leaves the tensor or does not start at a multiple of 256 bytes, where a binding must start.
+   */
+  slice(start: number, count: number): DeviceTensor {
+    this.#assertLive();
+    const [lead, ...rest] = this.shape;
+    if (lead === undefined) throw this.#error("a tensor without dimensions has no slices");
+    if (!isRange(start, count, lead)) throw this.#error(`slice of ${count} from ${start} leaves the ${lead} entries`);
+    const offset = this.offset + (start * this.bytes) / lead;
+    if (offset % BINDING_ALIGNMENT !== 0) {
+      throw this.#error(
+        `a slice starts at a multiple of ${BINDING_ALIGNMENT} bytes, but entry ${start} lies at byte ${offset}`,
+      );
+    }
+    return this.#derive([count, ...rest], this.dims, offset);
+  }
+
+  /** Frees the memory. Views share it and do not own it: destroying a view does nothing. */
+  destroy(): void {
+    if (this.#isView || !this.#state.live) return;
+    this.#state.live = false;
+    this.buffer.destroy();
+    this.device.allocated = Math.max(0, this.device.allocated - this.buffer.size);
+  }
+
+  #derive(shape: readonly number[], dims: readonly string[] | undefined, offset: number): DeviceTensor {
+    const { dtype, label, buffer } = this;
+    return new DeviceTensor(this.device, { shape, dims, dtype, label, buffer, offset }, this.#state, true);
+  }
+
+  /** The data as this tensor stores it. */
+  #encode(data: TensorData): ArrayBufferView<ArrayBuffer> {
+    const { dtype } = this;
+    if (data instanceof Uint8Array) {
+      if (data.byteLength % bytesOf(dtype) !== 0) {
+        throw this.#error(`${data.byteLength} raw bytes are not a whole number of ${dtype} elements`);
+      }
+      return data as Uint8Array<ArrayBuffer>;
+    }
+    if (dtype === "f16" || dtype === "bf16") {
+      if (data instanceof Uint16Array) return data as Uint16Array<ArrayBuffer>;
+      const floats = this.#floats(data);
+      return dtype === "f16" ? encodeF16(floats) : encodeBF16(floats);
+    }
+    if (dtype === "f32") return this.#floats(data) as Float32Array<ArrayBuffer>;
+    const Own = dtype === "u32" ? Uint32Array : Int32Array;
+    if (data instanceof Own) return data as Uint32Array<ArrayBuffer>;
+    if (!Array.isArray(data)) throw this.#error(`expected ${Own.name} or numbers, got ${nameOfData(data)}`);
+    const [low, high] = dtype === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+    const bad = data.findIndex((value) => !Number.isInteger(value) || value < low || value > high);
+    if (bad >= 0) throw this.#error(`element ${bad} is ${data[bad]}, which is no ${dtype}`);
+    return Own.from(data);
+  }
+
+  #floats(data: TensorData): Float32Array {
+    if (data instanceof Float32Array) return data;
+    if (data instanceof Float64Array || Array.isArray(data)) return Float32Array.from(data);
+    throw this.#error(`expected floats, got ${nameOfData(data)}`);
+  }
+
+  #assertLive(): void {
+    this.device.assertOpen();
+    if (!this.#state.live) throw this.#error("it was destroyed");
+  }
+
+  #error(problem: string): UserError {
+    return new UserError(`tensor "${this.label}" [${this.shape.join(", ")}] ${this.dtype}: ${problem}`);
+  }
+}
+
+/** Reads several tensors with as few submissions as possible; results in the same order. */
+export async function readMany(device: Device, tensors: readonly DeviceTensor[]): Promise<TensorValues[]> {
+  return readRanges(
+    device,
+    tensors.map((tensor) => ({ tensor, start: 0, count: tensor.length })),
+  );
+}
+
+interface Range {
+  readonly tensor: DeviceTensor;
+  readonly start: number;
+  readonly count: number;
+}
+
+async function readRanges(device: Device, ranges: readonly Range[]): Promise<TensorValues[]> {
+  device.assertOpen();
+  // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
+  const copies = ranges.map(({ tensor, start, count }) => {
+    const size = bytesOf(tensor.dtype);
+    const what = `tensor "${tensor.label}" [${tensor.shape.join(", ")}] ${tensor.dtype}`;
+    if (!tensor.live) throw new UserError(`${what}: it was destroyed`);
+    if (tensor.device !== device) throw new UserError(`${what}: it lives on another device`);
+    if (!isRange(start, count, tensor.length)) {
+      throw new UserError(`${what}: a read of ${count} elements from ${start} leaves its ${tensor.length}`);
+    }
+    const from = tensor.offset + start * size;
+    const source = Math.floor(from / 4) * 4;
+    return { tensor, count, source, skip: from - source, bytes: Math.ceil((from + count * size - source) / 4) * 4 };
+  });
+  const results: TensorValues[] = [];
+  for (let next = 0; next < copies.length; ) {
+    const batch: { readonly copy: (typeof copies)[number]; readonly at: number }[] = [];
+    let total = 0;
+    for (let copy = copies[next]; copy !== undefined; copy = copies[next]) {
+      if (batch.length > 0 && total + copy.bytes > READ_BYTES) break;
+      batch.push({ copy, at: total });
+      total += Math.ceil(copy.bytes / 16) * 16;
+      next++;
+    }
+    const staging = device.takeStaging(total);
+    try {
+      const encoder = device.raw.createCommandEncoder();
+      for (const { copy, at } of batch) {
+        encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
+      }
+      device.raw.queue.submit([encoder.finish()]);
+      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
+      for (const { copy, at } of batch) {
+        results.push(decode(copy.tensor.dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
+      }
+    } finally {
+      device.returnStaging(staging);
+    }
+  }
+  return results;
+}
+
+/** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
+function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
+  if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
+  if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
+  const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
+  const values = new Values(bytes, at, count);
+  return own ? values : values.slice();
+}
+
+function isRange(start: number, count: number, length: number): boolean {
+  return (
+    Number.isSafeInteger(start) && Number.isSafeInteger(count) && start >= 0 && count >= 1 && start + count <= length
+  );
+}
+
+function nameOfData(data: TensorData): string {
+  return Array.isArray(data) ? "numbers" : data.constructor.name;
+}

@@ -1,0 +1,121 @@
+/**
+ * Waiting for the GPU without burning a core.
+ *
+ * While one of Dawn's promises is pending, its Node binding asks for events in every turn of the event loop, which keeps a whole core busy: on a software
+ * adapter that core is taken from the kernels. So nothing is asked for until most of the time that the same work took last time has passed (timers run, the
+ * event loop stays free), and then the promise is polled in short sleeps with one turn of the loop between. Browsers and given devices just await.
+ */
+import type { Device } from "./device.ts";
+
+/** Sleeps below this are not worth a call. */
+const SHORTEST_MS = 0.05;
+const FIRST_STEP_MS = 0.1;
+const LONGEST_STEP_MS = 1;
+/** Timers are late by up to this; the rest is slept precisely. */
+const TIMER_SLACK_MS = 1.5;
+
+/** How long work of one kind takes, learnt from doing it. Exported for tests. */
+export class Pace {
+  #expected = 0;
+
+  /** Milliseconds to rest before asking. */
+  get rest(): number {
+    return this.#expected * 0.9;
+  }
+
+  /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
+  observe(elapsed: number, polls: number): void {
+    // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
+    this.#expected = polls === 0 ? elapsed * 0.7 : elapsed;
+  }
+}
+
+/** The next sleep while polling: short against what has been waited already. */
+export function pollStep(waited: number): number {
+  return Math.min(LONGEST_STEP_MS, Math.max(FIRST_STEP_MS, waited * 0.02));
+}
+
+/**
+ * Awaits what `start` returns. `start` is called late, when the work of this `key` should nearly be done, so it must only ask for a result
+ * (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
+ */
+export async function patiently<T>(device: Device, key: string, start: () => Promise<T>): Promise<T> {
+  if (!device.paced) return start();
+  const pace = device.pace(key);
+  const begun = performance.now();
+  await rest(pace.rest);
+  let settled = false;
+  const mark = (): void => {
+    settled = true;
+  };
+  const promise = start();
+  promise.then(mark, mark);
+  let polls = 0;
+  await turn();
+  while (!settled) {
+    doze(pollStep(performance.now() - begun));
+    polls++;
+    await turn();
+  }
+  pace.observe(performance.now() - begun, polls);
+  return promise;
+}
+
+/**
+ * Waits until all submitted work is done. Work of different lengths waits best under different keys.
+ * @throws what the GPU reported since the last wait, and when the device was lost.
+ */
+export async function settle(device: Device, key = "settle"): Promise<void> {
+  device.assertOpen();
+  await patiently(device, key, () => device.raw.queue.onSubmittedWorkDone());
+  await device.drain();
+}
+
+/**
+ * Copies `bytes` (a multiple of 4) out of a MAP_READ buffer into which submitted work writes, and leaves the buffer unmapped.
+ * @throws as `settle` does.
+ */
+export async function readBack(
+  device: Device,
+  staging: GPUBuffer,
+  bytes: number,
+  key = "readBack",
+): Promise<ArrayBuffer> {
+  device.assertOpen();
+  let copy: ArrayBuffer;
+  try {
+    await patiently(device, key, () => staging.mapAsync(MAP_READ, 0, bytes));
+    copy = staging.getMappedRange(0, bytes).slice(0);
+    staging.unmap();
+  } catch (error) {
+    // The cause, if the device knows one, says more than "mapping failed".
+    await device.drain();
+    throw error;
+  }
+  await device.drain();
+  return copy;
+}
+
+const MAP_READ = 1;
+const idle: Int32Array | undefined =
+  typeof SharedArrayBuffer === "undefined" ? undefined : new Int32Array(new SharedArrayBuffer(4));
+
+/** Blocks this thread, precisely. */
+function doze(ms: number): void {
+  if (idle !== undefined) Atomics.wait(idle, 0, 0, ms);
+}
+
+/** Sleeps `ms`: with a timer as far as timers are exact enough, then blocked. */
+async function rest(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  if (ms > 2 * TIMER_SLACK_MS) await new Promise((wake) => setTimeout(wake, ms - TIMER_SLACK_MS));
+  const left = until - performance.now();
+  if (left > SHORTEST_MS) doze(left);
+}
+
+/** One turn of the event loop, in which Dawn delivers what is ready. */
+function turn(): Promise<void> {
+  return new Promise((next) => {
+    setImmediate(next);
+  });
+}

@@ -1,0 +1,175 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { type AdapterFacts, describeAdapter } from "../../runtime/adapter.ts";
+import { openDawn } from "../../runtime/dawn.ts";
+import { openDevice } from "../../runtime/device.ts";
+import { UserError } from "../../runtime/errors.ts";
+import { unpackEmbedded } from "../../runtime/swiftshader.ts";
+import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+
+const kept = { ...process.env };
+afterEach(() => {
+  for (const name of ["TILESTATE_ADAPTER", "TILESTATE_RUNG", "TILESTATE_CACHE"]) {
+    if (kept[name] === undefined) delete process.env[name];
+    else process.env[name] = kept[name];
+  }
+});
+
+/** An adapter on paper. */
+function paper(
+  info: Partial<GPUAdapterInfo>,
+  features: readonly string[],
+  matrices: readonly object[] = [],
+): AdapterFacts {
+  const all = { vendor: "", architecture: "", device: "", description: "", isFallbackAdapter: false };
+  return {
+    info: { ...all, ...info, subgroupMatrixConfigs: matrices } as unknown as GPUAdapterInfo,
+    features: new Set(features),
+    limits: {
+      maxStorageBufferBindingSize: 1,
+      maxBufferSize: 2,
+      maxComputeInvocationsPerWorkgroup: 3,
+      maxComputeWorkgroupStorageSize: 4,
+      maxStorageBuffersPerShaderStage: 5,
+      maxComputeWorkgroupsPerDimension: 6,
+    } as GPUSupportedLimits,
+  };
+}
+
+const SUBGROUPS = { subgroupMinSize: 32, subgroupMaxSize: 32 };
+const MATRIX = "chromium-experimental-subgroup-matrix";
+
+describe("the description of an adapter", () => {
+  it.each([
+    ["L0", []],
+    ["L0", ["shader-f16"]],
+    ["L1", ["subgroups"]],
+    ["L1", ["subgroups", "subgroup-size-control"]],
+    ["L2", ["subgroups", "shader-f16"]],
+    ["L3", ["subgroups", "shader-f16", "subgroup-size-control"]],
+    ["L4", ["subgroups", "shader-f16", "subgroup-size-control", MATRIX]],
+  ] as const)("reaches rung %s with %j", (rung, features) => {
+    const matrix = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+    const adapter = paper({ vendor: "nvidia", device: "nvidia-h100-pcie", ...SUBGROUPS }, features, [matrix]);
+    const found = describeAdapter(adapter);
+    expect(found.rung).toBe(rung);
+    expect(found).toMatchObject({ name: "nvidia h100 pcie", kind: "discrete", profile: "gpu" });
+    expect(found.subgroupMatrix).toEqual(
+      rung === "L4" ? [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }] : [],
+    );
+    expect(found.limits).toEqual({
+      bindingBytes: 1,
+      bufferBytes: 2,
+      workgroupInvocations: 3,
+      workgroupBytes: 4,
+      storageBuffers: 5,
+      workgroups: 6,
+    });
+  });
+
+  it("has the feature of matrices but no shape of them: stays below L4", () => {
+    const all = ["subgroups", "shader-f16", "subgroup-size-control", MATRIX];
+    expect(describeAdapter(paper({ vendor: "intel", ...SUBGROUPS }, all)).rung).toBe("L3");
+  });
+
+  it("is lowered by TILESTATE_RUNG and never raised", () => {
+    const adapter = paper(SUBGROUPS, ["subgroups", "shader-f16"]);
+    process.env.TILESTATE_RUNG = "l1";
+    expect(describeAdapter(adapter).rung).toBe("L1");
+    process.env.TILESTATE_RUNG = "L4";
+    expect(describeAdapter(adapter).rung).toBe("L2");
+    process.env.TILESTATE_RUNG = "9";
+    expect(() => describeAdapter(adapter)).toThrow('TILESTATE_RUNG: expected one of L0, L1, L2, L3, L4, got "9"');
+  });
+
+  it.each([
+    ["software", "google", "swiftshader-device-subzero-"],
+    ["discrete", "nvidia", "nvidia-geforce-rtx-4090"],
+    ["integrated", "nvidia", "nvidia-tegra-orin-nvgpu-"],
+    ["discrete", "amd", "amd-radeon-rx-7900-xtx-radv-navi31-"],
+    ["integrated", "amd", "amd-radeon-graphics-radv-raphael-"],
+    ["integrated", "intel", "intel-r-uhd-graphics-770"],
+    ["discrete", "intel", "intel-r-arc-tm-a770-graphics"],
+    ["integrated", "apple", "apple-m2"],
+    ["unknown", "", "something"],
+  ] as const)("tells %s by %s %s", (kind, vendor, device) => {
+    expect(describeAdapter(paper({ vendor, device }, [])).kind).toBe(kind);
+  });
+});
+
+describe("opening an adapter", () => {
+  it.each(adaptersUnderTest())("%s is what it says", async (name) => {
+    const { capabilities, origin } = await withDevice(name);
+    expect(capabilities.kind).toBe("software");
+    expect(capabilities.profile).toBe("software");
+    expect(origin).toBe(name === "swiftshader" ? "embedded" : "system");
+    expect(`${capabilities.name} ${capabilities.description}`.toLowerCase()).toContain(name);
+    expect(capabilities.subgroups?.min).toBeGreaterThanOrEqual(4);
+    // SwiftShader has no f16, so it proves the rung below.
+    if (name === "swiftshader")
+      expect(capabilities).toMatchObject({ f16: false, rung: "L1", subgroups: { min: 4, max: 4 } });
+    else expect(capabilities).toMatchObject({ f16: true, subgroupSizeControl: true, rung: "L3" });
+    expect(capabilities.limits.bindingBytes).toBeGreaterThanOrEqual(128 << 20);
+    expect(capabilities.limits.workgroupInvocations).toBeGreaterThanOrEqual(256);
+    expect(capabilities.timestamps).toBe(true);
+  });
+
+  it("knows the null backend, which compiles every rung", async () => {
+    const device = await openDevice({ adapter: "null" });
+    expect(device.origin).toBe("null");
+    expect(device.capabilities).toMatchObject({ rung: "L4", profile: "gpu", f16: true });
+    expect(device.capabilities.subgroupMatrix.length).toBeGreaterThan(0);
+    await device.close();
+  });
+
+  it("takes the first there is by default, or what TILESTATE_ADAPTER names", async () => {
+    expect((await openDawn({ adapter: "auto" })).adapter.limits.maxBufferSize).toBeGreaterThan(0);
+    process.env.TILESTATE_ADAPTER = "null";
+    expect((await openDawn()).origin).toBe("null");
+    expect((await openDawn({ adapter: "swiftshader" })).origin).toBe("embedded");
+  });
+
+  it("lists what there is when the named one is not there", async () => {
+    const failure = await openDawn({ adapter: "voodoo" }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(UserError);
+    expect((failure as UserError).message).toMatch(/^no adapter matches "voodoo"; found: /);
+    expect((failure as UserError).hint).toContain("swiftshader");
+    if (adaptersUnderTest().includes("llvmpipe")) expect((failure as UserError).message).toContain("llvmpipe");
+  });
+
+  it("passes toggles on", async () => {
+    const { adapter, origin } = await openDawn({
+      adapter: "swiftshader",
+      toggles: ["allow_unsafe_apis", "-skip_validation"],
+    });
+    expect(origin).toBe("embedded");
+    expect(adapter.info.device).toContain("swiftshader");
+  });
+});
+
+describe("unpacking the embedded adapter", () => {
+  const supported = process.platform === "linux" && process.arch === "x64";
+
+  it("makes one complete folder, and leaves it alone the next time", () => {
+    if (!supported) {
+      expect(() => unpackEmbedded()).toThrow(/for Linux on x86-64 only/);
+      return;
+    }
+    const root = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    const folder = unpackEmbedded(root);
+    expect(readdirSync(folder).sort()).toEqual(["dawn.node", "libvulkan.so.1"]);
+    expect(unpackEmbedded(root)).toBe(folder);
+    expect(readdirSync(root)).toHaveLength(1);
+    rmSync(root, { recursive: true });
+  });
+
+  it("says where it tried when no folder can be written", () => {
+    if (!supported) return;
+    const root = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    writeFileSync(join(root, "file"), "");
+    expect(() => unpackEmbedded(join(root, "file", "cache"))).toThrow(/could not be unpacked: tried .*file.cache/);
+    rmSync(root, { recursive: true });
+  });
+});

@@ -1,0 +1,225 @@
+import { describe, expect, it } from "vitest";
+import { openDevice } from "../../runtime/device.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
+import { UserError } from "../../runtime/errors.ts";
+import { BINDING_ALIGNMENT, createTensor, readMany } from "../../runtime/tensor.ts";
+import { settle } from "../../runtime/wait.ts";
+import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+
+const ALL_HALVES = Uint16Array.from({ length: 65536 }, (_, i) => i);
+
+/** xorshift32: the same words on every run and machine. */
+function words(seed: number, count: number): Uint32Array<ArrayBuffer> {
+  let state = seed;
+  return Uint32Array.from({ length: count }, () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  });
+}
+
+describe("16-bit floats", () => {
+  it.each([
+    ["f16", encodeF16, decodeF16, 0x7c00],
+    ["bf16", encodeBF16, decodeBF16, 0x7f80],
+  ] as const)("%s: every bit pattern survives decoding and encoding", (_, encode, decode, infinity) => {
+    const values = decode(ALL_HALVES);
+    const again = encode(values);
+    for (let half = 0; half < 65536; half++) {
+      if ((half & 0x7fff) > infinity) {
+        expect(Number.isNaN(values[half])).toBe(true);
+        expect((again[half] as number) & 0x7fff).toBeGreaterThan(infinity);
+      } else if (again[half] !== half) {
+        expect.fail(`0x${half.toString(16)} became 0x${again[half]?.toString(16)}`);
+      }
+    }
+  });
+
+  it("f16: decoding follows the definition", () => {
+    const values = decodeF16(ALL_HALVES);
+    for (let half = 0; half < 0x7c00; half++) {
+      const exponent = half >> 10;
+      const fraction = half & 0x3ff;
+      const meant = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+      if (values[half] !== meant || values[half + 0x8000] !== -meant) expect.fail(`0x${half.toString(16)}`);
+    }
+    expect(values[0x7c00]).toBe(Infinity);
+    expect(values[0xfc00]).toBe(-Infinity);
+    expect(Object.is(values[0x8000], -0)).toBe(true);
+  });
+
+  it.each([
+    ["f16", encodeF16, decodeF16, 0x7bff],
+    ["bf16", encodeBF16, decodeBF16, 0x7f7f],
+  ] as const)("%s: rounds to the nearest, ties to even", (_, encode, decode, largest) => {
+    const seed = 20261124;
+    const random = new Float32Array(words(seed, 200_000).buffer).filter((value) => Number.isFinite(value));
+    const grid = decode(ALL_HALVES.subarray(0, largest + 1));
+    // Values that matter: random bits over the whole range of f32, points of the grid's own range, and exact ties with their neighbours.
+    const spread = Float32Array.from(random, (_, i) => ((i * 7919) % 140_001) / 977 - 70);
+    const ties = Float32Array.from(grid.subarray(0, -1), (value, i) => (value + (grid[i + 1] as number)) / 2);
+    const values = new Float32Array([...random, ...spread, ...ties, ...ties.map((value) => value * (1 - 2 ** -23))]);
+    const codes = encode(values);
+    const gap = (grid[largest] as number) - (grid[largest - 1] as number);
+    for (let i = 0; i < values.length; i++) {
+      const value = Math.abs(values[i] as number);
+      const code = (codes[i] as number) & 0x7fff;
+      const at = (index: number): number =>
+        index > largest ? (grid[largest] as number) + (index - largest) * gap : (grid[index] as number);
+      const error = Math.abs(at(Math.min(code, largest + 1)) - value);
+      const below = code === 0 ? Infinity : Math.abs(at(Math.min(code, largest + 1) - 1) - value);
+      const above = code > largest ? Infinity : Math.abs(at(code + 1) - value);
+      const nearest = error <= below && error <= above;
+      const even = (error !== below && error !== above) || code % 2 === 0;
+      const beyond = code === largest + 1 && value > at(largest + 1);
+      if (!(nearest && even) && !beyond) expect.fail(`seed ${seed}: ${values[i]} became code ${code}`);
+    }
+  });
+
+  it("keeps signs, infinities, overflow and NaN", () => {
+    const values = new Float32Array([-0, Infinity, -Infinity, 65519.996, 65520, 1e30, -1e30, 2 ** -25, 2 ** -26 * 3]);
+    expect([...encodeF16(values)]).toEqual([0x8000, 0x7c00, 0xfc00, 0x7bff, 0x7c00, 0x7c00, 0xfc00, 0, 1]);
+    const nan = new Float32Array(new Uint32Array([0x7f800001, 0xff800001]).buffer);
+    expect([...decodeF16(encodeF16(nan))].every(Number.isNaN)).toBe(true);
+    expect([...decodeBF16(encodeBF16(nan))].every(Number.isNaN)).toBe(true);
+    expect([...encodeBF16(new Float32Array([3.4028235e38, -1]))]).toEqual([0x7f80, 0xbf80]);
+  });
+});
+
+describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
+  it("writes and reads every element type", async () => {
+    const device = await withDevice(adapter);
+    const cases = [
+      ["f32", [1.5, -2, 1e-20, 3], [1.5, -2, Math.fround(1e-20), 3]],
+      ["f16", [1.5, -2, 1 / 3], [1.5, -2, 0.333251953125]],
+      ["bf16", [1.5, -2, 1 / 3, 0, 9], [1.5, -2, 0.333984375, 0, 9]],
+      ["u32", [0, 4294967295, 7], [0, 4294967295, 7]],
+      ["i32", [-2147483648, 2147483647, -1], [-2147483648, 2147483647, -1]],
+    ] as const;
+    const tensors = cases.map(([dtype, data]) => createTensor(device, [data.length], dtype, { label: dtype, data }));
+    for (const [i, values] of (await readMany(device, tensors)).entries()) {
+      expect([...values]).toEqual(cases[i]?.[2]);
+      expect(tensors[i]?.bytes).toBe((tensors[i]?.length ?? 0) * bytesOf(cases[i]?.[0] as DType));
+      expect((tensors[i]?.buffer.size ?? 1) % 16).toBe(0);
+    }
+    for (const tensor of tensors) tensor.destroy();
+  });
+
+  it("is zero until written, takes raw bits and bytes, and writes and reads parts", async () => {
+    const device = await withDevice(adapter);
+    const tensor = createTensor(device, { rows: 3, dim: 5 }, "f16", { label: "part" });
+    expect(tensor.dims).toEqual(["rows", "dim"]);
+    expect(tensor.shape).toEqual([3, 5]);
+    expect([...(await tensor.read())]).toEqual(new Array(15).fill(0));
+    tensor.write(Uint16Array.of(0x3c00, 0x4000), 4);
+    tensor.write(new Float32Array([7]), 14);
+    tensor.write(new Uint8Array([0, 0x44, 0, 0x48]), 0);
+    expect([...(await tensor.read())]).toEqual([4, 8, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+    expect([...(await tensor.readRange(5, 1))]).toEqual([2]);
+    expect([...(await tensor.readRange(4, 2))]).toEqual([1, 2]);
+    expect(() => tensor.write([1, 2], 3)).toThrow(/tensor "part" \[3, 5\] f16: .*even element/);
+    expect(() => tensor.write([1], 2)).toThrow(/even length/);
+    tensor.destroy();
+  });
+
+  it("refuses wrong lengths, kinds and shapes by name", async () => {
+    const device = await withDevice(adapter);
+    const tensor = createTensor(device, [4], "u32", { label: "ids" });
+    expect(() => tensor.write([1, 2, 3])).toThrow(/tensor "ids" \[4\] u32: expected 4 elements, got 3/);
+    expect(() => tensor.write([1, 2, 3], 2)).toThrow(/at most 4 elements from element 2, got 3/);
+    expect(() => tensor.write([1, 2, -3, 4])).toThrow(/element 2 is -3, which is no u32/);
+    expect(() => tensor.write(new Float32Array(4))).toThrow(/expected Uint32Array or numbers, got Float32Array/);
+    expect(() => tensor.view([5])).toThrow(/same 4 elements/);
+    await expect(tensor.readRange(3, 2)).rejects.toThrow(/a read of 2 elements from 3 leaves its 4/);
+    expect(() => createTensor(device, [2, 0], "f32", { label: "none" })).toThrow(/"none" \[2, 0\].*got 0/);
+    const before = device.allocated;
+    expect(() => createTensor(device, [2], "f32", { label: "short", data: [1] })).toThrow(UserError);
+    expect(device.allocated).toBe(before);
+    tensor.destroy();
+    expect(() => tensor.write([1, 2, 3, 4])).toThrow(/it was destroyed/);
+    await expect(tensor.read()).rejects.toThrow(/it was destroyed/);
+  });
+
+  it("views and slices share the buffer", async () => {
+    const device = await withDevice(adapter);
+    const whole = createTensor(device, { layer: 3, dim: 64 }, "f32", {
+      data: Float32Array.from({ length: 192 }, (_, i) => i),
+    });
+    const middle = whole.slice(1, 1);
+    expect(middle.offset).toBe(256);
+    expect(middle.offset % BINDING_ALIGNMENT).toBe(0);
+    expect(middle.buffer).toBe(whole.buffer);
+    expect((await middle.read())[0]).toBe(64);
+    middle.view({ pairs: 32, two: 2 }).write([-1], 2);
+    expect((await whole.readRange(66, 1))[0]).toBe(-1);
+    expect(() => whole.slice(2, 2)).toThrow(/leaves the 3 entries/);
+    expect(() => createTensor(device, [3, 5], "f32").slice(1, 1)).toThrow(
+      /multiple of 256 bytes, but entry 1 lies at byte 20/,
+    );
+    middle.destroy();
+    expect(whole.live).toBe(true);
+    whole.destroy();
+    expect(middle.live).toBe(false);
+  });
+
+  it("counts bytes, and reads the same tensor again without a new buffer", async () => {
+    const device = await withDevice(adapter);
+    const before = device.allocated;
+    const tensor = createTensor(device, [5], "f16");
+    expect(device.allocated).toBe(before + 16);
+    await tensor.read();
+    const create = device.raw.createBuffer;
+    let created = 0;
+    device.raw.createBuffer = (descriptor) => {
+      created++;
+      return create.call(device.raw, descriptor);
+    };
+    for (let i = 0; i < 5; i++) await tensor.read();
+    device.raw.createBuffer = create;
+    expect(created).toBe(0);
+    tensor.destroy();
+    tensor.destroy();
+    expect(device.allocated).toBe(before);
+  });
+
+  it("reads many tensors in batches, also large ones", async () => {
+    const device = await withDevice(adapter);
+    const large = createTensor(device, [5 << 20], "f32", { label: "large" });
+    large.write(new Float32Array([1, 2, 3]), (5 << 20) - 3);
+    const many = Array.from({ length: 9 }, (_, i) =>
+      createTensor(device, [i + 1], "u32", { data: new Array(i + 1).fill(i) }),
+    );
+    const values = await readMany(device, [...many, large, ...many]);
+    expect(values.map((one) => one.at(-1))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(values.map((one) => one.length).slice(0, 10)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 5 << 20]);
+    expect(values[1]?.buffer.byteLength).toBe(8);
+    for (const tensor of [large, ...many]) tensor.destroy();
+  });
+
+  it("names tensor, bytes and limit when a tensor is too large", async () => {
+    const device = await withDevice(adapter);
+    const { bindingBytes, bufferBytes } = device.capabilities.limits;
+    const elements = bindingBytes / 4 + 1;
+    expect(() => createTensor(device, [elements], "f32", { label: "huge" })).toThrow(
+      new RegExp(
+        `tensor "huge" \\[${elements}\\] f32 needs \\d+ bytes, but the largest .* is ${Math.min(bindingBytes, bufferBytes)} bytes`,
+      ),
+    );
+    expect(() => createTensor(device, [bufferBytes], "f32", { label: "huge", sliced: true })).toThrow(/largest buffer/);
+  });
+});
+
+describe("memory", () => {
+  it("running out of it names the tensor at the next wait, and the device stays usable", async () => {
+    // The null backend owns 512 MiB, which makes this safe to try.
+    const device = await openDevice({ adapter: "null" });
+    const big = Array.from({ length: 5 }, (_, i) =>
+      createTensor(device, [50 << 20], "u32", { label: `w${i}`, sliced: true }),
+    );
+    await expect(settle(device)).rejects.toThrow(/tensor "w2" \(\d+ bytes\): out of GPU memory/);
+    await settle(device);
+    for (const tensor of big) tensor.destroy();
+    await device.close();
+  });
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+import { Pace, patiently, pollStep, settle } from "../../runtime/wait.ts";
+import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+
+describe("the pace of a wait", () => {
+  it("rests nine tenths of work that always takes the same time", () => {
+    const pace = new Pace();
+    expect(pace.rest).toBe(0);
+    for (let i = 0; i < 10; i++) {
+      pace.observe(40, i === 0 ? 300 : 30);
+      expect(pace.rest).toBeCloseTo(36);
+    }
+  });
+
+  it("comes down geometrically when the work got shorter, and up at once when it got longer", () => {
+    const pace = new Pace();
+    pace.observe(100, 50);
+    for (let i = 0; i < 15; i++) pace.observe(Math.max(pace.rest, 1), pace.rest > 1 ? 0 : 5);
+    expect(pace.rest).toBeLessThan(1);
+    pace.observe(50, 90);
+    expect(pace.rest).toBeCloseTo(45);
+  });
+
+  it("polls in steps that stay small against the wait", () => {
+    expect(pollStep(0)).toBe(0.1);
+    expect(pollStep(20)).toBeCloseTo(0.4);
+    expect(pollStep(10_000)).toBe(1);
+  });
+});
+
+describe.each(adaptersUnderTest())("waiting on %s", (adapter) => {
+  it("asks late, keeps the event loop turning and learns per key", async () => {
+    const device = await withDevice(adapter);
+    const work = (ms: number): (() => Promise<string>) => {
+      const done = performance.now() + ms;
+      return () =>
+        new Promise((resolve) => {
+          const look = (): void => void (performance.now() >= done ? resolve("done") : setImmediate(look));
+          look();
+        });
+    };
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 5);
+    expect(await patiently(device, "slow work", work(120))).toBe("done");
+    expect(device.pace("slow work").rest).toBeGreaterThan(100);
+    expect(device.pace("other work").rest).toBe(0);
+    let asked = 0;
+    const begun = performance.now();
+    const start = work(120);
+    await patiently(device, "slow work", () => {
+      asked = performance.now() - begun;
+      return start();
+    });
+    clearInterval(timer);
+    expect(asked).toBeGreaterThan(100);
+    expect(ticks).toBeGreaterThan(5);
+  });
+
+  it("passes failures on", async () => {
+    const device = await withDevice(adapter);
+    await expect(patiently(device, "failing", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    await Promise.all([settle(device), settle(device), settle(device)]);
+  });
+});
