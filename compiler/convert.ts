@@ -71,7 +71,9 @@ export class Convert {
 
   /** The key of the kernel that `root` declares or imports as `name`. */
   kernel(name: string, root: ts.SourceFile): string {
-    const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name);
+    const module = this.#checker.getSymbolAtLocation(root);
+    const exported = module === undefined ? undefined : this.#checker.getExportsOfModule(module).find((s) => s.name === name);
+    const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name) ?? exported;
     const node = symbol === undefined ? undefined : this.#declaration(symbol);
     if (node === undefined || !ts.isFunctionDeclaration(node) || node.body === undefined) {
       throw new Located({

@@ -100,9 +100,12 @@ export class Lowering {
 
   #statement(s: Stmt): void {
     switch (s.kind) {
-      case "declare":
-        this.#env.set(s.id, this.item(s.value));
+      case "declare": {
+        // The value first: lowering it may replace the environment.
+        const value = this.item(s.value);
+        this.#env.set(s.id, value);
         return;
+      }
       case "assign": {
         const old = this.#env.get(s.id);
         if (old === undefined) this.b.fail("TS-203", `"${s.name}" is not a variable of this kernel`, s.span, "a kernel changes only its own variables; results leave through tensors");
@@ -188,7 +191,8 @@ export class Lowering {
     const changed = [...assigned(s.body)].filter((id) => this.#env.has(id));
     const axesBefore = this.b.axes.length;
     const outer = this.b.ops;
-    const entering = new Map(this.#env);
+    const env = this.#env;
+    const entering = new Map(env);
     // Types of the carried variables are found by trying: a turn is lowered with what is known, and again while it widens.
     let types = changed.map((id) => this.#carriedType(entering.get(id), s.span));
     for (let attempt = 0; attempt < 6; attempt++) {
@@ -226,8 +230,8 @@ export class Lowering {
       outer.length = 0;
       outer.push(...region, loop);
       this.b.ops = outer;
-      this.#env = entering;
-      for (const [i, id] of changed.entries()) this.#env.set(id, { is: "tile", value: carried[i]?.after as Value });
+      this.#env = env;
+      for (const [i, id] of changed.entries()) env.set(id, { is: "tile", value: carried[i]?.after as Value });
       return;
     }
     this.b.fail("TS-205", "the types of this loop's variables do not settle", s.span);

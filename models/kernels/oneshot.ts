@@ -1,0 +1,50 @@
+/**
+ * Reducing a full prompt to C tokens at once, as the authors' code does after a prompt longer than the state: the C tokens that the last query attends to most.
+ *
+ * Each token's rank is the number of tokens that beat it; a token whose rank is below C is kept, and lies in the bounded state in the order of positions.
+ */
+import { block, cast, exp, min, over, program, range, select, size, sum, type Tensor, type u32, zerosLike } from "../../dsl/index.ts";
+
+/** weights [tokens]: softmax weight that the last query gives each token, mean over heads. */
+export function weigh(scores: Tensor<"heads tokens">, lse: Tensor<"heads">, weights: Tensor<"tokens">): void {
+  const s = block("tokens");
+  let weight = zerosLike(s);
+  for (const h of range(size("heads"))) weight += exp(scores.at(h, s) - lse.at(h));
+  weights.set([s], weight / size("heads"));
+}
+
+/** ranks [tokens]: how many tokens weigh more; of equals the newer counts as more, since eviction drops the oldest first. */
+export function rank(weights: Tensor<"tokens">, ranks: Tensor<"tokens">): void {
+  const t = program("tokens");
+  const mine = weights.at(t);
+  let better = 0;
+  for (const s of over("tokens")) {
+    const theirs = weights.at(s);
+    better += sum(select(theirs > mine || (theirs === mine && s > t), 1, 0));
+  }
+  ranks.set([t], better);
+}
+
+/** Copies the kept tokens of a full cache into a bounded one and notes where the next token goes. */
+export function place(
+  ranks: Tensor<"tokens">,
+  k: Tensor<"groups tokens dim">,
+  v: Tensor<"groups tokens dim">,
+  keptK: Tensor<"groups slots dim">,
+  keptV: Tensor<"groups slots dim">,
+  positions: Tensor<"slots", u32>,
+  free: Tensor<"one", u32>,
+): void {
+  const t = program("tokens");
+  const g = program("groups");
+  const room = size("slots") - 1;
+  if (ranks.at(t) < room) {
+    let before = 0;
+    for (const s of over("tokens", t)) before += sum(select(ranks.at(s) < room, 1, 0));
+    const slot = cast(before, "u32");
+    keptK.set([g, slot], k.at(g, t));
+    keptV.set([g, slot], v.at(g, t));
+    if (g === 0) positions.set([slot], t);
+  }
+  if (t === 0 && g === 0) free.set([0], min(room, size("tokens")));
+}

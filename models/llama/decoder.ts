@@ -1,0 +1,347 @@
+/**
+ * The decoder: config -> weights -> state -> step -> tokens.
+ *
+ * A step is recorded twice, once with logits and a choice (`step`) and once without (`feed`, for prompt tokens whose logits nobody reads), and then replayed:
+ * the state is fixed, so token 1,000,000 is the same work as the first. Token ids go to the GPU and token ids come back; logits only when asked for.
+ */
+import { type DeviceTensor, type Gpu, type Launch, type Plan, UserError } from "../../runtime/index.ts";
+import type { ModelSource } from "../formats/weights.ts";
+import * as kernels from "../kernels/index.ts";
+import { parsePolicy, POLICIES, type PolicyInputs, type PolicySpec } from "../state/policy.ts";
+import { createState, keptPositions, type State } from "../state/state.ts";
+import type { LlamaConfig } from "./config.ts";
+import { type Contract, contract, logitRows, RING, slotsOf } from "./memory.ts";
+import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
+import { loadWeights, type Weights } from "./weights.ts";
+
+export interface DecoderOptions {
+  /** The state policy, as in `tova:128`; `full` unless given. */
+  readonly state?: string;
+  /** How RoPE's frequencies are rounded; see rope.ts. */
+  readonly ropeFrequencies?: RopeFrequencies;
+}
+
+export interface Sampling {
+  /** 0 = the most likely token. */
+  readonly temperature?: number;
+  /** 0 = all tokens. */
+  readonly topK?: number;
+  /** 1 = all tokens. */
+  readonly topP?: number;
+  readonly seed?: number;
+}
+
+export interface GenerateOptions extends Sampling {
+  /** Most tokens to generate. */
+  readonly tokens: number;
+  readonly prefill?: "recurrent" | "oneshot";
+  /** Ids that end the text; the model's own unless given. */
+  readonly stop?: readonly number[];
+}
+
+type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
+
+interface Scratch {
+  readonly x: DeviceTensor;
+  readonly q: DeviceTensor;
+  readonly out: DeviceTensor;
+  readonly h: DeviceTensor;
+  readonly lse: DeviceTensor;
+  readonly logits: DeviceTensor;
+  readonly rope: DeviceTensor;
+  /** position, end of the prompt, seed. */
+  readonly clock: DeviceTensor;
+  readonly token: DeviceTensor;
+  readonly prompt: DeviceTensor;
+  readonly picked: DeviceTensor;
+  readonly settings: DeviceTensor;
+}
+
+const HERE = { url: new URL("../kernels/index.ts", import.meta.url).href };
+/** Steps in one submission while a prompt is read. */
+const BURST = 32;
+
+export class Decoder {
+  readonly gpu: Gpu;
+  readonly config: LlamaConfig;
+  readonly contract: Contract;
+  readonly policy: PolicySpec;
+  readonly #k: Kernels;
+  readonly #w: Weights;
+  readonly #s: Scratch;
+  readonly #state: State;
+  readonly #scores: DeviceTensor;
+  readonly #evict: (inputs: PolicyInputs) => void;
+  #step: Plan | undefined;
+  #feed: Plan | undefined;
+  #seen = 0;
+
+  private constructor(gpu: Gpu, source: ModelSource, policy: PolicySpec, k: Kernels, w: Weights, s: Scratch, evict: (inputs: PolicyInputs) => void) {
+    this.gpu = gpu;
+    this.config = source.config;
+    this.policy = policy;
+    this.contract = contract(source, policy);
+    this.#k = k;
+    this.#w = w;
+    this.#s = s;
+    this.#evict = evict;
+    const { slots } = slotsOf(source.config, policy);
+    this.#state = createState(gpu, source.config, slots);
+    this.#scores = gpu.tensor({ heads: source.config.heads, slots }, "f32", { label: "attention scores" });
+  }
+
+  /** Loads weights, compiles the kernels and records the plans. */
+  static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
+    const { config } = source;
+    const policy = parsePolicy(options.state ?? "full");
+    const k = (await gpu.kernels(HERE, { ...kernels })) as Kernels;
+    const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
+    const w = await loadWeights(gpu, source);
+    const f = (label: string, ...shape: number[]): DeviceTensor => gpu.tensor(shape, "f32", { label });
+    const u = (label: string, n: number): DeviceTensor => gpu.tensor([n], "u32", { label });
+    const half = config.headDim / 2;
+    const tables = ropeTables(frequencies(config, roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype)));
+    const s: Scratch = {
+      x: f("residual stream", config.dim),
+      q: f("queries", config.heads, config.headDim),
+      out: f("attention output", config.heads, config.headDim),
+      h: f("feed-forward", config.ff),
+      lse: f("attention log-sum", config.heads),
+      logits: f("logits", logitRows(config), config.vocab),
+      rope: gpu.tensor([2, tables.length / (4 * half), 2, half], "f32", { label: "rotary tables", data: tables }),
+      clock: u("clock", 4),
+      token: u("token", 1),
+      prompt: u("prompt", RING),
+      picked: u("picked tokens", RING),
+      settings: f("sampling settings", 4),
+    };
+    const decoder = new Decoder(gpu, source, policy, k, w, s, evict);
+    await decoder.#record();
+    return decoder;
+  }
+
+  async #record(): Promise<void> {
+    const { gpu } = this;
+    this.#step = await gpu.record("decode step", () => {
+      this.#layers(this.#state, this.#scores, this.#evict);
+      this.#finish();
+    });
+    this.#feed = await gpu.record("prompt step", () => {
+      this.#layers(this.#state, this.#scores, this.#evict);
+      this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
+    });
+  }
+
+  /** Records one token's way through all layers, its keys and values going into `state`. */
+  #layers(state: State, scores: DeviceTensor, after: (inputs: PolicyInputs, layer: number) => void): void {
+    const { config } = this;
+    const [k, w, s] = [this.#k, this.#w, this.#s];
+    const halves = { heads: config.heads, halves: 2, half: config.headDim / 2 };
+    k.embed(w.embed, s.token, s.x);
+    for (const [i, l] of w.layers.entries()) {
+      const c = state.layers[i] as State["layers"][number];
+      k.qkv(s.x, l.attentionNorm, l.qkv, s.rope, s.clock, c.free, config.eps, s.q.view(halves), c.kHalves, c.vHalves, c.positions);
+      k.attend(s.q, c.k, c.v, s.clock, s.out, scores, s.lse);
+      after({ scores, lse: s.lse, positions: c.positions, clock: s.clock, free: c.free }, i);
+      k.project(l.o, s.out.view([config.heads * config.headDim]), s.x);
+      k.swiglu(s.x, l.ffnNorm, l.gate, l.up, config.eps, s.h);
+      k.project(l.down, s.h, s.x);
+    }
+  }
+
+  #finish(): void {
+    const [k, w, s] = [this.#k, this.#w, this.#s];
+    k.logits(s.x, w.norm, w.head, this.config.eps, s.clock, s.logits);
+    k.choose(s.logits, s.settings, s.prompt, s.picked, s.token, s.clock);
+  }
+
+  /** Tokens read since the last reset. */
+  get seen(): number {
+    return this.#seen;
+  }
+
+  /** Dispatches of one step. */
+  get dispatches(): number {
+    return this.#step?.length ?? 0;
+  }
+
+  /** Back to an empty state. */
+  reset(): void {
+    this.#seen = 0;
+    for (const l of this.#state.layers) l.free.write([0]);
+  }
+
+  /** Logits after each token, [tokens, vocab], starting from an empty state. */
+  async forward(ids: readonly number[]): Promise<Float32Array> {
+    this.#begin(ids, {});
+    const { vocab } = this.config;
+    const rows = logitRows(this.config);
+    const out = new Float32Array(ids.length * vocab);
+    for (let at = 0; at < ids.length; at += rows) {
+      const n = Math.min(rows, ids.length - at);
+      this.#supply(ids, at);
+      this.#run(this.#step, n);
+      out.set((await this.#s.logits.readRange(0, n * vocab)) as Float32Array, at * vocab);
+    }
+    return out;
+  }
+
+  /** The most likely next token after each token of `ids`, starting from an empty state. */
+  async predict(ids: readonly number[]): Promise<Uint32Array> {
+    this.#begin(ids, {});
+    const out = new Uint32Array(ids.length);
+    for (let at = 0; at < ids.length; at += RING / 2) {
+      const n = Math.min(RING / 2, ids.length - at);
+      this.#supply(ids, at);
+      for (let done = 0; done < n; done += BURST) this.#run(this.#step, Math.min(BURST, n - done));
+      out.set((await this.#s.picked.readRange(at % RING, n)) as Uint32Array, at);
+    }
+    return out;
+  }
+
+  /** Continues `prompt` token by token, from an empty state. */
+  async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+    const stop = new Set(options.stop ?? this.config.eos);
+    this.#begin(prompt, options);
+    await this.#read(prompt, options.prefill ?? "recurrent");
+    // The step on the last prompt token has chosen the first new one; from here on a burst is under way while the last one is read.
+    let from = prompt.length - 1;
+    let burst = 1;
+    let waiting = this.#s.picked.readRange(from % RING, 1);
+    for (let made = 0; made < options.tokens; ) {
+      const [start, length] = [from, burst];
+      const more = Math.min(made + length >= options.tokens ? 0 : 8, options.tokens - made - length, RING - ((start + length) % RING));
+      const next = Math.min(more, this.#room());
+      const picked = waiting;
+      if (next > 0) {
+        this.#run(this.#step, next);
+        waiting = this.#s.picked.readRange((start + length) % RING, next);
+        waiting.catch(() => {});
+      }
+      for (const id of await picked) {
+        if (stop.has(id)) {
+          if (next > 0) await waiting;
+          return;
+        }
+        yield id;
+        made++;
+      }
+      if (next <= 0) return;
+      [from, burst] = [start + length, next];
+    }
+  }
+
+  /** Positions kept in each layer, ascending. */
+  async kept(): Promise<number[][]> {
+    return keptPositions(this.gpu, this.#state, this.#seen);
+  }
+
+  /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`. */
+  advanceOne(): void {
+    this.#run(this.#step, 1);
+  }
+
+  /** Prepares a run over `ids` (at most a ring full) that is stepped by `advanceOne`. */
+  start(ids: readonly number[]): void {
+    if (ids.length > RING) throw new UserError(`at most ${RING} tokens can be stepped one by one, got ${ids.length}`);
+    this.#begin(ids, {});
+    this.#supply(ids, 0);
+  }
+
+  /** How many more tokens the state can take: without bound for policies that drop tokens. */
+  #room(): number {
+    const most = POLICIES[this.policy.name]?.unbounded ? this.#state.slots : MOST_POSITIONS;
+    return most - this.#seen;
+  }
+
+  #begin(ids: readonly number[], sampling: Sampling): void {
+    const { vocab } = this.config;
+    if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
+    for (const [i, id] of ids.entries()) {
+      if (!Number.isInteger(id) || id < 0 || id >= vocab) throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
+    }
+    const { temperature = 0, topK = 0, topP = 1, seed = 0 } = sampling;
+    if (!(temperature >= 0)) throw new UserError(`temperature must be 0 or more, got ${temperature}`);
+    if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, got ${topP}`);
+    if (!(Number.isInteger(topK) && topK >= 0)) throw new UserError(`top-k must be a whole number of at least 0, got ${topK}`);
+    this.reset();
+    if (ids.length > this.#room()) {
+      const limit = `${this.#state.slots} positions of state "${this.policy.text}"`;
+      throw new UserError(`the prompt has ${ids.length} tokens, more than the ${limit}`, { hint: "use a state that drops tokens, such as tova:128" });
+    }
+    this.#s.settings.write([temperature, topK, topP, 0]);
+    this.#s.clock.write([0, ids.length, seed >>> 0, 0]);
+    this.#s.token.write([ids[0] ?? 0]);
+  }
+
+  /** Puts the next half ring of prompt tokens where the steps find them. */
+  #supply(ids: readonly number[], at: number): void {
+    const part = ids.slice(at, at + RING / 2 + 1);
+    const first = Math.min(part.length, RING - (at % RING));
+    this.#s.prompt.write(part.slice(0, first), at % RING);
+    if (first < part.length) this.#s.prompt.write(part.slice(first), 0);
+  }
+
+  async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<void> {
+    const { slots } = this.#state;
+    if (prefill === "oneshot" && !POLICIES[this.policy.name]?.unbounded && prompt.length >= slots) return this.#readAtOnce(prompt);
+    await this.#feedAll(prompt, this.#feed);
+    this.#run(this.#step, 1);
+  }
+
+  /** Runs `plan` on all prompt tokens but the last. */
+  async #feedAll(prompt: readonly number[], plan: Plan | undefined): Promise<void> {
+    for (let at = 0; at < prompt.length; at += RING / 2) {
+      this.#supply(prompt, at);
+      const n = Math.min(RING / 2, prompt.length - 1 - at);
+      for (let done = 0; done < n; done += BURST) this.#run(plan, Math.min(BURST, n - done));
+      // The ring must not be written over while steps that read it wait.
+      await this.gpu.wait();
+    }
+  }
+
+  /** Full attention over the prompt, then the C best of each layer by the last query (the authors' code). */
+  async #readAtOnce(prompt: readonly number[]): Promise<void> {
+    const { gpu, config } = this;
+    const n = prompt.length;
+    const whole = createState(gpu, config, n);
+    const scores = gpu.tensor({ heads: config.heads, tokens: n }, "f32", { label: "prompt scores" });
+    const weights = gpu.tensor([n], "f32", { label: "prompt weights" });
+    const ranks = gpu.tensor([n], "f32", { label: "prompt ranks" });
+    const full = await (POLICIES.full as (typeof POLICIES)[string]).load(gpu, {});
+    const feed = await gpu.record("full prompt step", () => {
+      this.#layers(whole, scores, full);
+      this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
+    });
+    const last = await gpu.record("last prompt step", () => {
+      this.#layers(whole, scores, (_, i) => {
+        const [from, to] = [whole.layers[i], this.#state.layers[i]] as [State["layers"][number], State["layers"][number]];
+        this.#k.weigh(scores, this.#s.lse, weights);
+        this.#k.rank(weights, ranks);
+        this.#k.place(ranks, from.k, from.v, to.k, to.v, to.positions, to.free);
+      });
+      this.#finish();
+    });
+    await this.#feedAll(prompt, feed);
+    this.#run(last, 1);
+    await gpu.wait();
+    for (const plan of [feed, last]) plan.destroy();
+    for (const t of [scores, weights, ranks]) t.destroy();
+    whole.destroy();
+  }
+
+  #run(plan: Plan | undefined, times: number): void {
+    plan?.run(times);
+    this.#seen += times;
+  }
+
+  /** Frees everything the decoder put on the GPU. */
+  destroy(): void {
+    for (const p of [this.#step, this.#feed]) p?.destroy();
+    this.#state.destroy();
+    this.#scores.destroy();
+    for (const t of Object.values(this.#s)) (t as DeviceTensor).destroy();
+    const w = this.#w;
+    for (const t of new Set([w.embed, w.norm, w.head, ...w.layers.flatMap((l) => Object.values(l) as DeviceTensor[])])) t.destroy();
+  }
+}
