@@ -115,7 +115,8 @@ export function isNullBackend(info: GPUAdapterInfo): boolean {
 
 /** A readable name: Dawn writes the device as one word with hyphens for everything else. */
 export function nameOf(info: GPUAdapterInfo): string {
-  const device = info.device.replace(/-+/g, " ").trim();
+  // Some implementations give the device's number instead.
+  const device = /^(0x)?\d*$/.test(info.device) ? "" : info.device.replace(/-+/g, " ").trim();
   return device || info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") || "unnamed adapter";
 }
 

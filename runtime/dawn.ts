@@ -35,8 +35,8 @@ export interface Dawn {
   release(): void;
 }
 
-const FASTER =
-  "for a faster one install a GPU driver with Vulkan, or mesa-vulkan-drivers 23 or newer (Debian 12: from bookworm-backports)";
+const INSTALL =
+  "install a GPU driver with Vulkan, or mesa-vulkan-drivers 23 or newer (Debian 12: from bookworm-backports)";
 /** Timestamps in nanoseconds instead of steps of 65 us. */
 const BASE_TOGGLES: readonly string[] = ["-timestamp_quantization"];
 /** What real GPUs need before they offer f16 (NVIDIA) and their matrix units. */
@@ -68,11 +68,13 @@ async function openAuto(toggles: readonly string[]): Promise<Dawn> {
     tried.push(`the system's GPU drivers (${firstLine(error)})`);
   }
   try {
-    return await openEmbedded(toggles, [`No GPU driver was found: using the embedded software adapter; ${FASTER}.`]);
+    return await openEmbedded(toggles, [
+      `No GPU driver was found: using the embedded software adapter; for a faster one ${INSTALL}.`,
+    ]);
   } catch (error) {
     tried.push(`the embedded software adapter (${firstLine(error)})`);
   }
-  throw new UserError(`no WebGPU adapter: tried ${tried.join(", then ")}`, { hint: FASTER });
+  throw new UserError(`no WebGPU adapter: tried ${tried.join(", then ")}`, { hint: INSTALL });
 }
 
 /** Dawn on the system's drivers; undefined when it has no adapter. */
