@@ -80,7 +80,7 @@ export class Decoder {
     this.gpu = gpu;
     this.config = source.config;
     this.policy = policy;
-    this.contract = contract(source, policy);
+    this.contract = contract(source, policy, gpu.capabilities.f16);
     this.#k = k;
     this.#w = w;
     this.#s = s;

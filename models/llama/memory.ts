@@ -11,6 +11,7 @@ import type { PolicySpec } from "../state/policy.ts";
 import { POLICIES } from "../state/policy.ts";
 import { stateBytes } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
+import { keptAs } from "./weights.ts";
 
 /** Prompt tokens and picked tokens that wait on the GPU at a time. */
 export const RING = 1024;
@@ -37,8 +38,8 @@ export function logitRows(config: LlamaConfig): number {
   return Math.max(1, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
-/** Bytes a decoder of this model with this state takes on the GPU. */
-export function contract(source: ModelSource, policy: PolicySpec): Contract {
+/** Bytes a decoder of this model with this state takes on the GPU; `half` says whether the adapter has half precision (f16 weights are widened where not). */
+export function contract(source: ModelSource, policy: PolicySpec, half = true): Contract {
   const { config } = source;
   const { kept, slots } = slotsOf(config, policy);
   let parameters = 0;
@@ -46,7 +47,7 @@ export function contract(source: ModelSource, policy: PolicySpec): Contract {
   for (const [name, shape] of canonicalShapes(config)) {
     if (name === "head" && source.tensor("head") === source.tensor("embed")) continue;
     parameters += elements(shape);
-    weights += elements(shape) * bytesOf(source.tensor(name).dtype);
+    weights += elements(shape) * bytesOf(keptAs(source.tensor(name).dtype, half));
   }
   const vectors = 2 * config.dim + 2 * config.heads * config.headDim + config.ff + config.heads * (slots + 1);
   const tables = 2 * ROPE_ROWS * config.headDim;

@@ -1,12 +1,12 @@
 /**
  * Weights on the GPU, in the shapes the kernels want.
  *
- * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs that RoPE rotates. Nothing is converted:
- * f16 and bf16 stay as they are stored, except where q, k and v differ in format.
+ * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs that RoPE rotates. f16 and bf16 stay as
+ * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster.
  */
 import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
-import type { ModelSource, WeightTensor } from "../formats/weights.ts";
+import type { ModelSource, WeightDType, WeightTensor } from "../formats/weights.ts";
 import type { LlamaConfig } from "./config.ts";
 
 export interface LayerWeights {
@@ -28,6 +28,11 @@ export interface Weights {
   readonly head: DeviceTensor;
 }
 
+/** The format in which a stored weight is kept on this adapter. */
+export function keptAs(stored: WeightDType, half: boolean): WeightDType {
+  return stored === "f16" && !half ? "f32" : stored;
+}
+
 async function floats(t: WeightTensor): Promise<Float32Array> {
   const data = await t.data();
   if (data instanceof Float32Array) return data;
@@ -38,7 +43,8 @@ async function floats(t: WeightTensor): Promise<Float32Array> {
 export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weights> {
   const { config } = source;
   const upload = async (t: WeightTensor): Promise<DeviceTensor> => {
-    const tensor = gpu.tensor(t.shape, t.dtype, { label: t.name, data: await t.data() });
+    const dtype = keptAs(t.dtype, gpu.capabilities.f16);
+    const tensor = gpu.tensor(t.shape, dtype, { label: t.name, data: dtype === t.dtype ? await t.data() : await floats(t) });
     await gpu.device.drain();
     return tensor;
   };
@@ -61,7 +67,8 @@ export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weight
 }
 
 async function fuse(gpu: Gpu, config: LlamaConfig, layer: number, parts: readonly WeightTensor[]): Promise<DeviceTensor> {
-  const dtype = parts.every((p) => p.dtype === parts[0]?.dtype) ? (parts[0]?.dtype ?? "f32") : "f32";
+  const stored = parts.every((p) => p.dtype === parts[0]?.dtype) ? (parts[0]?.dtype ?? "f32") : "f32";
+  const dtype = keptAs(stored, gpu.capabilities.f16);
   const shape = [config.heads + 2 * config.groups, 2, config.headDim / 2, config.dim];
   const data = dtype === "f32" ? await Promise.all(parts.map(floats)) : await Promise.all(parts.map((p) => p.data()));
   const length = data.reduce((n, d) => n + d.length, 0);
