@@ -1,8 +1,8 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 export { openModel } from "./formats/open.ts";
 export type { ModelSource } from "./formats/weights.ts";
-export { Decoder, type DecoderOptions, type GenerateOptions, type Sampling } from "./llama/decoder.ts";
 export type { LlamaConfig } from "./llama/config.ts";
+export { Decoder, type DecoderOptions, type GenerateOptions, type Sampling } from "./llama/decoder.ts";
 export { type Contract, contract } from "./llama/memory.ts";
-export { parsePolicy, POLICIES, type Policy, type PolicySpec } from "./state/policy.ts";
+export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./state/policy.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -4,7 +4,23 @@
  * Grouped-query attention (Ainslie et al. 2023): several query heads read one KV head. The raw scores and the log of their sum are left for the cache policy,
  * so that a policy costs no second look at the keys.
  */
-import { amax, dot, exp, idiv, log, max, min, over, program, rsqrt, size, sum, type Tensor, type u32, zeros } from "../../dsl/index.ts";
+import {
+  amax,
+  dot,
+  exp,
+  idiv,
+  log,
+  max,
+  min,
+  over,
+  program,
+  rsqrt,
+  size,
+  sum,
+  type Tensor,
+  type u32,
+  zeros,
+} from "../../dsl/index.ts";
 
 /** out [heads, dim]; scores [heads, slots] (scaled, before the softmax); lse [heads]. clock[0] + 1 tokens have been seen. */
 export function attend(

@@ -44,7 +44,14 @@ function topKey(logits: Tensor<"rows vocab">, row: number, k: number): number {
 }
 
 /** Largest key such that the tokens from it up (and from `floor` up) hold `mass` of the probability. */
-function nucleus(logits: Tensor<"rows vocab">, row: number, heat: number, peak: number, floor: number, mass: number): number {
+function nucleus(
+  logits: Tensor<"rows vocab">,
+  row: number,
+  heat: number,
+  peak: number,
+  floor: number,
+  mass: number,
+): number {
   let total = 0;
   for (const v of over("vocab")) {
     const x = logits.at(row, v);
@@ -96,7 +103,8 @@ export function choose(
       best = max(best, top);
     }
   } else {
-    for (const v of over("vocab")) choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(0xffffffff, "u32"))));
+    for (const v of over("vocab"))
+      choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(0xffffffff, "u32"))));
   }
   const next = position + 1;
   picked.set([position % size("ring")], choice);

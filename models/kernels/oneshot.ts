@@ -3,7 +3,21 @@
  *
  * Each token's rank is the number of tokens that beat it; a token whose rank is below C is kept, and lies in the bounded state in the order of positions.
  */
-import { block, cast, exp, min, over, program, range, select, size, sum, type Tensor, type u32, zerosLike } from "../../dsl/index.ts";
+import {
+  block,
+  cast,
+  exp,
+  min,
+  over,
+  program,
+  range,
+  select,
+  size,
+  sum,
+  type Tensor,
+  type u32,
+  zerosLike,
+} from "../../dsl/index.ts";
 
 /** weights [tokens]: softmax weight that the last query gives each token, mean over heads. */
 export function weigh(scores: Tensor<"heads tokens">, lse: Tensor<"heads">, weights: Tensor<"tokens">): void {

@@ -4,7 +4,19 @@
  * The norm is a number a token, so it can be applied after the product: one pass over x gives its mean square and all dot products. The rows of the fused
  * weight are [query heads, then key heads, then value heads], each head as two halves of headDim/2 rows, which is what rotate-half RoPE turns into each other.
  */
-import { block, dot, over, program, type real, rsqrt, type Scalar, size, sum, type Tensor, type u32 } from "../../dsl/index.ts";
+import {
+  block,
+  dot,
+  over,
+  program,
+  type real,
+  rsqrt,
+  type Scalar,
+  size,
+  sum,
+  type Tensor,
+  type u32,
+} from "../../dsl/index.ts";
 import { ropeCos, ropeSin } from "./rotate.ts";
 
 /**

@@ -7,7 +7,7 @@
 import { type DeviceTensor, type Gpu, type Launch, type Plan, UserError } from "../../runtime/index.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import * as kernels from "../kernels/index.ts";
-import { parsePolicy, POLICIES, type PolicyInputs, type PolicySpec } from "../state/policy.ts";
+import { POLICIES, type PolicyInputs, type PolicySpec, parsePolicy } from "../state/policy.ts";
 import { createState, keptPositions, type State } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
 import { type Contract, contract, logitRows, RING, slotsOf } from "./memory.ts";
@@ -76,7 +76,15 @@ export class Decoder {
   #feed: Plan | undefined;
   #seen = 0;
 
-  private constructor(gpu: Gpu, source: ModelSource, policy: PolicySpec, k: Kernels, w: Weights, s: Scratch, evict: (inputs: PolicyInputs) => void) {
+  private constructor(
+    gpu: Gpu,
+    source: ModelSource,
+    policy: PolicySpec,
+    k: Kernels,
+    w: Weights,
+    s: Scratch,
+    evict: (inputs: PolicyInputs) => void,
+  ) {
     this.gpu = gpu;
     this.config = source.config;
     this.policy = policy;
@@ -100,7 +108,9 @@ export class Decoder {
     const f = (label: string, ...shape: number[]): DeviceTensor => gpu.tensor(shape, "f32", { label });
     const u = (label: string, n: number): DeviceTensor => gpu.tensor([n], "u32", { label });
     const half = config.headDim / 2;
-    const tables = ropeTables(frequencies(config, roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype)));
+    const tables = ropeTables(
+      frequencies(config, roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype)),
+    );
     const s: Scratch = {
       x: f("residual stream", config.dim),
       q: f("queries", config.heads, config.headDim),
@@ -140,7 +150,19 @@ export class Decoder {
     k.embed(w.embed, s.token, s.x);
     for (const [i, l] of w.layers.entries()) {
       const c = state.layers[i] as State["layers"][number];
-      k.qkv(s.x, l.attentionNorm, l.qkv, s.rope, s.clock, c.free, config.eps, s.q.view(halves), c.kHalves, c.vHalves, c.positions);
+      k.qkv(
+        s.x,
+        l.attentionNorm,
+        l.qkv,
+        s.rope,
+        s.clock,
+        c.free,
+        config.eps,
+        s.q.view(halves),
+        c.kHalves,
+        c.vHalves,
+        c.positions,
+      );
       k.attend(s.q, c.k, c.v, s.clock, s.out, scores, s.lse);
       after({ scores, lse: s.lse, positions: c.positions, clock: s.clock, free: c.free }, i);
       k.project(l.o, s.out.view([config.heads * config.headDim]), s.x);
@@ -210,7 +232,11 @@ export class Decoder {
     let waiting = this.#s.picked.readRange(from % RING, 1);
     for (let made = 0; made < options.tokens; ) {
       const [start, length] = [from, burst];
-      const more = Math.min(made + length >= options.tokens ? 0 : 8, options.tokens - made - length, RING - ((start + length) % RING));
+      const more = Math.min(
+        made + length >= options.tokens ? 0 : 8,
+        options.tokens - made - length,
+        RING - ((start + length) % RING),
+      );
       const next = Math.min(more, this.#room());
       const picked = waiting;
       if (next > 0) {
@@ -258,16 +284,20 @@ export class Decoder {
     const { vocab } = this.config;
     if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
     for (const [i, id] of ids.entries()) {
-      if (!Number.isInteger(id) || id < 0 || id >= vocab) throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
+      if (!Number.isInteger(id) || id < 0 || id >= vocab)
+        throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
     }
     const { temperature = 0, topK = 0, topP = 1, seed = 0 } = sampling;
     if (!(temperature >= 0)) throw new UserError(`temperature must be 0 or more, got ${temperature}`);
     if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, got ${topP}`);
-    if (!(Number.isInteger(topK) && topK >= 0)) throw new UserError(`top-k must be a whole number of at least 0, got ${topK}`);
+    if (!(Number.isInteger(topK) && topK >= 0))
+      throw new UserError(`top-k must be a whole number of at least 0, got ${topK}`);
     this.reset();
     if (ids.length > this.#room()) {
       const limit = `${this.#state.slots} positions of state "${this.policy.text}"`;
-      throw new UserError(`the prompt has ${ids.length} tokens, more than the ${limit}`, { hint: "use a state that drops tokens, such as tova:128" });
+      throw new UserError(`the prompt has ${ids.length} tokens, more than the ${limit}`, {
+        hint: "use a state that drops tokens, such as tova:128",
+      });
     }
     this.#s.settings.write([temperature, topK, topP, 0]);
     this.#s.clock.write([0, ids.length, seed >>> 0, 0]);
@@ -284,7 +314,8 @@ export class Decoder {
 
   async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<void> {
     const { slots } = this.#state;
-    if (prefill === "oneshot" && !POLICIES[this.policy.name]?.unbounded && prompt.length >= slots) return this.#readAtOnce(prompt);
+    if (prefill === "oneshot" && !POLICIES[this.policy.name]?.unbounded && prompt.length >= slots)
+      return this.#readAtOnce(prompt);
     await this.#feedAll(prompt, this.#feed);
     this.#run(this.#step, 1);
   }
@@ -315,7 +346,10 @@ export class Decoder {
     });
     const last = await gpu.record("last prompt step", () => {
       this.#layers(whole, scores, (_, i) => {
-        const [from, to] = [whole.layers[i], this.#state.layers[i]] as [State["layers"][number], State["layers"][number]];
+        const [from, to] = [whole.layers[i], this.#state.layers[i]] as [
+          State["layers"][number],
+          State["layers"][number],
+        ];
         this.#k.weigh(scores, this.#s.lse, weights);
         this.#k.rank(weights, ranks);
         this.#k.place(ranks, from.k, from.v, to.k, to.v, to.positions, to.free);
@@ -342,6 +376,7 @@ export class Decoder {
     this.#scores.destroy();
     for (const t of Object.values(this.#s)) (t as DeviceTensor).destroy();
     const w = this.#w;
-    for (const t of new Set([w.embed, w.norm, w.head, ...w.layers.flatMap((l) => Object.values(l) as DeviceTensor[])])) t.destroy();
+    for (const t of new Set([w.embed, w.norm, w.head, ...w.layers.flatMap((l) => Object.values(l) as DeviceTensor[])]))
+      t.destroy();
   }
 }

@@ -9,8 +9,14 @@ import type { LlamaConfig } from "./config.ts";
 export const MOST_POSITIONS: number = ROPE_ROWS * ROPE_ROWS;
 
 /** Angle a position advances each pair by: theta^(-2i/headDim). */
-export function frequencies(config: Pick<LlamaConfig, "headDim" | "ropeTheta">, rounding: "none" | "f16" | "bf16" = "none"): Float64Array {
-  const exact = Float64Array.from({ length: config.headDim / 2 }, (_, i) => config.ropeTheta ** ((-2 * i) / config.headDim));
+export function frequencies(
+  config: Pick<LlamaConfig, "headDim" | "ropeTheta">,
+  rounding: "none" | "f16" | "bf16" = "none",
+): Float64Array {
+  const exact = Float64Array.from(
+    { length: config.headDim / 2 },
+    (_, i) => config.ropeTheta ** ((-2 * i) / config.headDim),
+  );
   if (rounding === "none") return exact;
   const single = Float32Array.from(exact);
   return Float64Array.from(rounding === "f16" ? decodeF16(encodeF16(single)) : decodeBF16(encodeBF16(single)));
@@ -28,7 +34,11 @@ export type RopeFrequencies = "auto" | "exact" | "stored";
 /** Longest context for which `auto` follows the cast. */
 const SHORT_CONTEXT = 256;
 
-export function roundingOf(choice: RopeFrequencies, config: Pick<LlamaConfig, "context">, weights: "f32" | "f16" | "bf16"): "none" | "f16" | "bf16" {
+export function roundingOf(
+  choice: RopeFrequencies,
+  config: Pick<LlamaConfig, "context">,
+  weights: "f32" | "f16" | "bf16",
+): "none" | "f16" | "bf16" {
   if (weights === "f32" || choice === "exact") return "none";
   return choice === "stored" || config.context <= SHORT_CONTEXT ? weights : "none";
 }
@@ -41,7 +51,7 @@ export function ropeTables(freq: Float64Array): Float32Array {
     for (let row = 0; row < ROPE_ROWS; row++) {
       for (let i = 0; i < half; i++) {
         const angle = row * (scale === 0 ? 1 : ROPE_ROWS) * (freq[i] ?? 0);
-        const at = ((scale * ROPE_ROWS + row) * 2) * half + i;
+        const at = (scale * ROPE_ROWS + row) * 2 * half + i;
         out[at] = Math.cos(angle);
         out[at + half] = Math.sin(angle);
       }

@@ -44,17 +44,25 @@ export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weight
   const { config } = source;
   const upload = async (t: WeightTensor): Promise<DeviceTensor> => {
     const dtype = keptAs(t.dtype, gpu.capabilities.f16);
-    const tensor = gpu.tensor(t.shape, dtype, { label: t.name, data: dtype === t.dtype ? await t.data() : await floats(t) });
+    const tensor = gpu.tensor(t.shape, dtype, {
+      label: t.name,
+      data: dtype === t.dtype ? await t.data() : await floats(t),
+    });
     await gpu.device.drain();
     return tensor;
   };
   const layers: LayerWeights[] = [];
   const embed = await upload(source.tensor("embed"));
   for (let i = 0; i < config.layers; i++) {
-    const part = (name: "attention_norm" | "o" | "ffn_norm" | "gate" | "up" | "down"): Promise<DeviceTensor> => upload(source.tensor(`layers.${i}.${name}`));
+    const part = (name: "attention_norm" | "o" | "ffn_norm" | "gate" | "up" | "down"): Promise<DeviceTensor> =>
+      upload(source.tensor(`layers.${i}.${name}`));
     layers.push({
       attentionNorm: await part("attention_norm"),
-      qkv: await fuse(gpu, config, i, [source.tensor(`layers.${i}.q`), source.tensor(`layers.${i}.k`), source.tensor(`layers.${i}.v`)]),
+      qkv: await fuse(gpu, config, i, [
+        source.tensor(`layers.${i}.q`),
+        source.tensor(`layers.${i}.k`),
+        source.tensor(`layers.${i}.v`),
+      ]),
       o: await part("o"),
       ffnNorm: await part("ffn_norm"),
       gate: await part("gate"),
@@ -63,10 +71,20 @@ export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weight
     });
   }
   const tied = source.tensor("head") === source.tensor("embed");
-  return { embed, layers, norm: await upload(source.tensor("norm")), head: tied ? embed : await upload(source.tensor("head")) };
+  return {
+    embed,
+    layers,
+    norm: await upload(source.tensor("norm")),
+    head: tied ? embed : await upload(source.tensor("head")),
+  };
 }
 
-async function fuse(gpu: Gpu, config: LlamaConfig, layer: number, parts: readonly WeightTensor[]): Promise<DeviceTensor> {
+async function fuse(
+  gpu: Gpu,
+  config: LlamaConfig,
+  layer: number,
+  parts: readonly WeightTensor[],
+): Promise<DeviceTensor> {
   const stored = parts.every((p) => p.dtype === parts[0]?.dtype) ? (parts[0]?.dtype ?? "f32") : "f32";
   const dtype = keptAs(stored, gpu.capabilities.f16);
   const shape = [config.heads + 2 * config.groups, 2, config.headDim / 2, config.dim];

@@ -68,19 +68,29 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
 export function parsePolicy(text: string): PolicySpec {
   const [name = "", rest] = text.split(/:(.*)/s) as [string, string | undefined];
   const policy = POLICIES[name];
-  if (policy === undefined) throw new UserError(`unknown state policy "${name}" in "${text}"; there are ${Object.keys(POLICIES).join(", ")}`, { hint: EXAMPLE });
+  if (policy === undefined)
+    throw new UserError(`unknown state policy "${name}" in "${text}"; there are ${Object.keys(POLICIES).join(", ")}`, {
+      hint: EXAMPLE,
+    });
   const [count, ...given] = rest === undefined ? [] : rest.split(",");
   const options: Record<string, number> = { ...policy.options };
   for (const part of given) {
     const [key = "", value = ""] = part.split("=").map((x) => x.trim());
-    if (!(key in policy.options)) throw new UserError(`state "${text}": "${name}" has no option "${key}"; it takes ${Object.keys(policy.options).join(", ") || "none"}`, { hint: EXAMPLE });
+    if (!(key in policy.options))
+      throw new UserError(
+        `state "${text}": "${name}" has no option "${key}"; it takes ${Object.keys(policy.options).join(", ") || "none"}`,
+        { hint: EXAMPLE },
+      );
     options[key] = whole(value, `state "${text}": ${key}`, 0);
   }
-  if (count === undefined && !policy.unbounded) throw new UserError(`state "${text}": "${name}" needs a number of slots, as in ${name}:128`);
+  if (count === undefined && !policy.unbounded)
+    throw new UserError(`state "${text}": "${name}" needs a number of slots, as in ${name}:128`);
   const slots = count === undefined ? undefined : whole(count.trim(), `state "${text}": the number of slots`, 1);
   const kept = (options.recent ?? 0) + (options.first ?? 0);
   if (slots !== undefined && kept >= slots && kept > 0) {
-    throw new UserError(`state "${text}": ${kept} protected tokens leave nothing to drop in ${slots} slots; recent and first together must be fewer than the slots`);
+    throw new UserError(
+      `state "${text}": ${kept} protected tokens leave nothing to drop in ${slots} slots; recent and first together must be fewer than the slots`,
+    );
   }
   return { text, name, slots, options };
 }
@@ -89,6 +99,7 @@ const EXAMPLE = "for example full, window:128, window:128,first=4, tova:128, tov
 
 function whole(text: string, what: string, least: number): number {
   const n = Number(text);
-  if (text === "" || !Number.isInteger(n) || n < least || n > 2 ** 24) throw new UserError(`${what} must be a whole number of at least ${least}, got "${text}"`);
+  if (text === "" || !Number.isInteger(n) || n < least || n > 2 ** 24)
+    throw new UserError(`${what} must be a whole number of at least ${least}, got "${text}"`);
   return n;
 }

@@ -36,7 +36,8 @@ export function stateBytes(shape: StateShape, slots: number): number {
 export function createState(gpu: Gpu, shape: StateShape, slots: number): State {
   const { groups, headDim } = shape;
   const layers = Array.from({ length: shape.layers }, (_, i): LayerState => {
-    const cache = (name: string): DeviceTensor => gpu.tensor({ groups, slots, dim: headDim }, "f32", { label: `layer ${i} ${name} cache` });
+    const cache = (name: string): DeviceTensor =>
+      gpu.tensor({ groups, slots, dim: headDim }, "f32", { label: `layer ${i} ${name} cache` });
     const [k, v] = [cache("key"), cache("value")];
     const halves = { groups, slots, halves: 2, half: headDim / 2 };
     return {

@@ -4,7 +4,19 @@
  * A token's score is the softmax weight that the newest query gives it, averaged over all query heads of the layer; the new token competes too. The lowest
  * goes, the oldest of several. `recent` and `first` protect the newest and the first tokens, which the paper does not need and small models like.
  */
-import { amin, exp, min, over, range, type Scalar, select, size, type Tensor, type u32, zerosLike } from "../../../dsl/index.ts";
+import {
+  amin,
+  exp,
+  min,
+  over,
+  range,
+  type Scalar,
+  select,
+  size,
+  type Tensor,
+  type u32,
+  zerosLike,
+} from "../../../dsl/index.ts";
 
 /** free becomes the slot with the lowest score; while slots are empty, the next empty one. scores and lse are as `attend` leaves them. */
 export function tova(

@@ -2,7 +2,12 @@
 import { amin, argmin, min, over, type Scalar, select, size, type Tensor, type u32 } from "../../../dsl/index.ts";
 
 /** free becomes the slot of the oldest position that is not among the `first`; while slots are empty, the next empty one. */
-export function window(positions: Tensor<"slots", u32>, clock: Tensor<"clock", u32>, first: Scalar<u32>, free: Tensor<"one", u32>): void {
+export function window(
+  positions: Tensor<"slots", u32>,
+  clock: Tensor<"clock", u32>,
+  first: Scalar<u32>,
+  free: Tensor<"one", u32>,
+): void {
   const seen = clock.at(0) + 1;
   if (seen < size("slots")) free.set([0], seen);
   else {
