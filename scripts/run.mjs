@@ -1,0 +1,7 @@
+/**
+ * Runs a program of the repository, TypeScript or not, in the runtime that this was started with: `node scripts/run.mjs FILE [arguments]`.
+ */
+import { ensureInstalled, runArguments, start } from "./runtime.mjs";
+
+await ensureInstalled({ dev: true });
+process.exit(await start([...runArguments(), ...process.argv.slice(2)]));

@@ -1,0 +1,48 @@
+/**
+ * Sums up the JSON reports of vitest: `node scripts/summary.mjs FAILED REPORT.json ...`, where FAILED counts what went wrong outside of the tests.
+ *
+ * Prints one line per report and closes with `N passed, N failed`. A report that is absent or empty, a suite that could not be loaded, a test that was left
+ * out, and an adapter that no test ran on all count as failures: a run without its GPU suites must not pass.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+
+const ADAPTERS = ["llvmpipe", "swiftshader"];
+
+let passed = 0;
+let failed = Number(process.argv[2] ?? 0);
+
+for (const path of process.argv.slice(3)) {
+  const { good, faults, note } = read(path);
+  passed += good;
+  failed += faults.length;
+  console.log(`${basename(path, ".json")}: ${good} passed, ${faults.length} failed${note}`);
+  for (const fault of faults) console.log(`  ${fault}`);
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+function read(path) {
+  if (!existsSync(path)) return { good: 0, faults: ["wrote no report: the run did not come to its end"], note: "" };
+  const report = JSON.parse(readFileSync(path, "utf8"));
+  const faults = [];
+  const ran = new Map(ADAPTERS.map((name) => [name, 0]));
+  let good = 0;
+  for (const file of report.testResults) {
+    const tests = file.assertionResults;
+    if (file.status === "failed" && !tests.some((test) => test.status === "failed")) {
+      faults.push(`${file.name}: ${String(file.message || "could not be run").split("\n")[0]}`);
+    }
+    for (const test of tests) {
+      if (test.status !== "passed") {
+        faults.push(`${file.name}: ${test.fullName}: ${test.status === "failed" ? "failed" : "was left out"}`);
+        continue;
+      }
+      good++;
+      for (const name of ADAPTERS) if (test.fullName.includes(name)) ran.set(name, ran.get(name) + 1);
+    }
+  }
+  for (const [name, count] of ran) if (count === 0) faults.push(`no test ran on the adapter ${name}`);
+  if (!report.success && faults.length === 0) faults.push("vitest reports a failure outside of the tests");
+  return { good, faults, note: ` (${[...ran].map(([name, count]) => `${count} on ${name}`).join(", ")})` };
+}

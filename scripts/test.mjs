@@ -1,0 +1,14 @@
+/**
+ * `npm test`, `bun run test`, `deno task test`: installs what is missing, then runs the whole suite, or the files named as arguments, in the runtime that
+ * this was started with. vitest.config.ts chooses the kind of workers.
+ */
+import { join } from "node:path";
+import { ensureInstalled, root, runtime, start } from "./runtime.mjs";
+
+await ensureInstalled({ dev: true });
+const run = runtime === "bun" ? ["--bun"] : runtime === "deno" ? ["run", "-A"] : [];
+const env = {
+  // Mesa's compiled shaders, kept between runs. Set here because a driver sees only the environment its process was started with.
+  MESA_SHADER_CACHE_DIR: process.env.MESA_SHADER_CACHE_DIR ?? join(root, ".cache", "mesa"),
+};
+process.exit(await start([...run, "node_modules/vitest/vitest.mjs", "run", ...process.argv.slice(2)], env));

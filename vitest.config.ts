@@ -1,0 +1,25 @@
+/**
+ * How the tests run, in Node, Bun and Deno alike.
+ *
+ * Node and Deno get a process per worker: Dawn's native module does not survive being unloaded with a worker thread there. Bun gets threads, because
+ * vitest's forks do not work in it. Two workers at most: software adapters use every core already.
+ */
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+/** With TILESTATE_TEST_REPORT=FILE a JSON report is written as well; continuous integration counts with it. */
+const report = process.env.TILESTATE_TEST_REPORT;
+
+const config: ViteUserConfig = defineConfig({
+  cacheDir: ".cache/vite",
+  test: {
+    include: ["test/**/*.test.ts"],
+    pool: process.versions.bun === undefined ? "forks" : "threads",
+    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    passWithNoTests: false,
+    reporters: report ? ["default", ["json", { outputFile: report }]] : ["default"],
+  },
+});
+
+export default config;
