@@ -7,7 +7,7 @@ import { hoistPartials } from "./partial.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
-import { type Knobs, type Schedule, schedule, type Target } from "./schedule.ts";
+import { type Knobs, type Schedule, schedule, type Target, withPartials } from "./schedule.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { verify } from "./verify.ts";
 import { printWgsl } from "./wgsl.ts";
@@ -24,8 +24,9 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");
   const plan = schedule(fixed, target, knobs);
-  const hoisted = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
-  verify(hoisted, "partial sums", true);
-  const lanes = lowerLanes(hoisted, plan, target);
-  return { specialised: hoisted, schedule: plan, lanes, wgsl: printWgsl(lanes) };
+  const { program: hoisted, made } = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
+  verify(hoisted, "partial sums");
+  const full = withPartials(plan, made);
+  const lanes = lowerLanes(hoisted, full, target);
+  return { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
 }

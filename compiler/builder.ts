@@ -38,6 +38,9 @@ const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   ne: (a, b) => Number(a !== b),
 };
 
+/** An operation without its number. */
+type Fresh<T> = T extends unknown ? Omit<T, "id"> : never;
+
 export class Builder {
   axes: Axis[] = [];
   readonly grid: GridDim[] = [];
@@ -75,8 +78,8 @@ export class Builder {
     return this.axes[axis]?.dim ?? "?";
   }
 
-  emit<T extends Op & Value>(op: Omit<T, "id">): Value {
-    const made = { ...op, id: this.id() } as unknown as T;
+  emit(op: Fresh<Extract<Op, Value>>): Value {
+    const made = { ...op, id: this.id() };
     this.ops.push(made);
     return made;
   }

@@ -282,12 +282,9 @@ class Interpreter {
         const x = read(op.x, op);
         return this.#make(op, x);
       }
-      case "mask": {
-        const x = read(op.x, op);
-        const where = op.axes.indexOf(op.axis);
-        const e = this.#extent(op.axis);
-        return this.#make(op, (at) => (e.base + (at[where] ?? 0) < e.limit ? x(at) : op.identity));
-      }
+      case "fold":
+        this.#extents.set(op.to, { base: 0, limit: 1, size: 1 });
+        return this.#reduce(op.fn, op, op.x, op.axis, op.masked === true);
       case "load": {
         const index = op.index.map((i) => read(i, op));
         const t = this.#tensor(op.param);
@@ -355,7 +352,8 @@ class Interpreter {
 
   #reduce(fn: ReduceKind, v: Value, x: number, axis: number, masked: boolean): void {
     const source = this.#cell(x);
-    const read = this.#reader(source, [...v.axes, axis]);
+    const axes = [...v.axes, axis];
+    const read = this.#reader(source, axes);
     const e = this.#extent(axis);
     this.#make(v, (at) => {
       let whole: number | undefined;

@@ -43,8 +43,11 @@ export type Param = TensorParam | ScalarParam;
 export interface Axis {
   readonly id: number;
   readonly dim: string;
-  /** `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop. */
-  readonly kind: "whole" | "block" | "over";
+  /**
+   * `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop; `partial`: what is left of an axis once each lane has
+   * folded its own elements (made by partial.ts).
+   */
+  readonly kind: "whole" | "block" | "over" | "partial";
   /** The block size that the author asked for. */
   readonly size?: number;
 }
@@ -96,8 +99,8 @@ export interface Value {
 }
 
 /**
- * One operation. `mask` is `identity` where the axis is beyond its limit and `x` elsewhere; `reduce` ignores dead elements of its axis unless `masked` says
- * that they already hold the identity.
+ * One operation. `reduce` ignores dead elements of its axis, unless `masked` says that they hold the identity already. `fold` is the part of a reduction that a
+ * lane can do alone: the axis becomes the partial axis `to`.
  */
 export type Op =
   | (Value & { readonly op: "const"; readonly value: number })
@@ -113,7 +116,7 @@ export type Op =
   | (Value & { readonly op: "splat"; readonly x: number })
   | (Value & { readonly op: "load"; readonly param: string; readonly index: readonly number[] })
   | (Value & { readonly op: "reduce"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly masked?: boolean })
-  | (Value & { readonly op: "mask"; readonly x: number; readonly axis: number; readonly identity: number })
+  | (Value & { readonly op: "fold"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly to: number; readonly masked?: boolean })
   | {
       readonly op: "store";
       readonly param: string;
@@ -184,7 +187,7 @@ export function operands(op: Op): readonly number[] {
     case "cast":
     case "bitcast":
     case "splat":
-    case "mask":
+    case "fold":
     case "reduce":
       return [op.x];
     case "binary":

@@ -49,8 +49,8 @@ export type Stmt =
 export interface Buffer {
   readonly name: string;
   readonly storage: StorageType;
-  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. */
-  readonly unit: Width;
+  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. 16-bit formats have at least the 2 of a word. */
+  readonly unit: 1 | 2 | 4 | 8;
   readonly elements: number;
   readonly writes: boolean;
 }

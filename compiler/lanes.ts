@@ -9,7 +9,7 @@ import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector, type Width } from "./lane.ts";
 import { Memory, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf } from "./partial.ts";
-import type { Schedule, Target } from "./schedule.ts";
+import type { AxisLayout, Schedule, Target } from "./schedule.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
 
 interface Tile {
@@ -79,18 +79,18 @@ class Lanes {
   // ---- Set-up -----------------------------------------------------------------------------------------------------------------
 
   #declareBuffers(): void {
-    const units = new Map<string, Width>();
+    const units = new Map<string, number>();
     everyOp(this.#p.body, (op) => {
       if (op.op !== "load" && op.op !== "store") return;
       const wide = wideness(this.#p, this.#s, this.#definitions, this.#site(op));
-      const known = units.get(op.param) ?? 0;
-      if (wide > 1) units.set(op.param, (known === 0 ? wide : Math.min(known, wide)) as Width);
+      if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
     });
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
         const storage = this.#p.binding.storage[q.name] ?? "f32";
-        this.#buffers.set(q.name, { name: q.name, storage, unit: units.get(q.name) ?? 1, elements, writes: q.writes });
+        const narrow = storage === "f16" || storage === "bf16";
+        this.#buffers.set(q.name, { name: q.name, storage, unit: Math.max(units.get(q.name) ?? 1, narrow ? 2 : 1) as Buffer["unit"], elements, writes: q.writes });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false });
       }
@@ -98,7 +98,7 @@ class Lanes {
   }
 
   #site(op: Op & { op: "load" | "store" }): Site {
-    return { param: op.param, index: op.index, axes: op.op === "load" ? op.axes : [] };
+    return { param: op.param, index: op.index, store: op.op === "store" };
   }
 
   /** Grid coordinates, and the extents of the axes that do not belong to a loop. */
@@ -137,8 +137,8 @@ class Lanes {
     return layout?.spread ? this.#s.lanes * layout.width : 1;
   }
 
-  #layout(axis: number): { spread: boolean; count: number; width: Width } {
-    return this.#s.axes[axis] ?? { spread: false, count: 1, width: 1 };
+  #layout(axis: number): AxisLayout {
+    return this.#s.axes[axis] ?? { spread: false, size: 1, count: 1, width: 1, chunk: 1 };
   }
 
   // ---- Tiles ------------------------------------------------------------------------------------------------------------------
@@ -167,14 +167,21 @@ class Lanes {
     return found;
   }
 
-  /** Number of the first element of register `r` along an axis. */
-  #first(axis: number, r: number): Atom {
+  /** Number of the first element of the run that register `r` belongs to, and where in the run the register starts. */
+  #run(axis: number, r: number): { start: Atom; offset: number } {
     const e = this.#e;
     const { base } = this.#extent(axis);
     const l = this.#layout(axis);
-    if (!l.spread) return e.binary("add", base, constant(r, U32));
-    const lane = e.binary("mul", this.#lane, constant(l.width, U32));
-    return e.binary("add", base, e.binary("add", lane, constant(r * this.#s.lanes * l.width, U32)));
+    if (!l.spread) return { start: e.binary("add", base, constant(r, U32)), offset: 0 };
+    const lane = e.binary("mul", this.#lane, constant(l.width * l.chunk, U32));
+    const turn = Math.floor(r / l.chunk) * l.chunk * this.#s.lanes * l.width;
+    return { start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))), offset: (r % l.chunk) * l.width };
+  }
+
+  /** Number of the first element of register `r` along an axis. */
+  #first(axis: number, r: number): Atom {
+    const { start, offset } = this.#run(axis, r);
+    return this.#e.binary("add", start, constant(offset, U32));
   }
 
   /** Numbers of the elements of register `r` along an axis, a vector if the axis has a width. */
@@ -244,12 +251,8 @@ class Lanes {
         });
       case "splat":
         return this.#define(op, (at) => e.widen(part(op.x, op, at), this.#width(op.axes)));
-      case "mask":
-        return this.#define(op, (at) => {
-          const x = part(op.x, op, at);
-          const alive = this.#alive(op.axis, at[op.axes.indexOf(op.axis)] ?? 0);
-          return alive === undefined ? x : e.select(alive, x, constant(op.identity, x.type));
-        });
+      case "fold":
+        return this.#define(op, (at) => this.#fold(op, op.axes.filter((a) => a !== op.to), at.filter((_, i) => op.axes[i] !== op.to)));
       case "load":
         return this.#load(op);
       case "store":
@@ -263,18 +266,19 @@ class Lanes {
     }
   }
 
-  #address(site: Site, axes: readonly number[], at: readonly number[], strides: readonly number[], wide: boolean): Atom {
+  /** The address of a register's first element, or of the start of its run and the offset in it; a vector of addresses where the site is not wide. */
+  #address(site: Site, axes: readonly number[], at: readonly number[], strides: readonly number[], wide: boolean): { address: Atom; offset: number } {
     const e = this.#e;
+    let offset = 0;
     let address: Atom = constant(0, U32);
     for (const [i, id] of site.index.entries()) {
       const walk = wide && i === site.index.length - 1 ? this.#definitions.walk(id) : undefined;
-      const index =
-        walk === undefined
-          ? this.#reg(this.#tile(id), axes, at)
-          : e.binary("add", this.#first(walk.axis, at[axes.indexOf(walk.axis)] ?? 0), constant(walk.offset, U32));
+      const run = walk === undefined ? undefined : this.#run(walk.axis, at[axes.indexOf(walk.axis)] ?? 0);
+      if (run !== undefined) offset = run.offset;
+      const index = run === undefined ? this.#reg(this.#tile(id), axes, at) : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
       address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
     }
-    return address;
+    return { address, offset };
   }
 
   #load(op: Op & { op: "load" }): void {
@@ -283,8 +287,8 @@ class Lanes {
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#width(op.axes);
     this.#define(op, (at) => {
-      const address = this.#address(site, op.axes, at, strides, wide > 1);
-      if (wide > 1) return this.#memory.loadWide(op.param, address, width);
+      const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
+      if (wide > 1) return this.#memory.loadWide(op.param, address, offset, width);
       const parts = Array.from({ length: address.type.width }, (_, i) => this.#memory.loadOne(op.param, this.#e.component(address, i)));
       return this.#e.widen(this.#e.compose(parts), width);
     });
@@ -301,7 +305,8 @@ class Lanes {
     const spread = axes.some((a) => this.#layout(a).spread);
     const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#lane, constant(0, U32)) : undefined;
     for (const at of this.#coordinates(axes)) {
-      const address = this.#address(site, axes, at, strides, wide > 1);
+      const run = this.#address(site, axes, at, strides, wide > 1);
+      const address = e.binary("add", run.address, constant(run.offset, run.address.type));
       const value = e.widen(this.#reg(this.#tile(op.value), axes, at), width);
       const alive = axes.flatMap((a, i) => this.#alive(a, at[i] ?? 0) ?? []);
       const scalars = [...(single === undefined ? [] : [single]), ...alive.filter((c) => c.type.width === 1)];
@@ -329,21 +334,28 @@ class Lanes {
     this.#e.push({ op: "if", cond, yes, no: [] });
   }
 
-  #reduce(op: Op & { op: "reduce" }): void {
+  /** One lane's own part of a reduction: all its registers along the axis combined into one. */
+  #fold(op: Op & { op: "reduce" | "fold" }, axes: readonly number[], at: readonly number[]): Atom {
     const e = this.#e;
     const x = this.#tile(op.x);
+    let whole: Atom | undefined;
+    for (let r = 0; r < this.#layout(op.axis).count; r++) {
+      let term = this.#reg(x, [...axes, op.axis], [...at, r]);
+      const alive = op.masked === true ? undefined : this.#alive(op.axis, r);
+      if (alive !== undefined) term = e.select(alive, term, constant(identityOf(op.fn, op.type), term.type));
+      whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
+    }
+    if (whole === undefined) throw new Error(`kernel ${this.#p.name}: a reduction of nothing`);
+    return whole;
+  }
+
+  #reduce(op: Op & { op: "reduce" }): void {
+    const e = this.#e;
     const l = this.#layout(op.axis);
     this.#define(op, (at) => {
-      let whole: Atom | undefined;
-      for (let r = 0; r < l.count; r++) {
-        let term = this.#reg(x, [...op.axes, op.axis], [...at, r]);
-        const alive = op.masked === true ? undefined : this.#alive(op.axis, r);
-        if (alive !== undefined) term = e.select(alive, term, constant(identityOf(op.fn, op.type), term.type));
-        whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
-      }
-      if (whole === undefined) throw new Error(`kernel ${this.#p.name}: a reduction of nothing`);
+      let whole = this.#fold(op, op.axes, at);
       if (l.width > 1) {
-        const parts = Array.from({ length: whole.type.width }, (_, i) => e.component(whole as Atom, i));
+        const parts = Array.from({ length: whole.type.width }, (_, i) => e.component(whole, i));
         whole = parts.reduce((a, b) => e.binary(FUNCTIONS[op.fn], a, b));
       }
       return l.spread && this.#s.lanes > 1 ? e.here({ op: "lanes", fn: op.fn, x: whole }, whole.type) : whole;

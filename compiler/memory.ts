@@ -13,8 +13,7 @@ import type { Specialised } from "./specialise.ts";
 export interface Site {
   readonly param: string;
   readonly index: readonly number[];
-  /** Axes of the index, as in the load's value. */
-  readonly axes: readonly number[];
+  readonly store: boolean;
 }
 
 /** Row-major strides, in elements. */
@@ -26,8 +25,16 @@ export function stridesOf(program: Specialised, param: string): number[] {
   return strides;
 }
 
-/** How many elements one memory operation of this site can move; 1 when the addresses are not contiguous or not aligned. */
-export function wideness(program: Specialised, schedule: Schedule, definitions: Definitions, site: Site): Width {
+/** Elements in 16 bytes. */
+function capacity(storage: StorageType): number {
+  return storage === "f16" || storage === "bf16" ? 8 : 4;
+}
+
+/**
+ * How many elements from the start of a lane's run this site can move at once, a power of two; 1 when its addresses are not contiguous or not aligned.
+ * Loads may take 16 bytes; a store moves one register.
+ */
+export function wideness(program: Specialised, schedule: Schedule, definitions: Definitions, site: Site): number {
   const spreads = (id: number): boolean => {
     const axis = definitions.loopIndex.get(id);
     const op = definitions.ops.get(id);
@@ -37,14 +44,17 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   const last = site.index.at(-1);
   if (last === undefined || site.index.slice(0, -1).some(spreads)) return 1;
   const walk = definitions.walk(last);
-  const width = walk === undefined ? 1 : (schedule.axes[walk.axis]?.width ?? 1);
-  if (walk === undefined || width === 1) return 1;
+  const layout = walk === undefined ? undefined : schedule.axes[walk.axis];
+  if (walk === undefined || layout === undefined || layout.width === 1) return 1;
   const strides = stridesOf(program, site.param).slice(0, -1);
-  const block = program.axes[walk.axis]?.kind === "block" ? (schedule.axes[walk.axis]?.size ?? 1) : 0;
-  return [walk.offset, block, ...strides].every((n) => n % width === 0) ? width : 1;
+  const block = program.axes[walk.axis]?.kind === "block" ? layout.size : 0;
+  const steps = [walk.offset, block, ...strides];
+  const most = site.store ? layout.width : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
+  for (let run = most; run >= layout.width; run /= 2) if (steps.every((n) => n % run === 0)) return run;
+  return 1;
 }
 
-/** Reads `width` elements from `first` on (aligned to the width when `wide`), or from each of the `addresses`. */
+/** Emits the loads and stores of one kernel. Addresses count elements. */
 export class Memory {
   readonly #e: Emitter;
   readonly #buffers: ReadonlyMap<string, Buffer>;
@@ -62,7 +72,7 @@ export class Memory {
 
   #raw(b: Buffer, index: Atom, part?: Atom): Atom {
     const packed = b.storage === "f16" || b.storage === "bf16";
-    const words = (packed ? Math.max(1, b.unit / 2) : b.unit) as Width;
+    const words = (packed ? b.unit / 2 : b.unit) as Width;
     const base = packed ? "u32" : b.storage === "f32" ? "f32" : b.storage === "u32" ? "u32" : "i32";
     const type = vector(base as "f32" | "u32" | "i32", part === undefined ? words : 1);
     const rhs = { op: "load", buffer: b.name, index, ...(part === undefined ? {} : { part }) } as const;
@@ -81,24 +91,19 @@ export class Memory {
     return this.#e.pure({ op: "unpack", format, x: word }, vector("f32", 2), [word]);
   }
 
-  /** `width` elements starting at the aligned address `first`. */
-  loadWide(param: string, first: Atom, width: Width): Atom {
+  /** `width` elements at `offset` from the aligned start of a lane's run. Registers of one run share the raw loads. */
+  loadWide(param: string, start: Atom, offset: number, width: Width): Atom {
     const b = this.#buffer(param);
-    const log = Math.log2(b.unit);
+    const e = this.#e;
+    const raw = (at: number): Atom => this.#raw(b, this.#shift(e.binary("add", start, constant(at - (at % b.unit), U32)), Math.log2(b.unit)));
     if (b.storage === "f16" || b.storage === "bf16") {
       const format = b.storage;
-      const words: Atom[] = [];
-      for (let i = 0; i < width; i += Math.max(2, b.unit)) {
-        const index = this.#shift(this.#e.binary("add", first, constant(i, U32)), Math.max(1, log));
-        const raw = this.#raw(b, index);
-        for (let w = 0; w < raw.type.width; w++) words.push(this.#e.component(raw, w));
-      }
-      return this.#e.compose(words.map((w) => this.#unpack(format, w)));
+      const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);
+      return e.compose(pairs.map((at) => this.#unpack(format, e.component(raw(at), (at % b.unit) / 2))));
     }
-    if (b.unit >= width) return this.#raw(b, this.#shift(first, log));
-    const parts: Atom[] = [];
-    for (let i = 0; i < width; i += b.unit) parts.push(this.#raw(b, log === 0 ? this.#e.binary("add", first, constant(i, U32)) : this.#shift(this.#e.binary("add", first, constant(i, U32)), log)));
-    return this.#e.compose(parts);
+    if (b.unit === width) return raw(offset);
+    const ones = Array.from({ length: width }, (_, i) => offset + i);
+    return e.compose(ones.map((at) => e.component(raw(at), at % b.unit)));
   }
 
   /** One element. */
@@ -106,7 +111,7 @@ export class Memory {
     const b = this.#buffer(param);
     if (b.storage === "f16" || b.storage === "bf16") {
       const word = this.#shift(address, 1);
-      const words = Math.max(1, b.unit / 2);
+      const words = b.unit / 2;
       const raw = words === 1 ? this.#raw(b, word) : this.#raw(b, this.#shift(word, Math.log2(words)), this.#mask(word, words - 1));
       const both = this.#unpack(b.storage, raw);
       const odd = this.#e.binary("eq", this.#mask(address, 1), constant(1, U32));
@@ -128,7 +133,7 @@ export class Memory {
         const [x, y] = [e.component(value, i), e.component(value, i + 1)];
         words.push(e.pure({ op: "pack", format, a: x, b: y }, U32, [x, y]));
       }
-      const perElement = Math.max(1, b.unit / 2);
+      const perElement = b.unit / 2;
       for (let i = 0; i < words.length; i += perElement) {
         const index = this.#shift(e.binary("add", first, constant(i * 2, U32)), Math.log2(perElement * 2));
         e.push({ op: "store", buffer: b.name, index, value: e.compose(words.slice(i, i + perElement)) });

@@ -1,13 +1,13 @@
 /**
  * Partial sums: a reduction that a loop only accumulates is done once, after the loop.
  *
- * `acc = acc · f + sum(t)` with `acc` used nowhere else becomes `acc' = acc' · f + t` on a tile that still has the reduced axis; every lane keeps its own part
- * and the lanes meet once, at the end. This one rewrite is what makes a matrix-vector product fast (no cross-lane work in the loop). Only for axes that are
+ * `acc = acc · f + sum(t)` with `acc` used nowhere else becomes `acc' = acc' · f + t` on a tile with what each lane made of the reduced axis;
+ * the lanes meet once, at the end. This one rewrite is what makes a matrix-vector product fast (no cross-lane work in the loop). Only for axes that are
  * spread over lanes: for owned ones it would cost registers and gain nothing.
  */
 import { HUGE } from "./builder.ts";
 import { Definitions } from "./affine.ts";
-import type { Carried, Loop, Op, ReduceKind, Value, ValueType } from "./ir.ts";
+import type { Axis, Carried, Loop, Op, ReduceKind, Value, ValueType } from "./ir.ts";
 import { isValue, operands } from "./ir.ts";
 import { NOWHERE, type Specialised } from "./specialise.ts";
 
@@ -21,8 +21,13 @@ export function identityOf(fn: ReduceKind, type: ValueType): number {
   return fn === "max" ? 0 : 0xffffffff;
 }
 
-/** Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. */
-export function hoistPartials(program: Specialised, spread: (axis: number) => boolean): Specialised {
+/**
+ * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new partial axis to the axis that it is
+ * what is left of.
+ */
+export function hoistPartials(program: Specialised, spread: (axis: number) => boolean): { program: Specialised; made: ReadonlyMap<number, number> } {
+  const all: Axis[] = [...program.axes];
+  const made = new Map<number, number>();
   let next = 1 + highest(program.body);
   const fresh = (like: Value, axes: readonly number[]): Value => ({ id: next++, type: like.type, axes, span: like.span });
 
@@ -46,7 +51,7 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
     if (end?.op !== "binary" || !l.body.includes(end)) return undefined;
     for (const [left, right] of [[end.a, end.b], [end.b, end.a]] as const) {
       const r = definitions.ops.get(right);
-      if (r?.op !== "reduce" || end.fn !== ACCUMULATES[r.fn] || !spread(r.axis) || !l.body.includes(r)) continue;
+      if (r?.op !== "reduce" || end.fn !== ACCUMULATES[r.fn] || !(spread(r.axis) || made.has(r.axis)) || !l.body.includes(r)) continue;
       // The old value enters as it is, or (for sums) times something that does not vary along the reduced axis.
       const scaled = left === c.inside.id ? undefined : definitions.ops.get(left);
       let factor: number | undefined;
@@ -57,11 +62,14 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
       } else if (left !== c.inside.id) continue;
       if (countUses(l, c.inside.id) !== 1 || countUses(l, r.id) !== 1 || countUses(l, end.id) !== 1) continue;
 
-      const axes = [...c.inside.axes.filter((a) => a !== r.axis), r.axis];
+      const to = all.length;
+      all.push({ id: to, dim: program.axes[r.axis]?.dim ?? "", kind: "partial" });
+      made.set(to, r.axis);
+      const axes = [...c.inside.axes, to];
       const identity: Value = { id: next++, type: c.inside.type, axes: [], span: NOWHERE };
       const start = fresh(c.inside, axes);
       const inside = fresh(c.inside, axes);
-      const masked = fresh(c.inside, axes);
+      const folded = fresh(c.inside, axes);
       const faded = fresh(c.inside, axes);
       const sum = fresh(c.inside, axes);
       const done = fresh(c.after, axes);
@@ -69,10 +77,9 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
       const turn: Op[] = [];
       const drop = new Set<Op>([end, r, ...(scaled === undefined ? [] : [scaled])]);
       const kept = l.body.filter((op) => !drop.has(op));
-      const part: Op = r.masked === true ? { ...masked, op: "splat", x: r.x } : { ...masked, op: "mask", x: r.x, axis: r.axis, identity: identityOf(r.fn, c.inside.type) };
-      turn.push(part);
+      turn.push({ ...folded, op: "fold", fn: r.fn, x: r.x, axis: r.axis, to, ...(r.masked === true ? { masked: true } : {}) });
       if (factor !== undefined) turn.push({ ...faded, op: "binary", fn: "mul", a: inside.id, b: factor });
-      turn.push({ ...sum, op: "binary", fn: end.fn, a: factor === undefined ? inside.id : faded.id, b: masked.id });
+      turn.push({ ...sum, op: "binary", fn: end.fn, a: factor === undefined ? inside.id : faded.id, b: folded.id });
       // With a factor the starting value must fade as the parts do, so it cannot wait outside: it enters lane 0's element by staying a separate carry.
       if (factor !== undefined && !isZero(c.init)) return undefined;
       const replaced: Carried = { ...c, init: start.id, inside, next: sum.id, after: done };
@@ -83,7 +90,7 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
           { ...start, op: "splat", x: identity.id },
         ],
         after: [
-          { ...total, op: "reduce", fn: r.fn, x: done.id, axis: r.axis, masked: true },
+          { ...total, op: "reduce", fn: r.fn, x: done.id, axis: to, masked: true },
           { ...c.after, op: "binary", fn: end.fn, a: c.init, b: total.id },
         ],
       };
@@ -91,9 +98,9 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
     return undefined;
   };
 
-  const all = new Definitions(program);
+  const definitions = new Definitions(program);
   const isZero = (id: number): boolean => {
-    const op = all.ops.get(id);
+    const op = definitions.ops.get(id);
     if (op?.op === "splat") return isZero(op.x);
     return op?.op === "const" && op.value === 0;
   };
@@ -104,7 +111,8 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
       if (op.op === "if") return [{ ...op, yes: walk(op.yes), no: walk(op.no) }];
       return [op];
     });
-  return { ...program, body: walk(program.body) };
+  const body = walk(program.body);
+  return { program: { ...program, axes: all, body }, made };
 }
 
 function countUses(l: Loop, id: number): number {

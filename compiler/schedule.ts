@@ -6,7 +6,7 @@
  * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
  */
 import { Definitions } from "./affine.ts";
-import type { Op } from "./ir.ts";
+import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
 
@@ -29,6 +29,8 @@ export interface AxisLayout {
   readonly count: number;
   /** Components of a register along this axis: 1, 2 or 4. */
   readonly width: 1 | 2 | 4;
+  /** Registers of a lane that lie side by side in memory: narrow formats fill 16 bytes with several registers' worth. */
+  readonly chunk: number;
 }
 
 export interface Schedule {
@@ -58,7 +60,7 @@ export interface Knobs {
 const MOST_REGISTERS = 64;
 
 export function schedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule {
-  const { weights, conflicts, reduces } = survey(program);
+  const { weights, conflicts, reduces, narrow } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
   const elementwise = reduces.size === 0 && (best === undefined || program.axes[best]?.kind === "block");
@@ -83,13 +85,14 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
       const width = ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ?? 1;
-      const turn = lanes * width;
+      const chunk = width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
+      const turn = lanes * width * chunk;
       const wanted = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? turn) : turn * Math.max(1, Math.min(knobs.depth ?? 1, Math.floor(extent / turn)));
-      const count = Math.max(1, Math.ceil(wanted / turn));
-      return { spread: true, size: axis.kind === "block" && axis.size !== undefined ? axis.size : turn * count, count, width };
+      const turns = Math.max(1, Math.ceil(wanted / turn));
+      return { spread: true, size: axis.kind === "block" && axis.size !== undefined ? axis.size : turn * turns, count: turns * chunk, width, chunk };
     }
     const size = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? Math.min(extent, knobs.rows ?? 4)) : Math.min(extent, knobs.unroll ?? 2);
-    return { spread: false, size, count: size, width: 1 };
+    return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
   everyOp(program.body, (op) => {
@@ -115,12 +118,41 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   return { mode, lanes, workgroupSize: lanes * programsPerWorkgroup, programsPerWorkgroup, axes, grid, programs };
 }
 
+/** The schedule with a layout for each partial axis: one register a lane. */
+export function withPartials(plan: Schedule, made: ReadonlyMap<number, number>): Schedule {
+  const axes = [...plan.axes];
+  for (const [to, from] of made) {
+    const width = axes[from]?.width ?? 1;
+    axes[to] = { spread: true, size: plan.lanes * width, count: 1, width, chunk: 1 };
+  }
+  return { ...plan, axes };
+}
+
+/** The largest chunk up to `wanted` whose turns divide the extent. */
+function widest(wanted: number, extent: number, lanes: number): number {
+  let chunk = wanted;
+  while (chunk > 1 && extent % (lanes * 4 * chunk) !== 0) chunk /= 2;
+  return chunk;
+}
+
+/** Four-element registers that 16 bytes of a storage format fill. */
+const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = { f32: 1, u32: 1, i32: 1, f16: 2, bf16: 2 };
+
+interface Survey {
+  readonly weights: Map<number, number>;
+  readonly conflicts: Map<number, Set<number>>;
+  readonly reduces: Set<number>;
+  /** Axis -> registers in 16 bytes of the narrowest format read along it. */
+  readonly narrow: Map<number, number>;
+}
+
 /** How much memory each axis walks contiguously, which axes meet in one tile, and which are reduced. */
-function survey(program: Specialised): { weights: Map<number, number>; conflicts: Map<number, Set<number>>; reduces: Set<number> } {
+function survey(program: Specialised): Survey {
   const definitions = new Definitions(program);
   const weights = new Map<number, number>();
   const conflicts = new Map<number, Set<number>>();
   const reduces = new Set<number>();
+  const narrow = new Map<number, number>();
   const size = (a: number): number => Math.max(1, extentOf(program, a));
   const meet = (axes: readonly number[]): void => {
     for (const a of axes) {
@@ -139,6 +171,8 @@ function survey(program: Specialised): { weights: Map<number, number>; conflicts
     const last = op.index.at(-1);
     const walk = last === undefined ? undefined : definitions.walk(last);
     if (walk === undefined) return;
+    const storage = program.binding.storage[op.param] ?? "f32";
+    if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
     const own = new Set(op.index.flatMap((i) => definitions.ops.get(i)).flatMap((o) => (o !== undefined && isValue(o) ? [...o.axes] : [])));
     for (const i of op.index) {
       const axis = definitions.loopIndex.get(i);
@@ -149,5 +183,5 @@ function survey(program: Specialised): { weights: Map<number, number>; conflicts
     if (program.axes[walk.axis]?.kind === "block") touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
   });
-  return { weights, conflicts, reduces };
+  return { weights, conflicts, reduces, narrow };
 }

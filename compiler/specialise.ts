@@ -107,7 +107,7 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
         case "unary":
         case "bitcast":
         case "splat":
-        case "mask":
+        case "fold":
         case "reduce":
           out.push({ ...op, x: real(op.x) });
           break;

@@ -6,11 +6,8 @@
  */
 import { isValue, type Op, operands, type TileProgram, type Value } from "./ir.ts";
 
-/**
- * Returns the program unchanged, or throws naming the pass that made it illegal. After partial sums were hoisted (`partial`), the axis of a loop may leave
- * it, in an accumulator that is reduced at once.
- */
-export function verify(program: TileProgram, pass: string, partial = false): TileProgram {
+/** Returns the program unchanged, or throws naming the pass that made it illegal. */
+export function verify<T extends TileProgram>(program: T, pass: string): T {
   const bad = (what: string): never => {
     throw new Error(`kernel ${program.name}: the IR after "${pass}" is not legal: ${what}`);
   };
@@ -39,7 +36,7 @@ export function verify(program: TileProgram, pass: string, partial = false): Til
         for (const c of op.carried) {
           const next = end.get(c.next) ?? bad(`the loop's ${c.name} has no next value`);
           for (const v of [get(c.init), next]) if (v.type !== c.inside.type || !sameAxes(v, c.inside)) bad(`the loop's ${c.name} changes type (%${v.id})`);
-          if (!partial && op.axis !== undefined && c.after.axes.includes(op.axis)) bad(`axis ${op.axis} leaves its loop`);
+          if (op.axis !== undefined && c.after.axes.includes(op.axis)) bad(`axis ${op.axis} leaves its loop`);
           define(c.after, scope);
         }
       } else if (op.op === "if") {
@@ -60,7 +57,7 @@ export function verify(program: TileProgram, pass: string, partial = false): Til
           within(op, op.index);
           define(op, scope);
         }
-      } else if (op.op === "reduce") {
+      } else if (op.op === "reduce" || op.op === "fold") {
         if (!get(op.x).axes.includes(op.axis) || op.axes.includes(op.axis)) bad(`%${op.id} reduces an axis that is not there`);
         define(op, scope);
       } else if (isValue(op)) {

@@ -46,14 +46,13 @@ function atom(a: Atom): string {
 export function elementType(b: Buffer): string {
   const packed = b.storage === "f16" || b.storage === "bf16";
   const base = packed ? "u32" : b.storage;
-  const width = packed ? Math.max(1, b.unit / 2) : b.unit;
+  const width = packed ? b.unit / 2 : b.unit;
   return width === 1 ? base : `vec${width}<${base}>`;
 }
 
 /** Elements of the WGSL array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
 function elementCount(b: Buffer): number {
-  const packed = b.storage === "f16" || b.storage === "bf16";
-  return Math.max(1, Math.ceil(b.elements / (packed ? Math.max(2, b.unit) : b.unit)));
+  return Math.max(1, Math.ceil(b.elements / b.unit));
 }
 
 class Printer {
