@@ -7,7 +7,7 @@
  */
 
 /** Element types as stored in memory. */
-export type StorageType = "f32" | "f16" | "bf16" | "u32" | "i32";
+export type StorageType = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
 /** Types a value can have in a program. Storage formats widen to f32 when loaded. */
 export type ValueType = "f32" | "u32" | "i32" | "bool";
 

@@ -30,8 +30,8 @@ export type Rhs =
   | { readonly op: "copy"; readonly x: Atom }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
-  /** Two f16 (or bf16) in one word to a vec2 of f32. */
-  | { readonly op: "unpack"; readonly format: "f16" | "bf16"; readonly x: Atom }
+  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes, less 8, to a vec4. */
+  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4"; readonly x: Atom }
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
   /** All lanes of the program together. */
@@ -49,8 +49,8 @@ export type Stmt =
 export interface Buffer {
   readonly name: string;
   readonly storage: StorageType;
-  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. 16-bit formats have at least the 2 of a word. */
-  readonly unit: 1 | 2 | 4 | 8;
+  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. Packed formats have at least those of a word. */
+  readonly unit: 1 | 2 | 4 | 8 | 16 | 32;
   readonly elements: number;
   readonly writes: boolean;
 }

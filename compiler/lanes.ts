@@ -7,7 +7,7 @@
 import { Definitions } from "./affine.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector, type Width } from "./lane.ts";
-import { Memory, type Site, stridesOf, wideness } from "./memory.ts";
+import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf } from "./partial.ts";
 import type { AxisLayout, Schedule, Target } from "./schedule.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
@@ -89,8 +89,7 @@ class Lanes {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
         const storage = this.#p.binding.storage[q.name] ?? "f32";
-        const narrow = storage === "f16" || storage === "bf16";
-        this.#buffers.set(q.name, { name: q.name, storage, unit: Math.max(units.get(q.name) ?? 1, narrow ? 2 : 1) as Buffer["unit"], elements, writes: q.writes });
+        this.#buffers.set(q.name, { name: q.name, storage, unit: Math.max(units.get(q.name) ?? 1, perWord(storage)) as Buffer["unit"], elements, writes: q.writes });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false });
       }

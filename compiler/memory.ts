@@ -2,11 +2,11 @@
  * Loads and stores of tiles as loads and stores of buffer elements.
  *
  * The one place that knows how storage formats lie in memory. f16 and bf16 are packed two to a 32-bit word (facts: faster than vec4<f16>, and needs no
- * feature of the adapter). A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
+ * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
 import type { StorageType } from "./ir.ts";
-import { type Atom, type Buffer, constant, type Emitter, U32, vector, type Width } from "./lane.ts";
+import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Specialised } from "./specialise.ts";
 
@@ -25,9 +25,22 @@ export function stridesOf(program: Specialised, param: string): number[] {
   return strides;
 }
 
+/** Elements in one 32-bit word. */
+export function perWord(storage: StorageType): 1 | 2 | 4 | 8 {
+  return storage === "f16" || storage === "bf16" ? 2 : storage === "q8" ? 4 : storage === "q4" ? 8 : 1;
+}
+
+/** Elements that share one scale in the block-quantised formats. */
+export const QUANT_BLOCK = 32;
+
+/** Words of scales behind the elements of a block-quantised buffer: two f16 a word. */
+export function scaleWords(b: { readonly storage: StorageType; readonly elements: number }): number {
+  return b.storage === "q8" || b.storage === "q4" ? Math.ceil(b.elements / QUANT_BLOCK / 2) : 0;
+}
+
 /** Elements in 16 bytes. */
 function capacity(storage: StorageType): number {
-  return storage === "f16" || storage === "bf16" ? 8 : 4;
+  return 4 * perWord(storage);
 }
 
 /**
@@ -50,7 +63,8 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   const block = program.axes[walk.axis]?.kind === "block" ? layout.size : 0;
   const steps = [walk.offset, block, ...strides];
   const most = site.store ? layout.width : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
-  for (let run = most; run >= layout.width; run /= 2) if (steps.every((n) => n % run === 0)) return run;
+  const least = Math.max(layout.width, perWord(program.binding.storage[site.param] ?? "f32"));
+  for (let run = most; run >= least; run /= 2) if (steps.every((n) => n % run === 0)) return run;
   return 1;
 }
 
@@ -70,13 +84,28 @@ export class Memory {
     return found;
   }
 
+  /** One buffer element, or one word of it. */
   #raw(b: Buffer, index: Atom, part?: Atom): Atom {
-    const packed = b.storage === "f16" || b.storage === "bf16";
-    const words = (packed ? b.unit / 2 : b.unit) as Width;
-    const base = packed ? "u32" : b.storage === "f32" ? "f32" : b.storage === "u32" ? "u32" : "i32";
-    const type = vector(base as "f32" | "u32" | "i32", part === undefined ? words : 1);
+    const words = (b.unit / perWord(b.storage)) as Width;
+    const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
+    const type = vector(base, part === undefined ? words : 1);
     const rhs = { op: "load", buffer: b.name, index, ...(part === undefined ? {} : { part }) } as const;
     return b.writes ? this.#e.here(rhs, type) : this.#e.pure(rhs, type, [index, ...(part === undefined ? [] : [part])]);
+  }
+
+  /** One word by its number. */
+  #word(b: Buffer, word: Atom): Atom {
+    const words = b.unit / perWord(b.storage);
+    return words === 1 ? this.#raw(b, word) : this.#raw(b, this.#shift(word, Math.log2(words)), this.#mask(word, words - 1));
+  }
+
+  /** The scale of the block that an element belongs to. */
+  #scale(b: Buffer, address: Atom): Atom {
+    const e = this.#e;
+    const block = this.#shift(address, Math.log2(QUANT_BLOCK));
+    const word = e.binary("add", this.#shift(block, 1), constant(b.elements / perWord(b.storage), U32));
+    const both = this.#unpack("f16", this.#word(b, word));
+    return e.select(e.binary("eq", this.#mask(block, 1), constant(1, U32)), e.component(both, 1), e.component(both, 0));
   }
 
   #shift(x: Atom, bits: number): Atom {
@@ -87,8 +116,14 @@ export class Memory {
     return this.#e.binary("and", x, constant(bits, U32));
   }
 
-  #unpack(format: "f16" | "bf16", word: Atom): Atom {
-    return this.#e.pure({ op: "unpack", format, x: word }, vector("f32", 2), [word]);
+  #unpack(format: "f16" | "bf16" | "q8" | "q4", word: Atom): Atom {
+    return this.#e.pure({ op: "unpack", format, x: word }, vector("f32", format === "q8" || format === "q4" ? 4 : 2), [word]);
+  }
+
+  /** Four elements from an address that is a multiple of 4, without their scale. A q4 word holds elements 0-3 in its low nibbles and 4-7 in its high ones. */
+  #quads(b: Buffer, word: Atom, high: boolean): Atom {
+    if (b.storage === "q8") return this.#unpack("q8", word);
+    return this.#unpack("q4", high ? this.#shift(word, 4) : word);
   }
 
   /** `width` elements at `offset` from the aligned start of a lane's run. Registers of one run share the raw loads. */
@@ -101,6 +136,13 @@ export class Memory {
       const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);
       return e.compose(pairs.map((at) => this.#unpack(format, e.component(raw(at), (at % b.unit) / 2))));
     }
+    if (b.storage === "q8" || b.storage === "q4") {
+      // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
+      const per = perWord(b.storage);
+      const word = e.component(raw(offset), Math.floor((offset % b.unit) / per));
+      const four = this.#quads(b, word, offset % per >= 4);
+      return e.binary("mul", four, this.#scale(b, e.binary("add", start, constant(offset, U32))));
+    }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);
     return e.compose(ones.map((at) => e.component(raw(at), at % b.unit)));
@@ -109,11 +151,9 @@ export class Memory {
   /** One element. */
   loadOne(param: string, address: Atom): Atom {
     const b = this.#buffer(param);
+    if (b.storage === "q8" || b.storage === "q4") return this.#loadQuantised(b, address);
     if (b.storage === "f16" || b.storage === "bf16") {
-      const word = this.#shift(address, 1);
-      const words = b.unit / 2;
-      const raw = words === 1 ? this.#raw(b, word) : this.#raw(b, this.#shift(word, Math.log2(words)), this.#mask(word, words - 1));
-      const both = this.#unpack(b.storage, raw);
+      const both = this.#unpack(b.storage, this.#word(b, this.#shift(address, 1)));
       const odd = this.#e.binary("eq", this.#mask(address, 1), constant(1, U32));
       return this.#e.select(odd, this.#e.component(both, 1), this.#e.component(both, 0));
     }
@@ -121,9 +161,19 @@ export class Memory {
     return this.#raw(b, this.#shift(address, Math.log2(b.unit)), this.#mask(address, b.unit - 1));
   }
 
+  #loadQuantised(b: Buffer, address: Atom): Atom {
+    const e = this.#e;
+    const word = this.#word(b, this.#shift(address, Math.log2(perWord(b.storage))));
+    const nibbles = b.storage === "q4" ? e.binary("shr", word, this.#mask(address, 4)) : word;
+    const four = this.#quads(b, nibbles, false);
+    const at = this.#mask(address, 3);
+    return e.binary("mul", e.pure({ op: "pick", x: four, at }, F32, [four, at]), this.#scale(b, address));
+  }
+
   /** Stores `value` (of any width) at the aligned address `first`. */
   storeWide(param: string, first: Atom, value: Atom): void {
     const b = this.#buffer(param);
+    if (b.storage === "q8" || b.storage === "q4") throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
     const e = this.#e;
     const width = value.type.width;
     if (b.storage === "f16" || b.storage === "bf16") {
@@ -152,6 +202,7 @@ export class Memory {
   /** Stores one element; 16-bit formats cannot, since two lanes would share a word. */
   storeOne(param: string, address: Atom, value: Atom): void {
     const b = this.#buffer(param);
+    if (b.storage === "q8" || b.storage === "q4") throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
     if (b.storage === "f16" || b.storage === "bf16") {
       throw new Error(`"${param}" is stored as ${b.storage}, which is written two elements at a time: its last dim must be even and indexed by a block, an over-loop or left whole`);
     }

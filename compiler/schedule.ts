@@ -136,7 +136,7 @@ function widest(wanted: number, extent: number, lanes: number): number {
 }
 
 /** Four-element registers that 16 bytes of a storage format fill. */
-const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = { f32: 1, u32: 1, i32: 1, f16: 2, bf16: 2 };
+const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = { f32: 1, u32: 1, i32: 1, f16: 2, bf16: 2, q8: 4, q4: 8 };
 
 interface Survey {
   readonly weights: Map<number, number>;

@@ -3,6 +3,7 @@
  */
 import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+import { perWord, scaleWords } from "./memory.ts";
 
 const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+",
@@ -44,15 +45,16 @@ function atom(a: Atom): string {
 
 /** WGSL type of one element of a buffer. */
 export function elementType(b: Buffer): string {
-  const packed = b.storage === "f16" || b.storage === "bf16";
-  const base = packed ? "u32" : b.storage;
-  const width = packed ? b.unit / 2 : b.unit;
+  const per = perWord(b.storage);
+  const width = b.unit / per;
+  const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
   return width === 1 ? base : `vec${width}<${base}>`;
 }
 
 /** Elements of the WGSL array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
 function elementCount(b: Buffer): number {
-  return Math.max(1, Math.ceil(b.elements / b.unit));
+  const words = (b.elements / perWord(b.storage)) + scaleWords(b);
+  return Math.max(1, Math.ceil(words / (b.unit / perWord(b.storage))));
 }
 
 class Printer {
@@ -187,6 +189,8 @@ class Printer {
       case "load":
         return `${name(r.buffer)}[${atom(r.index)}]${r.part === undefined ? "" : `[${atom(r.part)}]`}`;
       case "unpack":
+        if (r.format === "q8") return `vec4<f32>(unpack4xI8(${atom(r.x)}))`;
+        if (r.format === "q4") return `vec4<f32>(unpack4xU8(${atom(r.x)} & 0x0f0f0f0fu)) - vec4<f32>(8.0f)`;
         return r.format === "f16" ? `unpack2x16float(${atom(r.x)})` : `bitcast<vec2<f32>>(vec2<u32>(${atom(r.x)} << 16u, ${atom(r.x)} & 0xffff0000u))`;
       case "pack":
         return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);

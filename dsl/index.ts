@@ -1,6 +1,6 @@
 /** The kernel language: what a file with kernels imports. */
 export * from "./helpers.ts";
-export type { bf16, DType, f16, f32, i32, real, Scalar, Tensor, Tile, u32 } from "./types.ts";
+export type { bf16, DType, f16, f32, i32, q4, q8, real, Scalar, Tensor, Tile, u32 } from "./types.ts";
 export {
   abs,
   amax,

@@ -11,14 +11,18 @@ export type f32 = "f32";
 export type f16 = "f16";
 /** Brain float, the upper half of an f32: storage only, arithmetic is f32. */
 export type bf16 = "bf16";
+/** 8-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q8_0): storage only, read-only in kernels. */
+export type q8 = "q8";
+/** 4-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q4_0): storage only, read-only in kernels. */
+export type q4 = "q4";
 /** 32-bit unsigned integer. */
 export type u32 = "u32";
 /** 32-bit signed integer. */
 export type i32 = "i32";
 /** Any storage of real numbers; the kernel is specialised by the tensor it is given. */
-export type real = f32 | f16 | bf16;
+export type real = f32 | f16 | bf16 | q8 | q4;
 /** Every element type a tensor may be stored in. */
-export type DType = f32 | f16 | bf16 | u32 | i32;
+export type DType = f32 | f16 | bf16 | q8 | q4 | u32 | i32;
 
 declare const dims: unique symbol;
 declare const element: unique symbol;

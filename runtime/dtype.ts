@@ -6,10 +6,12 @@
  */
 
 /** How an element is stored. Kernels widen f16 and bf16 to f32 when they load them. */
-export type DType = "f32" | "f16" | "bf16" | "u32" | "i32";
+export type DType = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
 
-/** Bytes of one stored element. */
-export function bytesOf(dtype: DType): 2 | 4 {
+/** Bytes of one stored element; the block formats share the two bytes of a scale among 32 elements. */
+export function bytesOf(dtype: DType): number {
+  if (dtype === "q8") return 1 + 2 / 32;
+  if (dtype === "q4") return 0.5 + 2 / 32;
   return dtype === "f16" || dtype === "bf16" ? 2 : 4;
 }
 

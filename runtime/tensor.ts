@@ -6,6 +6,7 @@
  */
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
+import { dequantise, quantise } from "./quantise.ts";
 import { UserError } from "./errors.ts";
 import { watched } from "./scopes.ts";
 import { readBack } from "./wait.ts";
@@ -61,6 +62,10 @@ export function createTensor(
     );
   }
   const padded = Math.ceil((extents.reduce((a, b) => a * b, 1) * bytesOf(dtype)) / 16) * 16;
+  const last = extents.at(-1) ?? 0;
+  if ((dtype === "q8" || dtype === "q4") && last % 32 !== 0) {
+    throw new UserError(`tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`);
+  }
   const { bindingBytes, bufferBytes } = device.capabilities.limits;
   const [limit, kind] =
     sliced || bufferBytes < bindingBytes ? [bufferBytes, "buffer"] : [bindingBytes, "storage binding"];
@@ -138,6 +143,7 @@ export class DeviceTensor {
    */
   write(data: TensorData, elementOffset?: number): void {
     this.#assertLive();
+    if ((this.dtype === "q8" || this.dtype === "q4") && elementOffset !== undefined) throw this.#error("block formats are written whole");
     const stored = this.#encode(data);
     const size = bytesOf(this.dtype);
     const start = elementOffset ?? 0;
@@ -232,6 +238,7 @@ export class DeviceTensor {
       const floats = this.#floats(data);
       return dtype === "f16" ? encodeF16(floats) : encodeBF16(floats);
     }
+    if (dtype === "q8" || dtype === "q4") return quantise(this.#floats(data), dtype);
     if (dtype === "f32") return this.#floats(data) as Float32Array<ArrayBuffer>;
     const Own = dtype === "u32" ? Uint32Array : Int32Array;
     if (data instanceof Own) return data as Uint32Array<ArrayBuffer>;
@@ -317,6 +324,7 @@ async function readRanges(device: Device, ranges: readonly Range[]): Promise<Ten
 
 /** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
 function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
+  if (dtype === "q8" || dtype === "q4") return dequantise(new Uint8Array(bytes, at), count, dtype);
   if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
   if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
   const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
