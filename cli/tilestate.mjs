@@ -3,9 +3,12 @@
  * The `tilestate` command: hands the arguments to cli/main.ts and leaves with its exit code.
  *
  * Bun, Deno and Node from 22.18 on run TypeScript as it stands. Older Nodes, and any Node when the package lies under node_modules (where it refuses to
- * strip types), get tsx's loader first. This file is plain JavaScript because it must run before that is settled, and so that old Nodes get a sentence
- * instead of a syntax error.
+ * strip types), get tsx's loader first; Deno, which refuses the same, gets its own stripping through a module hook. This file is plain JavaScript because
+ * it must run before that is settled, and so that old Nodes get a sentence instead of a syntax error.
  */
+import { readFileSync } from "node:fs";
+import * as nodeModule from "node:module";
+
 const { versions, features } = process;
 const onNode = versions.bun === undefined && versions.deno === undefined;
 const [major = 0, minor = 0] = versions.node.split(".").map(Number);
@@ -31,8 +34,10 @@ async function launch() {
     return 1;
   }
   try {
-    const strips = features.typescript !== undefined && features.typescript !== false;
-    if (onNode && (!strips || import.meta.url.includes("/node_modules/"))) {
+    const installed = import.meta.url.includes("/node_modules/");
+    if (versions.deno !== undefined && installed) {
+      stripInstalled();
+    } else if (onNode && (installed || !features.typescript)) {
       const { register } = await import("tsx/esm/api");
       // Without its own tsconfig, so that one in the user's folder has no say here.
       register({ tsconfig: false });
@@ -48,6 +53,17 @@ async function launch() {
     }
     return 1;
   }
+}
+
+/** Lets Deno run TypeScript under node_modules. */
+function stripInstalled() {
+  nodeModule.registerHooks?.({
+    load(url, context, next) {
+      if (!url.startsWith("file:") || !url.endsWith(".ts")) return next(url, context);
+      const source = nodeModule.stripTypeScriptTypes(readFileSync(new URL(url), "utf8"));
+      return { format: "module", shortCircuit: true, source };
+    },
+  });
 }
 
 /** Resolves when everything written so far has left the process. */

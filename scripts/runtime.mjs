@@ -73,8 +73,10 @@ function missingPackages(dev) {
 }
 
 function installer(dev) {
-  // `bun run` puts a stand-in for node in front of the path, and npm should not run on that.
-  const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !/[\\/]bun-node-/.test(folder));
+  // Bun and Deno put stand-ins for node on the path, and npm should not run on those.
+  const path = (process.env.PATH ?? "")
+    .split(delimiter)
+    .filter((folder) => !/[\\/](bun-node-|node_compat_bin)/.test(folder));
   const has = (name) =>
     path.some((folder) => existsSync(join(folder, name)) || existsSync(join(folder, `${name}.cmd`)));
   const env = { ...process.env, PATH: path.join(delimiter) };

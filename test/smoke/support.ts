@@ -27,7 +27,9 @@ const ARGUMENTS: Readonly<Record<RuntimeName, readonly string[]>> = { node: [], 
 
 /** The program of a runtime; undefined where this machine has none, which with CI=true is an error. */
 export function runtimeProgram(name: RuntimeName): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => !/[\\/]bun-node-/.test(folder));
+  const folders = (process.env.PATH ?? "")
+    .split(delimiter)
+    .filter((folder) => !/[\\/](bun-node-|node_compat_bin)/.test(folder));
   const candidates = folders.flatMap((folder) => [join(folder, name), join(folder, `${name}.exe`)]);
   const installed = INSTALLED[name];
   if (installed !== undefined) candidates.unshift(join(root, installed));
