@@ -282,6 +282,15 @@ class Interpreter {
         const x = read(op.x, op);
         return this.#make(op, x);
       }
+      case "scan": {
+        const x = read(op.x, op);
+        const where = op.axes.indexOf(op.axis);
+        return this.#make(op, (at) => {
+          let total = 0;
+          for (let i = 0; i <= (at[where] ?? 0); i++) total = settle(total + x(at.map((a, j) => (j === where ? i : a))), op.type);
+          return total;
+        });
+      }
       case "fold":
         this.#extents.set(op.to, { base: 0, limit: 1, size: 1 });
         return this.#reduce(op.fn, op, op.x, op.axis, op.masked === true);
@@ -346,7 +355,12 @@ class Interpreter {
     const value = this.#reader(this.#cell(op.value), axes);
     const t = this.#tensor(op.param);
     this.#each(axes, (_, at, alive) => {
-      if (alive) t.data[this.#address(op, t, index.map((i) => i(at)))] = encode(value(at), t.storage);
+      if (!alive) return;
+      const address = this.#address(op, t, index.map((i) => i(at)));
+      const old = t.data[address] ?? Number.NaN;
+      const given = value(at);
+      const next = op.combine === undefined ? given : op.combine === "sum" ? old + given : op.combine === "max" ? Math.max(old, given) : Math.min(old, given);
+      t.data[address] = encode(next, t.storage);
     });
   }
 

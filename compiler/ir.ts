@@ -29,6 +29,8 @@ export interface TensorParam {
   readonly storage: readonly StorageType[];
   readonly reads: boolean;
   readonly writes: boolean;
+  /** Elements are updated indivisibly somewhere in the kernel. */
+  readonly atomic?: boolean;
 }
 
 export interface ScalarParam {
@@ -100,7 +102,7 @@ export interface Value {
 
 /**
  * One operation. `reduce` ignores dead elements of its axis, unless `masked` says that they hold the identity already. `fold` is the part of a reduction that a
- * lane can do alone: the axis becomes the partial axis `to`.
+ * lane can do alone: the axis becomes the partial axis `to`. `scan` is the running sum along the axis.
  */
 export type Op =
   | (Value & { readonly op: "const"; readonly value: number })
@@ -116,12 +118,15 @@ export type Op =
   | (Value & { readonly op: "splat"; readonly x: number })
   | (Value & { readonly op: "load"; readonly param: string; readonly index: readonly number[] })
   | (Value & { readonly op: "reduce"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly masked?: boolean })
+  | (Value & { readonly op: "scan"; readonly x: number; readonly axis: number })
   | (Value & { readonly op: "fold"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly to: number; readonly masked?: boolean })
   | {
       readonly op: "store";
       readonly param: string;
       readonly index: readonly number[];
       readonly value: number;
+      /** Combines with what is there, indivisibly, instead of replacing it. */
+      readonly combine?: ReduceKind;
       readonly span: Span;
     }
   | Loop
@@ -188,6 +193,7 @@ export function operands(op: Op): readonly number[] {
     case "bitcast":
     case "splat":
     case "fold":
+    case "scan":
     case "reduce":
       return [op.x];
     case "binary":

@@ -35,7 +35,9 @@ export type Rhs =
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
   /** All lanes of the program together. */
-  | { readonly op: "lanes"; readonly fn: ReduceKind; readonly x: Atom };
+  | { readonly op: "lanes"; readonly fn: ReduceKind; readonly x: Atom }
+  /** Sum of x over the lanes before this one. */
+  | { readonly op: "before"; readonly x: Atom };
 
 export type Stmt =
   | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
@@ -43,7 +45,9 @@ export type Stmt =
   | { readonly op: "assign"; readonly name: string; readonly value: Atom }
   | { readonly op: "for"; readonly name: string; readonly start: Atom; readonly limit: Atom; readonly step: number; readonly opaque: boolean; readonly body: readonly Stmt[] }
   | { readonly op: "if"; readonly cond: Atom; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
-  | { readonly op: "store"; readonly buffer: string; readonly index: Atom; readonly part?: Atom; readonly value: Atom };
+  | { readonly op: "store"; readonly buffer: string; readonly index: Atom; readonly part?: Atom; readonly value: Atom }
+  /** An indivisible update of one element. */
+  | { readonly op: "atomic"; readonly buffer: string; readonly fn: ReduceKind; readonly index: Atom; readonly value: Atom };
 
 /** One storage binding: how the bytes of a tensor are seen by the shader. */
 export interface Buffer {
@@ -53,6 +57,8 @@ export interface Buffer {
   readonly unit: 1 | 2 | 4 | 8 | 16 | 32;
   readonly elements: number;
   readonly writes: boolean;
+  /** Elements are WGSL atomics (f32 as the bits of one). */
+  readonly atomic: boolean;
 }
 
 export interface LaneProgram {

@@ -89,9 +89,9 @@ class Lanes {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
         const storage = this.#p.binding.storage[q.name] ?? "f32";
-        this.#buffers.set(q.name, { name: q.name, storage, unit: Math.max(units.get(q.name) ?? 1, perWord(storage)) as Buffer["unit"], elements, writes: q.writes });
+        this.#buffers.set(q.name, { name: q.name, storage, unit: (q.atomic ? 1 : Math.max(units.get(q.name) ?? 1, perWord(storage))) as Buffer["unit"], elements, writes: q.writes, atomic: q.atomic === true });
       } else if (this.#p.binding.cells.includes(q.name)) {
-        this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false });
+        this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false, atomic: false });
       }
     }
   }
@@ -250,6 +250,8 @@ class Lanes {
         });
       case "splat":
         return this.#define(op, (at) => e.widen(part(op.x, op, at), this.#width(op.axes)));
+      case "scan":
+        return this.#scan(op);
       case "fold":
         return this.#define(op, (at) => this.#fold(op, op.axes.filter((a) => a !== op.to), at.filter((_, i) => op.axes[i] !== op.to)));
       case "load":
@@ -300,6 +302,7 @@ class Lanes {
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#width(axes);
+    const combined = this.#buffers.get(op.param)?.atomic === true;
     // A value that every lane holds is written by one of them.
     const spread = axes.some((a) => this.#layout(a).spread);
     const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#lane, constant(0, U32)) : undefined;
@@ -313,11 +316,12 @@ class Lanes {
       const cond = scalars.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
       const lanes = vectors.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
       const write = (): void => {
-        if (wide > 1 && lanes === undefined) return this.#memory.storeWide(op.param, address, value);
+        if (wide > 1 && lanes === undefined && !combined) return this.#memory.storeWide(op.param, address, value);
         for (let i = 0; i < width; i++) {
           const one = (): void => {
             const place = wide > 1 ? e.binary("add", address, constant(i, U32)) : e.component(address, i);
-            this.#memory.storeOne(op.param, place, e.component(value, i));
+            if (op.combine === undefined) this.#memory.storeOne(op.param, place, e.component(value, i));
+            else e.push({ op: "atomic", buffer: op.param, fn: op.combine, index: place, value: e.component(value, i) });
           };
           if (lanes === undefined) one();
           else this.#guard(e.component(lanes, i), one);
@@ -358,6 +362,42 @@ class Lanes {
         whole = parts.reduce((a, b) => e.binary(FUNCTIONS[op.fn], a, b));
       }
       return l.spread && this.#s.lanes > 1 ? e.here({ op: "lanes", fn: op.fn, x: whole }, whole.type) : whole;
+    });
+  }
+
+  /**
+   * A running sum. A lane adds up its own run of registers, learns what the lanes before it hold, and turns of the tile follow one another.
+   */
+  #scan(op: Op & { op: "scan" }): void {
+    const e = this.#e;
+    const x = this.#tile(op.x);
+    const l = this.#layout(op.axis);
+    const others = op.axes.filter((a) => a !== op.axis);
+    const sums = new Map<string, Atom>();
+    for (const at of this.#coordinates(others)) {
+      let carry: Atom = constant(0, vector(op.type, 1));
+      for (let turn = 0; turn < l.count; turn += l.chunk) {
+        let run: Atom = constant(0, vector(op.type, 1));
+        const own: Atom[][] = [];
+        for (let r = turn; r < turn + l.chunk; r++) {
+          const reg = this.#reg(x, [...others, op.axis], [...at, r]);
+          const parts: Atom[] = [];
+          for (let i = 0; i < l.width; i++) {
+            run = e.binary("add", run, e.component(reg, i));
+            parts.push(run);
+          }
+          own.push(parts);
+        }
+        const alone = !l.spread || this.#s.lanes === 1;
+        const before = alone ? carry : e.binary("add", carry, e.here({ op: "before", x: run }, run.type));
+        for (const [i, parts] of own.entries()) sums.set([...at, turn + i].join(), e.compose(parts.map((p) => e.binary("add", before, p))));
+        carry = e.binary("add", carry, alone ? run : e.here({ op: "lanes", fn: "sum", x: run }, run.type));
+      }
+    }
+    this.#define(op, (at) => {
+      const place = op.axes.map((a, i) => [a, at[i] ?? 0] as const);
+      const key = [...others.map((a) => place.find((p) => p[0] === a)?.[1]), place.find((p) => p[0] === op.axis)?.[1]].join();
+      return sums.get(key) as Atom;
     });
   }
 

@@ -5,7 +5,7 @@
  * and branches become structured operations whose changed variables are made explicit. Words of the language are in words.ts.
  */
 import { Builder, type TileItem } from "./builder.ts";
-import type { BinaryOp, Carried, Loop, Op, Param, Span, TileProgram, Value, ValueType } from "./ir.ts";
+import type { BinaryOp, Carried, Loop, Op, Param, ReduceKind, Span, TileProgram, Value, ValueType } from "./ir.ts";
 import { operands } from "./ir.ts";
 import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "./syntax.ts";
 import { callWord } from "./words.ts";
@@ -44,6 +44,13 @@ const OPERATORS: Readonly<Record<string, BinaryOp>> = {
   ">>>": "shr",
 };
 
+/** Methods of a tensor that combine a value with an element. */
+const COMBINES: ReadonlyMap<string, ReduceKind> = new Map([
+  ["add", "sum"],
+  ["max", "max"],
+  ["min", "min"],
+]);
+
 export class Lowering {
   readonly b: Builder = new Builder();
   readonly params: Map<string, Param> = new Map<string, Param>();
@@ -78,7 +85,7 @@ export class Lowering {
     return this.#depth > 0;
   }
 
-  touch(param: string, how: "reads" | "writes"): void {
+  touch(param: string, how: "reads" | "writes" | "atomic"): void {
     const p = this.params.get(param);
     if (p?.kind === "tensor") this.params.set(param, { ...p, [how]: true });
   }
@@ -338,7 +345,7 @@ export class Lowering {
       return this.b.fail("TS-209", `Math.${e.name} does not exist inside a kernel`, e.span, `import { ${e.name} } from "tilestate/dsl", where it works on tiles`);
     }
     const object = this.item(e.object);
-    if (object.is === "tensor") return this.b.fail("TS-208", `a tensor has at(…) and set([…], value), not "${e.name}"`, e.span);
+    if (object.is === "tensor") return this.b.fail("TS-208", `a tensor has at(…), set([…], value), add, max and min, not "${e.name}"`, e.span);
     return this.b.fail("TS-208", `"${e.name}" is not a method of tiles`, e.span, "tiles have operators and the words of tilestate/dsl");
   }
 
@@ -360,6 +367,8 @@ export class Lowering {
       const object = callee.object.kind === "name" && callee.object.symbol.is === "global" ? undefined : this.item(callee.object);
       if (object?.is === "tensor" && callee.name === "at") return this.#load(object.param, e);
       if (object?.is === "tensor" && callee.name === "set") return this.#store(object.param, e);
+      const combine = object?.is === "tensor" ? COMBINES.get(callee.name) : undefined;
+      if (object?.is === "tensor" && combine !== undefined) return this.#store(object.param, e, combine);
       return this.#member(callee);
     }
     if (callee.kind === "name" && callee.symbol.is === "word") return callWord(this, callee.symbol.name, e);
@@ -412,7 +421,7 @@ export class Lowering {
     return { is: "tile", value: this.b.emit({ op: "load", type, axes, span: e.span, param, index: index.map((v) => v.id) }) };
   }
 
-  #store(param: string, e: Expr & { kind: "call" }): Item {
+  #store(param: string, e: Expr & { kind: "call" }, combine?: ReduceKind): Item {
     const [list, valueExpr] = e.args;
     if (list?.kind !== "array" || valueExpr === undefined) return this.b.fail("TS-215", "set takes a list of indices and a value: t.set([i, j], value)", e.span);
     const index = this.#indices(param, list.items, e.span);
@@ -424,8 +433,13 @@ export class Lowering {
     if (lost !== undefined) {
       this.b.fail("TS-216", `the value has dim "${this.b.dimOf(lost)}", which no index of "${param}" has`, valueExpr.span, "reduce it, or index the tensor by it");
     }
+    if (combine !== undefined) {
+      const other = p?.kind === "tensor" ? p.storage.find((s) => s !== "f32" && s !== "u32" && s !== "i32") : undefined;
+      if (other !== undefined) this.b.fail("TS-219", `"${param}" may be stored as ${other}, whose elements cannot be updated one at a time`, e.span, "use f32, u32 or i32");
+      this.touch(param, "atomic");
+    }
     this.touch(param, "writes");
-    this.b.ops.push({ op: "store", param, index: index.map((v) => v.id), value: value.id, span: e.span });
+    this.b.ops.push({ op: "store", param, index: index.map((v) => v.id), value: value.id, ...(combine === undefined ? {} : { combine }), span: e.span });
     return { is: "nothing" };
   }
 }

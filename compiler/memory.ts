@@ -63,6 +63,8 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   const block = program.axes[walk.axis]?.kind === "block" ? layout.size : 0;
   const steps = [walk.offset, block, ...strides];
   const most = site.store ? layout.width : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
+  const param = program.params.find((p) => p.name === site.param);
+  if (param?.kind === "tensor" && param.atomic) return 1;
   const least = Math.max(layout.width, perWord(program.binding.storage[site.param] ?? "f32"));
   for (let run = most; run >= least; run /= 2) if (steps.every((n) => n % run === 0)) return run;
   return 1;

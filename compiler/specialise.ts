@@ -108,6 +108,7 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
         case "bitcast":
         case "splat":
         case "fold":
+        case "scan":
         case "reduce":
           out.push({ ...op, x: real(op.x) });
           break;

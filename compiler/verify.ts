@@ -60,6 +60,10 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
       } else if (op.op === "reduce" || op.op === "fold") {
         if (!get(op.x).axes.includes(op.axis) || op.axes.includes(op.axis)) bad(`%${op.id} reduces an axis that is not there`);
         define(op, scope);
+      } else if (op.op === "scan") {
+        if (!get(op.x).axes.includes(op.axis)) bad(`%${op.id} runs along an axis that is not there`);
+        within(op, [op.x]);
+        define(op, scope);
       } else if (isValue(op)) {
         within(op, operands(op));
         define(op, scope);

@@ -45,6 +45,7 @@ function atom(a: Atom): string {
 
 /** WGSL type of one element of a buffer. */
 export function elementType(b: Buffer): string {
+  if (b.atomic) return `atomic<${b.storage === "i32" ? "i32" : "u32"}>`;
   const per = perWord(b.storage);
   const width = b.unit / per;
   const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
@@ -61,6 +62,7 @@ class Printer {
   readonly #p: LaneProgram;
   readonly #lines: string[] = [];
   readonly #shared: Set<string> = new Set<string>();
+  readonly #scans: Set<string> = new Set<string>();
   #opaque = false;
 
   constructor(program: LaneProgram) {
@@ -80,7 +82,7 @@ class Printer {
       head.push(`struct Scalars { ${p.uniforms.map((u) => `${name(u.name)}: ${u.dtype}`).join(", ")} }`);
       head.push(`@group(0) @binding(${p.buffers.length}) var<uniform> scalars: Scalars;`);
     }
-    head.push(...[...this.#shared].flatMap((s) => this.#treeReduction(s)));
+    head.push(...[...this.#shared].flatMap((s) => this.#treeReduction(s)), ...[...this.#scans].flatMap((t) => this.#scanHelper(t)));
     const n = p.workgroupSize;
     head.push(
       `@compute @workgroup_size(${n})${p.mode === "subgroup" && p.pinned ? ` @subgroup_size(${p.lanes})` : ""}`,
@@ -121,6 +123,45 @@ class Printer {
     ];
   }
 
+  /** Rung L0: sums over the lanes before each, doubling the reach in every round. */
+  #scanHelper(type: string): string[] {
+    const n = this.#p.lanes;
+    return [
+      `var<workgroup> steps_${type}: array<${type}, ${n}>;`,
+      `fn before_${type}(x: ${type}, lane: u32) -> ${type} {`,
+      "  workgroupBarrier();",
+      `  steps_${type}[lane] = x;`,
+      "  workgroupBarrier();",
+      `  for (var reach = 1u; reach < ${n}u; reach = reach << 1u) {`,
+      `    var more = ${type}(0);`,
+      `    if (lane >= reach) { more = steps_${type}[lane - reach]; }`,
+      "    workgroupBarrier();",
+      `    steps_${type}[lane] += more;`,
+      "    workgroupBarrier();",
+      "  }",
+      `  return steps_${type}[lane] - x;`,
+      "}",
+    ];
+  }
+
+  #buffer(param: string): Buffer {
+    const found = this.#p.buffers.find((b) => b.name === param);
+    if (found === undefined) throw new Error(`no buffer "${param}"`);
+    return found;
+  }
+
+  /** f32 has no atomic arithmetic in WGSL: its bits are exchanged until nobody came between. */
+  #atomic(s: Stmt & { op: "atomic" }, depth: number): void {
+    const place = `&${name(s.buffer)}[${atom(s.index)}]`;
+    const fn = { sum: "add", max: "max", min: "min" }[s.fn];
+    if (this.#buffer(s.buffer).storage !== "f32") return this.#put(depth, `atomic${fn === "add" ? "Add" : fn === "max" ? "Max" : "Min"}(${place}, ${atom(s.value)});`);
+    const combined = fn === "add" ? `bitcast<f32>(old) + ${atom(s.value)}` : `${fn}(bitcast<f32>(old), ${atom(s.value)})`;
+    this.#put(depth, "loop {");
+    this.#put(depth + 1, `let old = atomicLoad(${place});`);
+    this.#put(depth + 1, `if (atomicCompareExchangeWeak(${place}, old, bitcast<u32>(${combined})).exchanged) { break; }`);
+    this.#put(depth, "}");
+  }
+
   #put(depth: number, line: string): void {
     this.#lines.push("  ".repeat(depth) + line);
   }
@@ -152,7 +193,13 @@ class Printer {
           this.#block(s.no, depth + 1);
         }
         return this.#put(depth, "}");
+      case "atomic":
+        return this.#atomic(s, depth);
       case "store":
+        if (this.#buffer(s.buffer).atomic) {
+          const value = this.#buffer(s.buffer).storage === "f32" ? `bitcast<u32>(${atom(s.value)})` : atom(s.value);
+          return this.#put(depth, `atomicStore(&${name(s.buffer)}[${atom(s.index)}], ${value});`);
+        }
         return this.#put(depth, `${name(s.buffer)}[${atom(s.index)}]${s.part === undefined ? "" : `[${atom(s.part)}]`} = ${atom(s.value)};`);
     }
   }
@@ -187,6 +234,10 @@ class Printer {
       case "copy":
         return atom(r.x);
       case "load":
+        if (this.#buffer(r.buffer).atomic) {
+          const bits = `atomicLoad(&${name(r.buffer)}[${atom(r.index)}])`;
+          return this.#buffer(r.buffer).storage === "f32" ? `bitcast<f32>(${bits})` : bits;
+        }
         return `${name(r.buffer)}[${atom(r.index)}]${r.part === undefined ? "" : `[${atom(r.part)}]`}`;
       case "unpack":
         if (r.format === "q8") return `vec4<f32>(unpack4xI8(${atom(r.x)}))`;
@@ -196,6 +247,11 @@ class Printer {
         return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);
       case "scalar":
         return `scalars.${name(r.param)}`;
+      case "before": {
+        if (this.#p.mode === "subgroup") return `subgroupExclusiveAdd(${atom(r.x)})`;
+        this.#scans.add(typeName(r.x.type));
+        return `before_${typeName(r.x.type)}(${atom(r.x)}, lane)`;
+      }
       case "lanes": {
         if (this.#p.mode === "subgroup") return `${SUBGROUP[r.fn]}(${atom(r.x)})`;
         const id = `${r.fn}:${typeName(r.x.type)}`;

@@ -151,6 +151,11 @@ const WORDS: Readonly<Record<string, Word>> = {
   sum: reduce("sum"),
   amax: reduce("max"),
   amin: reduce("min"),
+  cumsum: (l, e) => {
+    const x = l.b.settle(arg(l, e, 0), e.span);
+    const axis = l.b.pick(x, text(l, e, 1), "cumsum", e.span);
+    return tileOf(l.b.emit({ op: "scan", type: x.type, axes: x.axes, span: e.span, x: x.id, axis }));
+  },
   argmax: argReduce("max"),
   argmin: argReduce("min"),
   dot: (l, e) => {

@@ -12,6 +12,7 @@ export {
   cast,
   ceil,
   cos,
+  cumsum,
   dot,
   every,
   exp,

@@ -39,6 +39,12 @@ export interface Tensor<D extends string, T extends DType = f32> {
   at(...index: readonly number[]): Tile;
   /** Stores `value`; indices as in `at`. Elements outside the tensor or a ragged index are not written. */
   set(index: readonly number[], value: number): void;
+  /** Adds `value` to the element, as one indivisible step: programs and lanes may meet in one element. f32, u32 and i32 tensors. */
+  add(index: readonly number[], value: number): void;
+  /** Raises the element to `value` where that is larger, indivisibly. */
+  max(index: readonly number[], value: number): void;
+  /** Lowers the element to `value` where that is smaller, indivisibly. */
+  min(index: readonly number[], value: number): void;
   readonly [dims]?: D;
   readonly [element]?: T;
 }

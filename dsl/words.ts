@@ -155,5 +155,10 @@ export function dot(a: number, b: number, dim?: string): Tile {
   return word(`dot(${a}, ${b}, ${dim})`);
 }
 
+/** Running sum along the tile's dim (or the named one), the element itself included. */
+export function cumsum(x: number, dim?: string): Tile {
+  return word(`cumsum(${x}, ${dim})`);
+}
+
 /** Kept for its type: every tensor of a kernel is one of its parameters. */
 export type AnyTensor = Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">;
