@@ -9,6 +9,7 @@ import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials } from "./schedule.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
+import { sweep } from "./sweep.ts";
 import { verify } from "./verify.ts";
 import { printWgsl } from "./wgsl.ts";
 
@@ -27,6 +28,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const { program: hoisted, made } = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
-  const lanes = lowerLanes(hoisted, full, target);
+  const lowered = lowerLanes(hoisted, full, target);
+  const lanes = { ...lowered, body: sweep(lowered.body) };
   return { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
 }
