@@ -11,6 +11,7 @@ import {
   over,
   program,
   range,
+  type Scalar,
   select,
   size,
   sum,
@@ -25,6 +26,12 @@ export function weigh(scores: Tensor<"heads tokens">, lse: Tensor<"heads">, weig
   let weight = zerosLike(s);
   for (const h of range(size("heads"))) weight += exp(scores.at(h, s) - lse.at(h));
   weights.set([s], weight / size("heads"));
+}
+
+/** Puts the newest `recent` and the `first` tokens above all others. */
+export function protect(weights: Tensor<"tokens">, recent: Scalar<u32>, first: Scalar<u32>): void {
+  const s = block("tokens");
+  weights.set([s], select(s < first || s + recent >= size("tokens"), Infinity, weights.at(s)));
 }
 
 /** ranks [tokens]: how many tokens weigh more; of equals the newer counts as more, since eviction drops the oldest first. */

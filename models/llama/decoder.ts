@@ -7,11 +7,13 @@
 import { type DeviceTensor, type Gpu, type Launch, type Plan, UserError } from "../../runtime/index.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import * as kernels from "../kernels/index.ts";
-import { POLICIES, type PolicyInputs, type PolicySpec, parsePolicy } from "../state/policy.ts";
-import { createState, keptPositions, type State } from "../state/state.ts";
+import { POLICIES, type PolicyInputs, type PolicySpec, parsePolicy, protectedBy } from "../state/policy.ts";
+import { createState, keptPositions, type LayerState, type State } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
 import { type Contract, contract, logitRows, RING, slotsOf } from "./memory.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
+import { checkTokens, type GenerateOptions, type Sampling, samplingSettings } from "./sampling.ts";
+import { type Arena, arena, createScratch, type Scratch } from "./scratch.ts";
 import { loadWeights, type Weights } from "./weights.ts";
 
 export interface DecoderOptions {
@@ -21,40 +23,19 @@ export interface DecoderOptions {
   readonly ropeFrequencies?: RopeFrequencies;
 }
 
-export interface Sampling {
-  /** 0 = the most likely token. */
-  readonly temperature?: number;
-  /** 0 = all tokens. */
-  readonly topK?: number;
-  /** 1 = all tokens. */
-  readonly topP?: number;
-  readonly seed?: number;
-}
-
-export interface GenerateOptions extends Sampling {
-  /** Most tokens to generate. */
-  readonly tokens: number;
-  readonly prefill?: "recurrent" | "oneshot";
-  /** Ids that end the text; the model's own unless given. */
-  readonly stop?: readonly number[];
-}
-
 type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
 
-interface Scratch {
-  readonly x: DeviceTensor;
-  readonly q: DeviceTensor;
-  readonly out: DeviceTensor;
-  readonly h: DeviceTensor;
-  readonly lse: DeviceTensor;
-  readonly logits: DeviceTensor;
-  readonly rope: DeviceTensor;
-  /** position, end of the prompt, seed. */
-  readonly clock: DeviceTensor;
-  readonly token: DeviceTensor;
-  readonly prompt: DeviceTensor;
-  readonly picked: DeviceTensor;
-  readonly settings: DeviceTensor;
+/** What `load` makes and the constructor takes. */
+interface Parts {
+  readonly gpu: Gpu;
+  readonly arena: Arena;
+  readonly source: ModelSource;
+  readonly policy: PolicySpec;
+  readonly k: Kernels;
+  readonly w: Weights;
+  readonly s: Scratch;
+  readonly state: State;
+  readonly evict: (inputs: PolicyInputs) => void;
 }
 
 const HERE = { url: new URL("../kernels/index.ts", import.meta.url).href };
@@ -66,78 +47,61 @@ export class Decoder {
   readonly config: LlamaConfig;
   readonly contract: Contract;
   readonly policy: PolicySpec;
+  readonly #arena: Arena;
   readonly #k: Kernels;
   readonly #w: Weights;
   readonly #s: Scratch;
   readonly #state: State;
-  readonly #scores: DeviceTensor;
   readonly #evict: (inputs: PolicyInputs) => void;
   #step: Plan | undefined;
   #feed: Plan | undefined;
   #seen = 0;
+  #live = true;
 
-  private constructor(
-    gpu: Gpu,
-    source: ModelSource,
-    policy: PolicySpec,
-    k: Kernels,
-    w: Weights,
-    s: Scratch,
-    evict: (inputs: PolicyInputs) => void,
-  ) {
-    this.gpu = gpu;
-    this.config = source.config;
-    this.policy = policy;
-    this.contract = contract(source, policy, gpu.capabilities.f16);
-    this.#k = k;
-    this.#w = w;
-    this.#s = s;
-    this.#evict = evict;
-    const { slots } = slotsOf(source.config, policy);
-    this.#state = createState(gpu, source.config, slots);
-    this.#scores = gpu.tensor({ heads: source.config.heads, slots }, "f32", { label: "attention scores" });
+  private constructor(parts: Parts) {
+    this.gpu = parts.gpu;
+    this.config = parts.source.config;
+    this.policy = parts.policy;
+    this.contract = contract(parts.source, parts.policy, parts.gpu.capabilities.f16);
+    this.#arena = parts.arena;
+    this.#k = parts.k;
+    this.#w = parts.w;
+    this.#s = parts.s;
+    this.#evict = parts.evict;
+    this.#state = parts.state;
   }
 
-  /** Loads weights, compiles the kernels and records the plans. */
+  /** Loads weights, compiles the kernels and records the plans. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
     const policy = parsePolicy(options.state ?? "full");
-    const k = (await gpu.kernels(HERE, { ...kernels })) as Kernels;
-    const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
-    const w = await loadWeights(gpu, source);
-    const f = (label: string, ...shape: number[]): DeviceTensor => gpu.tensor(shape, "f32", { label });
-    const u = (label: string, n: number): DeviceTensor => gpu.tensor([n], "u32", { label });
-    const half = config.headDim / 2;
-    const tables = ropeTables(
-      frequencies(config, roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype)),
-    );
-    const s: Scratch = {
-      x: f("residual stream", config.dim),
-      q: f("queries", config.heads, config.headDim),
-      out: f("attention output", config.heads, config.headDim),
-      h: f("feed-forward", config.ff),
-      lse: f("attention log-sum", config.heads),
-      logits: f("logits", logitRows(config), config.vocab),
-      rope: gpu.tensor([2, tables.length / (4 * half), 2, half], "f32", { label: "rotary tables", data: tables }),
-      clock: u("clock", 4),
-      token: u("token", 1),
-      prompt: u("prompt", RING),
-      picked: u("picked tokens", RING),
-      settings: f("sampling settings", 4),
-    };
-    const decoder = new Decoder(gpu, source, policy, k, w, s, evict);
-    await decoder.#record();
-    return decoder;
+    const memory = arena(gpu);
+    try {
+      // State first: it is the part that may be too large, and weights take long to read.
+      const { slots } = slotsOf(config, policy);
+      const state = createState(memory, config, slots);
+      const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
+      const s = createScratch(memory, config, slots, ropeTables(frequencies(config, rounding)));
+      const k = (await gpu.kernels(HERE, { ...kernels })) as Kernels;
+      const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
+      const w = await loadWeights(memory, source);
+      const decoder = new Decoder({ gpu, arena: memory, source, policy, k, w, s, state, evict });
+      await decoder.#record();
+      return decoder;
+    } catch (error) {
+      memory.destroy();
+      throw error;
+    }
   }
 
   async #record(): Promise<void> {
     const { gpu } = this;
     this.#step = await gpu.record("decode step", () => {
-      this.#layers(this.#state, this.#scores, this.#evict);
+      this.#layers(this.#state, this.#s.scores, this.#evict);
       this.#finish();
     });
     this.#feed = await gpu.record("prompt step", () => {
-      this.#layers(this.#state, this.#scores, this.#evict);
+      this.#layers(this.#state, this.#s.scores, this.#evict);
       this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
     });
   }
@@ -189,6 +153,7 @@ export class Decoder {
 
   /** Back to an empty state. */
   reset(): void {
+    this.#assertLive();
     this.#seen = 0;
     for (const l of this.#state.layers) l.free.write([0]);
   }
@@ -224,6 +189,7 @@ export class Decoder {
   /** Continues `prompt` token by token, from an empty state. */
   async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
     const stop = new Set(options.stop ?? this.config.eos);
+    checkTokens(options.tokens);
     this.#begin(prompt, options);
     await this.#read(prompt, options.prefill ?? "recurrent");
     // The step on the last prompt token has chosen the first new one; from here on a burst is under way while the last one is read.
@@ -237,7 +203,7 @@ export class Decoder {
         options.tokens - made - length,
         RING - ((start + length) % RING),
       );
-      const next = Math.min(more, this.#room());
+      const next = Math.min(more, this.#most() - this.#seen);
       const picked = waiting;
       if (next > 0) {
         this.#run(this.#step, next);
@@ -259,11 +225,15 @@ export class Decoder {
 
   /** Positions kept in each layer, ascending. */
   async kept(): Promise<number[][]> {
+    this.#assertLive();
     return keptPositions(this.gpu, this.#state, this.#seen);
   }
 
-  /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`. */
+  /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
+    this.#assertLive();
+    if (this.#seen >= this.#most())
+      throw new UserError(`state "${this.policy.text}" holds no more than ${this.#most()} positions`);
     this.#run(this.#step, 1);
   }
 
@@ -271,51 +241,52 @@ export class Decoder {
   start(ids: readonly number[]): void {
     if (ids.length > RING) throw new UserError(`at most ${RING} tokens can be stepped one by one, got ${ids.length}`);
     this.#begin(ids, {});
-    this.#supply(ids, 0);
+    this.#supply(ids, 0, RING);
   }
 
-  /** How many more tokens the state can take: without bound for policies that drop tokens. */
-  #room(): number {
-    const most = POLICIES[this.policy.name]?.unbounded ? this.#state.slots : MOST_POSITIONS;
-    return most - this.#seen;
+  /** Longest text the state can take: bound only by the rotary tables for policies that drop tokens. */
+  #most(): number {
+    return this.#bounded ? MOST_POSITIONS : Math.min(this.#state.slots, MOST_POSITIONS);
+  }
+
+  get #bounded(): boolean {
+    return POLICIES[this.policy.name]?.unbounded !== true;
   }
 
   #begin(ids: readonly number[], sampling: Sampling): void {
+    this.#assertLive();
     const { vocab } = this.config;
     if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
     for (const [i, id] of ids.entries()) {
       if (!Number.isInteger(id) || id < 0 || id >= vocab)
         throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
     }
-    const { temperature = 0, topK = 0, topP = 1, seed = 0 } = sampling;
-    if (!(temperature >= 0)) throw new UserError(`temperature must be 0 or more, got ${temperature}`);
-    if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, got ${topP}`);
-    if (!(Number.isInteger(topK) && topK >= 0))
-      throw new UserError(`top-k must be a whole number of at least 0, got ${topK}`);
-    this.reset();
-    if (ids.length > this.#room()) {
-      const limit = `${this.#state.slots} positions of state "${this.policy.text}"`;
-      throw new UserError(`the prompt has ${ids.length} tokens, more than the ${limit}`, {
-        hint: "use a state that drops tokens, such as tova:128",
-      });
+    const settings = samplingSettings(sampling);
+    const most = this.#most();
+    if (ids.length > most) {
+      throw new UserError(
+        `the prompt has ${ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
+        {
+          hint: "use a state that drops tokens, such as tova:128",
+        },
+      );
     }
-    this.#s.settings.write([temperature, topK, topP, 0]);
-    this.#s.clock.write([0, ids.length, seed >>> 0, 0]);
+    this.reset();
+    this.#s.settings.write(settings);
+    this.#s.clock.write([0, ids.length, sampling.seed ?? 0, 0]);
     this.#s.token.write([ids[0] ?? 0]);
   }
 
-  /** Puts the next half ring of prompt tokens where the steps find them. */
-  #supply(ids: readonly number[], at: number): void {
-    const part = ids.slice(at, at + RING / 2 + 1);
+  /** Puts the next half ring of prompt tokens (and the one after, which the last of its steps asks for) where the steps find them. */
+  #supply(ids: readonly number[], at: number, count: number = RING / 2 + 1): void {
+    const part = ids.slice(at, at + count);
     const first = Math.min(part.length, RING - (at % RING));
     this.#s.prompt.write(part.slice(0, first), at % RING);
     if (first < part.length) this.#s.prompt.write(part.slice(first), 0);
   }
 
   async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<void> {
-    const { slots } = this.#state;
-    if (prefill === "oneshot" && !POLICIES[this.policy.name]?.unbounded && prompt.length >= slots)
-      return this.#readAtOnce(prompt);
+    if (prefill === "oneshot" && this.#bounded && prompt.length >= this.#state.slots) return this.#readAtOnce(prompt);
     await this.#feedAll(prompt, this.#feed);
     this.#run(this.#step, 1);
   }
@@ -335,33 +306,38 @@ export class Decoder {
   async #readAtOnce(prompt: readonly number[]): Promise<void> {
     const { gpu, config } = this;
     const n = prompt.length;
-    const whole = createState(gpu, config, n);
-    const scores = gpu.tensor({ heads: config.heads, tokens: n }, "f32", { label: "prompt scores" });
-    const weights = gpu.tensor([n], "f32", { label: "prompt weights" });
-    const ranks = gpu.tensor([n], "f32", { label: "prompt ranks" });
-    const full = await (POLICIES.full as (typeof POLICIES)[string]).load(gpu, {});
-    const feed = await gpu.record("full prompt step", () => {
-      this.#layers(whole, scores, full);
-      this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
-    });
-    const last = await gpu.record("last prompt step", () => {
-      this.#layers(whole, scores, (_, i) => {
-        const [from, to] = [whole.layers[i], this.#state.layers[i]] as [
-          State["layers"][number],
-          State["layers"][number],
-        ];
-        this.#k.weigh(scores, this.#s.lse, weights);
-        this.#k.rank(weights, ranks);
-        this.#k.place(ranks, from.k, from.v, to.k, to.v, to.positions, to.free);
+    const memory = arena(gpu);
+    const plans: Plan[] = [];
+    try {
+      const whole = createState(memory, config, n);
+      const scores = memory.tensor({ heads: config.heads, tokens: n }, "f32", { label: "prompt scores" });
+      const weights = memory.tensor([n], "f32", { label: "prompt weights" });
+      const ranks = memory.tensor([n], "f32", { label: "prompt ranks" });
+      const full = await (POLICIES.full as (typeof POLICIES)[string]).load(gpu, {});
+      const { recent, first } = protectedBy(this.policy);
+      const feed = await gpu.record("full prompt step", () => {
+        this.#layers(whole, scores, full);
+        this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
       });
-      this.#finish();
-    });
-    await this.#feedAll(prompt, feed);
-    this.#run(last, 1);
-    await gpu.wait();
-    for (const plan of [feed, last]) plan.destroy();
-    for (const t of [scores, weights, ranks]) t.destroy();
-    whole.destroy();
+      plans.push(feed);
+      const last = await gpu.record("last prompt step", () => {
+        this.#layers(whole, scores, (_, i) => {
+          const [from, to] = [whole.layers[i], this.#state.layers[i]] as [LayerState, LayerState];
+          this.#k.weigh(scores, this.#s.lse, weights);
+          if (recent + first > 0) this.#k.protect(weights, recent, first);
+          this.#k.rank(weights, ranks);
+          this.#k.place(ranks, from.k, from.v, to.k, to.v, to.positions, to.free);
+        });
+        this.#finish();
+      });
+      plans.push(last);
+      await this.#feedAll(prompt, feed);
+      this.#run(last, 1);
+      await gpu.wait();
+    } finally {
+      for (const plan of plans) plan.destroy();
+      memory.destroy();
+    }
   }
 
   #run(plan: Plan | undefined, times: number): void {
@@ -369,14 +345,15 @@ export class Decoder {
     this.#seen += times;
   }
 
-  /** Frees everything the decoder put on the GPU. */
+  #assertLive(): void {
+    if (!this.#live) throw new UserError(`the decoder of "${this.config.name}" was destroyed`);
+  }
+
+  /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards throws a `UserError`. */
   destroy(): void {
+    if (!this.#live) return;
+    this.#live = false;
     for (const p of [this.#step, this.#feed]) p?.destroy();
-    this.#state.destroy();
-    this.#scores.destroy();
-    for (const t of Object.values(this.#s)) (t as DeviceTensor).destroy();
-    const w = this.#w;
-    for (const t of new Set([w.embed, w.norm, w.head, ...w.layers.flatMap((l) => Object.values(l) as DeviceTensor[])]))
-      t.destroy();
+    this.#arena.destroy();
   }
 }

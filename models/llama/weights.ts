@@ -5,9 +5,10 @@
  * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster.
  */
 import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
-import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
+import type { DeviceTensor } from "../../runtime/index.ts";
 import type { ModelSource, WeightDType, WeightTensor } from "../formats/weights.ts";
 import type { LlamaConfig } from "./config.ts";
+import type { Maker } from "./scratch.ts";
 
 export interface LayerWeights {
   readonly attentionNorm: DeviceTensor;
@@ -40,7 +41,7 @@ async function floats(t: WeightTensor): Promise<Float32Array> {
 }
 
 /** Reads every weight and puts it on the GPU, one at a time. */
-export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weights> {
+export async function loadWeights(gpu: Maker, source: ModelSource): Promise<Weights> {
   const { config } = source;
   const upload = async (t: WeightTensor): Promise<DeviceTensor> => {
     const dtype = keptAs(t.dtype, gpu.capabilities.f16);
@@ -80,7 +81,7 @@ export async function loadWeights(gpu: Gpu, source: ModelSource): Promise<Weight
 }
 
 async function fuse(
-  gpu: Gpu,
+  gpu: Maker,
   config: LlamaConfig,
   layer: number,
   parts: readonly WeightTensor[],

@@ -26,11 +26,19 @@ export interface PolicyInputs {
   readonly free: DeviceTensor;
 }
 
+/** How many of the newest and of the first tokens are kept whatever their scores. */
+export interface Protection {
+  readonly recent: number;
+  readonly first: number;
+}
+
 export interface Policy {
   /** Options it takes, with their defaults. */
   readonly options: Readonly<Record<string, number>>;
   /** Keeps every token: the number of slots is the longest text. */
   readonly unbounded: boolean;
+  /** The newest and the first tokens that it never drops, of `slots` kept in all. */
+  protects(options: Readonly<Record<string, number>>, slots: number): Protection;
   /** Loads its kernel; the result records one eviction. */
   load(gpu: Gpu, options: Readonly<Record<string, number>>): Promise<(inputs: PolicyInputs) => void>;
 }
@@ -41,6 +49,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
   full: {
     options: {},
     unbounded: true,
+    protects: (_, slots) => ({ recent: slots, first: 0 }),
     async load(gpu) {
       const k = await gpu.kernels(HERE, { full });
       return (s) => k.full(s.clock, s.free);
@@ -49,6 +58,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
   window: {
     options: { first: 0 },
     unbounded: false,
+    protects: ({ first = 0 }, slots) => ({ recent: slots - first, first }),
     async load(gpu, { first = 0 }) {
       const k = await gpu.kernels(HERE, { window });
       return (s) => k.window(s.positions, s.clock, first, s.free);
@@ -57,12 +67,19 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
   tova: {
     options: { recent: 0, first: 0 },
     unbounded: false,
+    protects: ({ recent = 0, first = 0 }) => ({ recent, first }),
     async load(gpu, { recent = 0, first = 0 }) {
       const k = await gpu.kernels(HERE, { tova });
       return (s) => k.tova(s.scores, s.lse, s.positions, s.clock, recent, first, s.free);
     },
   },
 };
+
+/** What the policy protects when a whole prompt is reduced at once. */
+export function protectedBy(policy: PolicySpec): Protection {
+  const { slots = 0, options } = policy;
+  return POLICIES[policy.name]?.protects(options, slots) ?? { recent: 0, first: 0 };
+}
 
 /** Reads `name`, `name:C` or `name:C,option=N,…`. Throws UserError saying what is allowed. */
 export function parsePolicy(text: string): PolicySpec {

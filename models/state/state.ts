@@ -33,7 +33,7 @@ export function stateBytes(shape: StateShape, slots: number): number {
   return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4 + 4);
 }
 
-export function createState(gpu: Gpu, shape: StateShape, slots: number): State {
+export function createState(gpu: Pick<Gpu, "tensor">, shape: StateShape, slots: number): State {
   const { groups, headDim } = shape;
   const layers = Array.from({ length: shape.layers }, (_, i): LayerState => {
     const cache = (name: string): DeviceTensor =>
