@@ -1,8 +1,9 @@
 /**
  * Sums up the JSON reports of vitest: `node scripts/summary.mjs FAILED REPORT.json ...`, where FAILED counts what went wrong outside of the tests.
  *
- * Prints one line per report and closes with `N passed, N failed`. A report that is absent or empty, a suite that could not be loaded, a test that was left
- * out, and an adapter that no test ran on all count as failures: a run without its GPU suites must not pass.
+ * Prints one line per report and closes with `N passed, N failed`. A report that is absent, a suite that could not be loaded, a test that was left out, an
+ * adapter that no test ran on, and a run that left with a failure (told by a file REPORT.failed) although no test failed all count as failures: a run
+ * without its GPU suites must not pass.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -43,6 +44,7 @@ function read(path) {
     }
   }
   for (const [name, count] of ran) if (count === 0) faults.push(`no test ran on the adapter ${name}`);
-  if (!report.success && faults.length === 0) faults.push("vitest reports a failure outside of the tests");
+  const crashed = existsSync(path.replace(/\.json$/, ".failed"));
+  if ((crashed || !report.success) && faults.length === 0) faults.push("the run failed although no test did");
   return { good, faults, note: ` (${[...ran].map(([name, count]) => `${count} on ${name}`).join(", ")})` };
 }
