@@ -1,5 +1,14 @@
 /** Everything a script needs from one import: the kernel language, the runtime and the models. */
 export { KernelError } from "./compiler/index.ts";
 export * from "./dsl/index.ts";
-export { type Contract, contract, Decoder, type DecoderOptions, type GenerateOptions, openModel, parsePolicy, POLICIES } from "./models/index.ts";
+export {
+  type Contract,
+  contract,
+  Decoder,
+  type DecoderOptions,
+  type GenerateOptions,
+  openModel,
+  POLICIES,
+  parsePolicy,
+} from "./models/index.ts";
 export { type Capabilities, DeviceTensor, Gpu, open, Plan, type ShapeLike, UserError } from "./runtime/index.ts";

@@ -38,7 +38,10 @@ export class Definitions {
     const op = this.ops.get(id);
     if (op?.op === "iota") return { axis: op.axis, offset: 0 };
     if (op?.op === "binary" && op.fn === "add") {
-      for (const [x, y] of [[op.a, op.b], [op.b, op.a]] as const) {
+      for (const [x, y] of [
+        [op.a, op.b],
+        [op.b, op.a],
+      ] as const) {
         const [base, plus] = [this.walk(x), this.constant(y)];
         if (base !== undefined && plus !== undefined) return { axis: base.axis, offset: base.offset + plus };
       }

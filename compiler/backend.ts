@@ -3,10 +3,11 @@
  *
  * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are listed here in their order.
  */
-import { hoistPartials } from "./partial.ts";
+
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
+import { hoistPartials } from "./partial.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials } from "./schedule.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";

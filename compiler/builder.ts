@@ -90,7 +90,8 @@ export class Builder {
 
   constant(value: number, type: ValueType, span: Span): Value {
     const v = value === Infinity ? HUGE : value === -Infinity ? -HUGE : value;
-    const stored = type === "f32" ? Math.fround(v) : type === "u32" ? v >>> 0 : type === "i32" ? v | 0 : Number(v !== 0);
+    const stored =
+      type === "f32" ? Math.fround(v) : type === "u32" ? v >>> 0 : type === "i32" ? v | 0 : Number(v !== 0);
     return this.emit({ op: "const", type, axes: [], span, value: stored });
   }
 
@@ -103,7 +104,8 @@ export class Builder {
   as(item: TileItem, type: ValueType, span: Span): Value {
     const v = this.settle(item, span, type);
     if (v.type === type) return v;
-    if (type === "f32" && (v.type === "u32" || v.type === "i32")) return this.emit({ op: "cast", type, axes: v.axes, span, x: v.id });
+    if (type === "f32" && (v.type === "u32" || v.type === "i32"))
+      return this.emit({ op: "cast", type, axes: v.axes, span, x: v.id });
     return this.fail("TS-205", `expected ${type}, got ${v.type}`, span, `convert it with cast(…, "${type}")`);
   }
 
@@ -135,7 +137,8 @@ export class Builder {
     }
     const keeps = fn === "neg" || fn === "abs";
     const v = fn === "not" ? this.settle(x, span, "bool") : keeps ? this.settle(x, span) : this.as(x, "f32", span);
-    if (fn === "neg" && (v.type === "u32" || v.type === "bool")) this.fail("TS-205", `cannot negate ${v.type}`, span, 'cast(…, "i32") or "f32" first');
+    if (fn === "neg" && (v.type === "u32" || v.type === "bool"))
+      this.fail("TS-205", `cannot negate ${v.type}`, span, 'cast(…, "i32") or "f32" first');
     return { is: "tile", value: this.emit({ op: "unary", fn, type: v.type, axes: v.axes, span, x: v.id }) };
   }
 
@@ -155,24 +158,49 @@ export class Builder {
       const weak = a.is === "weak" ? a.value : b.is === "weak" ? b.value : 0;
       if (type !== "bool" && type !== "f32" && !Number.isInteger(weak)) type = "f32";
     }
-    if (fn === "div" && type !== "f32") this.fail("TS-206", `"/" divides real numbers, and both sides are ${type}`, span, 'write idiv(a, b), or cast one side to "f32"');
-    if (LOGIC.has(fn) && type === "f32") this.fail("TS-205", `bit operations work on integers and conditions, not on ${type}`, span, 'cast(…, "u32") first');
+    if (fn === "div" && type !== "f32")
+      this.fail(
+        "TS-206",
+        `"/" divides real numbers, and both sides are ${type}`,
+        span,
+        'write idiv(a, b), or cast one side to "f32"',
+      );
+    if (LOGIC.has(fn) && type === "f32")
+      this.fail(
+        "TS-205",
+        `bit operations work on integers and conditions, not on ${type}`,
+        span,
+        'cast(…, "u32") first',
+      );
     const va = this.as(a, type, span);
-    const vb = SHIFT.has(fn) ? this.as(b.is === "tile" && b.value.type === "i32" ? { is: "tile", value: this.cast(b, "u32", span) } : b, "u32", span) : this.as(b, type, span);
+    const vb = SHIFT.has(fn)
+      ? this.as(
+          b.is === "tile" && b.value.type === "i32" ? { is: "tile", value: this.cast(b, "u32", span) } : b,
+          "u32",
+          span,
+        )
+      : this.as(b, type, span);
     const axes = this.align([va, vb], span);
-    return { is: "tile", value: this.emit({ op: "binary", fn, type: COMPARE.has(fn) ? "bool" : type, axes, span, a: va.id, b: vb.id }) };
+    return {
+      is: "tile",
+      value: this.emit({ op: "binary", fn, type: COMPARE.has(fn) ? "bool" : type, axes, span, a: va.id, b: vb.id }),
+    };
   }
 
   select(cond: TileItem, yes: TileItem, no: TileItem, span: Span): TileItem {
     if (cond.is === "weak") return cond.value ? yes : no;
-    if (cond.value.type !== "bool") this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare: x > 0");
+    if (cond.value.type !== "bool")
+      this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare: x > 0");
     const types = [yes, no].flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
     const weaks = [yes, no].flatMap((x) => (x.is === "weak" ? [x.value] : []));
     let type: ValueType = types.includes("f32") ? "f32" : (types[0] ?? "f32");
     if (type !== "f32" && weaks.some((w) => !Number.isInteger(w))) type = "f32";
     const [y, n] = [this.as(yes, type, span), this.as(no, type, span)];
     const axes = this.align([cond.value, y, n], span);
-    return { is: "tile", value: this.emit({ op: "select", type, axes, span, cond: cond.value.id, yes: y.id, no: n.id }) };
+    return {
+      is: "tile",
+      value: this.emit({ op: "select", type, axes, span, cond: cond.value.id, yes: y.id, no: n.id }),
+    };
   }
 
   cast(x: TileItem, type: ValueType, span: Span): Value {
@@ -192,10 +220,15 @@ export class Builder {
 
   /** The axis of `x` called `dim`, or its only one. */
   pick(x: Value, dim: string | undefined, what: string, span: Span): number {
-    const found = dim === undefined ? (x.axes.length === 1 ? x.axes[0] : undefined) : x.axes.find((a) => this.dimOf(a) === dim);
+    const found =
+      dim === undefined ? (x.axes.length === 1 ? x.axes[0] : undefined) : x.axes.find((a) => this.dimOf(a) === dim);
     if (found !== undefined) return found;
     const has = x.axes.length === 0 ? "a scalar" : `dims "${x.axes.map((a) => this.dimOf(a)).join(" ")}"`;
-    return this.fail("TS-211", `${what}: ${dim === undefined ? "name the dim to reduce" : `no dim "${dim}" here`}; the value has ${has}`, span);
+    return this.fail(
+      "TS-211",
+      `${what}: ${dim === undefined ? "name the dim to reduce" : `no dim "${dim}" here`}; the value has ${has}`,
+      span,
+    );
   }
 
   reduce(fn: ReduceKind, x: Value, axis: number, span: Span): Value {

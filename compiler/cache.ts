@@ -33,7 +33,9 @@ let fingerprint: string | undefined;
 export function compilerVersion(): string {
   if (fingerprint !== undefined) return fingerprint;
   try {
-    fingerprint = hashOf(FRONT.map((f) => readFileSync(fileURLToPath(new URL(`./${f}.ts`, import.meta.url)), "utf8")).join("\0"));
+    fingerprint = hashOf(
+      FRONT.map((f) => readFileSync(fileURLToPath(new URL(`./${f}.ts`, import.meta.url)), "utf8")).join("\0"),
+    );
   } catch {
     fingerprint = "packed";
   }

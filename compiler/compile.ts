@@ -39,6 +39,7 @@ export function compileFile(file: string, names: readonly string[]): Compiled {
     }
   }
   const complaints = module.complaints.map((c) => ({ code: "TS-101", message: c.message, span: c.span }));
-  if (failed.length + complaints.length > 0) throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
+  if (failed.length + complaints.length > 0)
+    throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
   return { programs, sources: [...module.sources.values()] };
 }

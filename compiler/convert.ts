@@ -72,7 +72,8 @@ export class Convert {
   /** The key of the kernel that `root` declares or imports as `name`. */
   kernel(name: string, root: ts.SourceFile): string {
     const module = this.#checker.getSymbolAtLocation(root);
-    const exported = module === undefined ? undefined : this.#checker.getExportsOfModule(module).find((s) => s.name === name);
+    const exported =
+      module === undefined ? undefined : this.#checker.getExportsOfModule(module).find((s) => s.name === name);
     const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name) ?? exported;
     const node = symbol === undefined ? undefined : this.#declaration(symbol);
     if (node === undefined || !ts.isFunctionDeclaration(node) || node.body === undefined) {
@@ -157,7 +158,8 @@ export class Convert {
     if (ours(type.symbol) === "Tensor") {
       const [dims, storage] = this.#checker.getTypeArguments(type as ts.TypeReference);
       const names = words(dims);
-      if (names.length === 1) return { is: "tensor", dims: (names[0] ?? "").split(/\s+/).filter(Boolean), storage: words(storage) };
+      if (names.length === 1)
+        return { is: "tensor", dims: (names[0] ?? "").split(/\s+/).filter(Boolean), storage: words(storage) };
     }
     if (ours(type.aliasSymbol) === "Scalar") {
       const dtype = words(type.aliasTypeArguments?.[0])[0];
@@ -168,12 +170,21 @@ export class Convert {
 
   #statement(node: ts.Statement): Stmt[] {
     const span = this.#span(node);
-    const refuse = (what: string, hint?: string): Stmt[] => [{ kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) }];
+    const refuse = (what: string, hint?: string): Stmt[] => [
+      { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) },
+    ];
     if (ts.isVariableStatement(node)) {
       return node.declarationList.declarations.map((d): Stmt => {
         const bound = this.#binding(d.name);
-        if (bound === undefined) return { kind: "refused", what: "destructuring", span: this.#span(d.name), hint: "declare one name at a time" };
-        if (d.initializer === undefined) return { kind: "refused", what: `"${bound.name}" without a first value`, span: this.#span(d) };
+        if (bound === undefined)
+          return {
+            kind: "refused",
+            what: "destructuring",
+            span: this.#span(d.name),
+            hint: "declare one name at a time",
+          };
+        if (d.initializer === undefined)
+          return { kind: "refused", what: `"${bound.name}" without a first value`, span: this.#span(d) };
         return { kind: "declare", ...bound, value: this.#expression(d.initializer), span: this.#span(d) };
       });
     }
@@ -183,8 +194,21 @@ export class Convert {
         const op = ASSIGN.get(e.operatorToken.kind);
         if (op !== undefined) {
           const symbol = ts.isIdentifier(e.left) ? this.#checker.getSymbolAtLocation(e.left) : undefined;
-          if (symbol === undefined) return refuse("an assignment to something other than a variable", "store into a tensor with t.set([index], value)");
-          return [{ kind: "assign", id: this.#local(symbol), name: e.left.getText(), op, value: this.#expression(e.right), span }];
+          if (symbol === undefined)
+            return refuse(
+              "an assignment to something other than a variable",
+              "store into a tensor with t.set([index], value)",
+            );
+          return [
+            {
+              kind: "assign",
+              id: this.#local(symbol),
+              name: e.left.getText(),
+              op,
+              value: this.#expression(e.right),
+              span,
+            },
+          ];
         }
       }
       return [{ kind: "expression", value: this.#expression(e), span }];
@@ -193,7 +217,9 @@ export class Convert {
       const list = ts.isVariableDeclarationList(node.initializer) ? node.initializer.declarations[0] : undefined;
       const bound = list === undefined ? undefined : this.#binding(list.name);
       if (bound === undefined) return refuse("this form of loop variable", "write `for (const i of over(…))`");
-      return [{ kind: "for", ...bound, source: this.#expression(node.expression), body: this.#block(node.statement), span }];
+      return [
+        { kind: "for", ...bound, source: this.#expression(node.expression), body: this.#block(node.statement), span },
+      ];
     }
     if (ts.isIfStatement(node)) {
       const no = node.elseStatement === undefined ? [] : this.#block(node.elseStatement);
@@ -201,11 +227,18 @@ export class Convert {
     }
     if (ts.isBlock(node)) return [{ kind: "block", body: this.#block(node), span }];
     if (ts.isReturnStatement(node)) {
-      return [{ kind: "return", value: node.expression === undefined ? undefined : this.#expression(node.expression), span }];
+      return [
+        { kind: "return", value: node.expression === undefined ? undefined : this.#expression(node.expression), span },
+      ];
     }
     if (ts.isEmptyStatement(node)) return [];
-    if (ts.isForStatement(node)) return refuse("a C-style loop", "write `for (const i of range(n))` (scalars) or `for (const i of over(\"dim\"))` (blocks)");
-    if (ts.isWhileStatement(node) || ts.isDoStatement(node)) return refuse("a while loop", "loops have a length: use over, range or unroll");
+    if (ts.isForStatement(node))
+      return refuse(
+        "a C-style loop",
+        'write `for (const i of range(n))` (scalars) or `for (const i of over("dim"))` (blocks)',
+      );
+    if (ts.isWhileStatement(node) || ts.isDoStatement(node))
+      return refuse("a while loop", "loops have a length: use over, range or unroll");
     return refuse(`a ${ts.SyntaxKind[node.kind]}`);
   }
 
@@ -216,19 +249,30 @@ export class Convert {
   #expression(node: ts.Expression): Expr {
     const span = this.#span(node);
     const sub = (e: ts.Expression): Expr => this.#expression(e);
-    if (ts.isParenthesizedExpression(node) || ts.isAsExpression(node) || ts.isNonNullExpression(node) || ts.isSatisfiesExpression(node)) return sub(node.expression);
+    if (
+      ts.isParenthesizedExpression(node) ||
+      ts.isAsExpression(node) ||
+      ts.isNonNullExpression(node) ||
+      ts.isSatisfiesExpression(node)
+    )
+      return sub(node.expression);
     if (ts.isNumericLiteral(node)) return { kind: "number", value: Number(node.text.replaceAll("_", "")), span };
     if (ts.isStringLiteralLike(node)) return { kind: "string", value: node.text, span };
     if (node.kind === ts.SyntaxKind.TrueKeyword || node.kind === ts.SyntaxKind.FalseKeyword) {
       return { kind: "boolean", value: node.kind === ts.SyntaxKind.TrueKeyword, span };
     }
     if (ts.isIdentifier(node)) return { kind: "name", text: node.text, symbol: this.#symbol(node), span };
-    if (ts.isCallExpression(node)) return { kind: "call", callee: sub(node.expression), args: node.arguments.map(sub), span };
-    if (ts.isPropertyAccessExpression(node)) return { kind: "member", object: sub(node.expression), name: node.name.text, span };
+    if (ts.isCallExpression(node))
+      return { kind: "call", callee: sub(node.expression), args: node.arguments.map(sub), span };
+    if (ts.isPropertyAccessExpression(node))
+      return { kind: "member", object: sub(node.expression), name: node.name.text, span };
     if (ts.isPrefixUnaryExpression(node)) {
-      const op = { [ts.SyntaxKind.MinusToken]: "-", [ts.SyntaxKind.ExclamationToken]: "!", [ts.SyntaxKind.TildeToken]: "~", [ts.SyntaxKind.PlusToken]: "+" }[
-        node.operator as ts.SyntaxKind.MinusToken
-      ];
+      const op = {
+        [ts.SyntaxKind.MinusToken]: "-",
+        [ts.SyntaxKind.ExclamationToken]: "!",
+        [ts.SyntaxKind.TildeToken]: "~",
+        [ts.SyntaxKind.PlusToken]: "+",
+      }[node.operator as ts.SyntaxKind.MinusToken];
       if (op !== undefined) return { kind: "unary", op, x: sub(node.operand), span };
       return { kind: "refused", what: "++ and --", hint: "write `i += 1`", span };
     }
@@ -241,7 +285,8 @@ export class Convert {
       return { kind: "conditional", test: sub(node.condition), yes: sub(node.whenTrue), no: sub(node.whenFalse), span };
     }
     if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
-    if (ts.isArrowFunction(node) || ts.isFunctionExpression(node)) return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
+    if (ts.isArrowFunction(node) || ts.isFunctionExpression(node))
+      return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
     return { kind: "refused", what: `a ${ts.SyntaxKind[node.kind]}`, span };
   }
 
@@ -251,12 +296,17 @@ export class Convert {
     if (symbol === undefined || declared === undefined) return { is: "global", name: node.text };
     const file = declared.getSourceFile().fileName;
     if (ts.isFunctionDeclaration(declared)) {
-      return file === this.#words ? { is: "word", name: declared.name?.text ?? node.text } : { is: "function", key: this.#keyOf(declared, declared.name?.text ?? node.text) };
+      return file === this.#words
+        ? { is: "word", name: declared.name?.text ?? node.text }
+        : { is: "function", key: this.#keyOf(declared, declared.name?.text ?? node.text) };
     }
     if (ts.isParameter(declared)) return { is: "local", id: this.#local(symbol) };
     if (ts.isVariableDeclaration(declared)) {
       const top = ts.isVariableStatement(declared.parent.parent) && ts.isSourceFile(declared.parent.parent.parent);
-      if (!top) return declared.parent.parent.getSourceFile().isDeclarationFile ? { is: "global", name: node.text } : { is: "local", id: this.#local(symbol) };
+      if (!top)
+        return declared.parent.parent.getSourceFile().isDeclarationFile
+          ? { is: "global", name: node.text }
+          : { is: "local", id: this.#local(symbol) };
       const constant = (declared.parent.flags & ts.NodeFlags.Const) !== 0;
       const init = declared.initializer;
       if (constant && init !== undefined && (ts.isArrowFunction(init) || ts.isFunctionExpression(init))) {

@@ -44,7 +44,10 @@ export function render(d: Diagnostic, sources: ReadonlyMap<string, SourceText>):
   const source = sources.get(span.file)?.text.split("\n")[span.line - 1];
   if (source !== undefined) {
     const width = Math.max(1, Math.min(span.end - span.start, source.length - span.column + 1));
-    lines.push(`  ${span.line} | ${source}`, `  ${" ".repeat(String(span.line).length)} | ${" ".repeat(span.column - 1)}${"^".repeat(width)}`);
+    lines.push(
+      `  ${span.line} | ${source}`,
+      `  ${" ".repeat(String(span.line).length)} | ${" ".repeat(span.column - 1)}${"^".repeat(width)}`,
+    );
   }
   if (d.help !== undefined) lines.push(`  help: ${d.help}`);
   for (const call of [...(d.chain ?? [])].reverse()) {

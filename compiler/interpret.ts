@@ -127,7 +127,12 @@ class Interpreter {
   readonly #over: number;
   readonly #rows: number;
 
-  constructor(program: TileProgram, tensors: Readonly<Record<string, HostTensor>>, scalars: Readonly<Record<string, number>>, options: InterpretOptions) {
+  constructor(
+    program: TileProgram,
+    tensors: Readonly<Record<string, HostTensor>>,
+    scalars: Readonly<Record<string, number>>,
+    options: InterpretOptions,
+  ) {
     this.#p = program;
     this.#tensors = tensors;
     this.#scalars = scalars;
@@ -138,7 +143,10 @@ class Interpreter {
       for (const [i, dim] of p.dims.entries()) {
         const n = tensors[p.name]?.shape[i];
         const known = this.#sizes.get(dim);
-        if (n === undefined || (known !== undefined && known !== n)) throw new Error(`${program.name}: "${p.name}" has ${n} elements along "${dim}", expected ${known ?? "a size"}`);
+        if (n === undefined || (known !== undefined && known !== n))
+          throw new Error(
+            `${program.name}: "${p.name}" has ${n} elements along "${dim}", expected ${known ?? "a size"}`,
+          );
         this.#sizes.set(dim, n);
       }
     }
@@ -200,7 +208,11 @@ class Interpreter {
     const total = sizes.reduce((a, b) => a * b, 1);
     const at = axes.map(() => 0);
     for (let flat = 0; flat < total; flat++) {
-      visit(flat, at, at.every((x, i) => (extents[i]?.base ?? 0) + x < (extents[i]?.limit ?? 0)));
+      visit(
+        flat,
+        at,
+        at.every((x, i) => (extents[i]?.base ?? 0) + x < (extents[i]?.limit ?? 0)),
+      );
       for (let i = at.length - 1; i >= 0; i--) {
         const next = (at[i] ?? 0) + 1;
         if (next < (sizes[i] ?? 1)) {
@@ -271,7 +283,7 @@ class Interpreter {
       }
       case "cast": {
         const x = read(op.x, op);
-        return this.#make(op, (at) => Math.trunc(x(at)) === x(at) || op.type === "f32" ? x(at) : Math.trunc(x(at)));
+        return this.#make(op, (at) => (Math.trunc(x(at)) === x(at) || op.type === "f32" ? x(at) : Math.trunc(x(at))));
       }
       case "bitcast": {
         const x = read(op.x, op);
@@ -287,7 +299,8 @@ class Interpreter {
         const where = op.axes.indexOf(op.axis);
         return this.#make(op, (at) => {
           let total = 0;
-          for (let i = 0; i <= (at[where] ?? 0); i++) total = settle(total + x(at.map((a, j) => (j === where ? i : a))), op.type);
+          for (let i = 0; i <= (at[where] ?? 0); i++)
+            total = settle(total + x(at.map((a, j) => (j === where ? i : a))), op.type);
           return total;
         });
       }
@@ -298,7 +311,17 @@ class Interpreter {
         const index = op.index.map((i) => read(i, op));
         const t = this.#tensor(op.param);
         const dead = op.type === "f32" ? Number.NaN : 0xdeadbeef;
-        return this.#make(op, (at, alive) => (alive ? (t.data[this.#address(op, t, index.map((i) => i(at)))] ?? Number.NaN) : dead));
+        return this.#make(op, (at, alive) =>
+          alive
+            ? (t.data[
+                this.#address(
+                  op,
+                  t,
+                  index.map((i) => i(at)),
+                )
+              ] ?? Number.NaN)
+            : dead,
+        );
       }
       case "store":
         return this.#store(op);
@@ -342,7 +365,9 @@ class Interpreter {
       if (!(x >= 0 && x < n)) {
         const dims = this.#p.params.find((p) => p.name === op.param);
         const dim = dims?.kind === "tensor" ? dims.dims[i] : "?";
-        throw new Error(`${this.#p.name}, line ${op.span.line}: index ${x} of "${op.param}" is outside its dim "${dim}" of ${n}`);
+        throw new Error(
+          `${this.#p.name}, line ${op.span.line}: index ${x} of "${op.param}" is outside its dim "${dim}" of ${n}`,
+        );
       }
       flat = flat * n + x;
     }
@@ -356,10 +381,21 @@ class Interpreter {
     const t = this.#tensor(op.param);
     this.#each(axes, (_, at, alive) => {
       if (!alive) return;
-      const address = this.#address(op, t, index.map((i) => i(at)));
+      const address = this.#address(
+        op,
+        t,
+        index.map((i) => i(at)),
+      );
       const old = t.data[address] ?? Number.NaN;
       const given = value(at);
-      const next = op.combine === undefined ? given : op.combine === "sum" ? old + given : op.combine === "max" ? Math.max(old, given) : Math.min(old, given);
+      const next =
+        op.combine === undefined
+          ? given
+          : op.combine === "sum"
+            ? old + given
+            : op.combine === "max"
+              ? Math.max(old, given)
+              : Math.min(old, given);
       t.data[address] = encode(next, t.storage);
     });
   }
@@ -374,7 +410,13 @@ class Interpreter {
       for (let i = 0; i < e.size; i++) {
         if (!masked && e.base + i >= e.limit) continue;
         const term = read([...at, i]);
-        whole = whole === undefined ? term : settle(fn === "sum" ? whole + term : fn === "max" ? Math.max(whole, term) : Math.min(whole, term), v.type);
+        whole =
+          whole === undefined
+            ? term
+            : settle(
+                fn === "sum" ? whole + term : fn === "max" ? Math.max(whole, term) : Math.min(whole, term),
+                v.type,
+              );
       }
       return whole ?? identityOf(fn, v.type);
     });

@@ -117,9 +117,22 @@ export type Op =
   | (Value & { readonly op: "bitcast"; readonly x: number })
   | (Value & { readonly op: "splat"; readonly x: number })
   | (Value & { readonly op: "load"; readonly param: string; readonly index: readonly number[] })
-  | (Value & { readonly op: "reduce"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly masked?: boolean })
+  | (Value & {
+      readonly op: "reduce";
+      readonly fn: ReduceKind;
+      readonly x: number;
+      readonly axis: number;
+      readonly masked?: boolean;
+    })
   | (Value & { readonly op: "scan"; readonly x: number; readonly axis: number })
-  | (Value & { readonly op: "fold"; readonly fn: ReduceKind; readonly x: number; readonly axis: number; readonly to: number; readonly masked?: boolean })
+  | (Value & {
+      readonly op: "fold";
+      readonly fn: ReduceKind;
+      readonly x: number;
+      readonly axis: number;
+      readonly to: number;
+      readonly masked?: boolean;
+    })
   | {
       readonly op: "store";
       readonly param: string;
@@ -160,7 +173,12 @@ export interface Branch {
   readonly yes: readonly Op[];
   readonly no: readonly Op[];
   /** Variables that either side changes. */
-  readonly merged: readonly { readonly name: string; readonly yes: number; readonly no: number; readonly after: Value }[];
+  readonly merged: readonly {
+    readonly name: string;
+    readonly yes: number;
+    readonly no: number;
+    readonly after: Value;
+  }[];
   readonly span: Span;
 }
 

@@ -43,11 +43,25 @@ export type Stmt =
   | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
   | { readonly op: "var"; readonly name: string; readonly type: LaneType; readonly init: Atom | undefined }
   | { readonly op: "assign"; readonly name: string; readonly value: Atom }
-  | { readonly op: "for"; readonly name: string; readonly start: Atom; readonly limit: Atom; readonly step: number; readonly opaque: boolean; readonly body: readonly Stmt[] }
+  | {
+      readonly op: "for";
+      readonly name: string;
+      readonly start: Atom;
+      readonly limit: Atom;
+      readonly step: number;
+      readonly opaque: boolean;
+      readonly body: readonly Stmt[];
+    }
   | { readonly op: "if"; readonly cond: Atom; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
   | { readonly op: "store"; readonly buffer: string; readonly index: Atom; readonly part?: Atom; readonly value: Atom }
   /** An indivisible update of one element. */
-  | { readonly op: "atomic"; readonly buffer: string; readonly fn: ReduceKind; readonly index: Atom; readonly value: Atom };
+  | {
+      readonly op: "atomic";
+      readonly buffer: string;
+      readonly fn: ReduceKind;
+      readonly index: Atom;
+      readonly value: Atom;
+    };
 
 /** One storage binding: how the bytes of a tensor are seen by the shader. */
 export interface Buffer {
@@ -167,7 +181,10 @@ export class Emitter {
       if (a.kind === "const" && b.kind === "const" && (fn === "add" || fn === "mul")) {
         return constant(fn === "add" ? (a.value + b.value) >>> 0 : Math.imul(a.value, b.value) >>> 0, U32);
       }
-      for (const [x, y] of [[a, b], [b, a]] as const) {
+      for (const [x, y] of [
+        [a, b],
+        [b, a],
+      ] as const) {
         if (x.kind === "const" && fn === "add" && x.value === 0) return y;
         if (x.kind === "const" && fn === "mul" && x.value === 1) return y;
         if (x.kind === "const" && fn === "mul" && x.value === 0) return x;
@@ -201,7 +218,11 @@ export class Emitter {
     const first = parts[0];
     if (first === undefined) throw new Error("a vector of no parts");
     if (parts.length === 1) return first;
-    return this.pure({ op: "compose", parts }, { base: first.type.base, width: (parts.length * first.type.width) as Width }, parts);
+    return this.pure(
+      { op: "compose", parts },
+      { base: first.type.base, width: (parts.length * first.type.width) as Width },
+      parts,
+    );
   }
 }
 

@@ -6,7 +6,17 @@
  */
 import { Definitions } from "./affine.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
-import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector, type Width } from "./lane.ts";
+import {
+  type Atom,
+  type Buffer,
+  constant,
+  Emitter,
+  type LaneProgram,
+  type LaneType,
+  U32,
+  vector,
+  type Width,
+} from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf } from "./partial.ts";
 import type { AxisLayout, Schedule, Target } from "./schedule.ts";
@@ -60,7 +70,9 @@ class Lanes {
     const s = this.#s;
     const groups = Math.max(1, Math.ceil(s.programs / s.programsPerWorkgroup));
     const x = Math.min(groups, 32768);
-    const uniforms = this.#p.params.flatMap((q) => (q.kind === "scalar" && !this.#p.binding.cells.includes(q.name) ? [{ name: q.name, dtype: q.dtype }] : []));
+    const uniforms = this.#p.params.flatMap((q) =>
+      q.kind === "scalar" && !this.#p.binding.cells.includes(q.name) ? [{ name: q.name, dtype: q.dtype }] : [],
+    );
     return {
       name: this.#p.name,
       mode: s.mode,
@@ -89,9 +101,23 @@ class Lanes {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
         const storage = this.#p.binding.storage[q.name] ?? "f32";
-        this.#buffers.set(q.name, { name: q.name, storage, unit: (q.atomic ? 1 : Math.max(units.get(q.name) ?? 1, perWord(storage))) as Buffer["unit"], elements, writes: q.writes, atomic: q.atomic === true });
+        this.#buffers.set(q.name, {
+          name: q.name,
+          storage,
+          unit: (q.atomic ? 1 : Math.max(units.get(q.name) ?? 1, perWord(storage))) as Buffer["unit"],
+          elements,
+          writes: q.writes,
+          atomic: q.atomic === true,
+        });
       } else if (this.#p.binding.cells.includes(q.name)) {
-        this.#buffers.set(q.name, { name: q.name, storage: q.dtype, unit: 1, elements: 1, writes: false, atomic: false });
+        this.#buffers.set(q.name, {
+          name: q.name,
+          storage: q.dtype,
+          unit: 1,
+          elements: 1,
+          writes: false,
+          atomic: false,
+        });
       }
     }
   }
@@ -119,7 +145,10 @@ class Lanes {
       const extent = extentOf(this.#p, g.axis);
       const base = e.binary("mul", at, constant(size, U32));
       const turn = this.#turn(g.axis);
-      const cut = size % turn === 0 ? constant(extent, U32) : e.binary("min", constant(extent, U32), e.binary("add", base, constant(size, U32)));
+      const cut =
+        size % turn === 0
+          ? constant(extent, U32)
+          : e.binary("min", constant(extent, U32), e.binary("add", base, constant(size, U32)));
       this.#extents.set(g.axis, { base, limit: cut, full: extent % size === 0 && size % turn === 0 });
     }
     for (const axis of this.#p.axes) {
@@ -154,7 +183,10 @@ class Lanes {
 
   /** Every combination of register numbers along the axes. */
   #coordinates(axes: readonly number[]): number[][] {
-    return axes.reduce<number[][]>((all, a) => all.flatMap((c) => Array.from({ length: this.#layout(a).count }, (_, r) => [...c, r])), [[]]);
+    return axes.reduce<number[][]>(
+      (all, a) => all.flatMap((c) => Array.from({ length: this.#layout(a).count }, (_, r) => [...c, r])),
+      [[]],
+    );
   }
 
   /** The register of `t` at the coordinates `at` of the axes `axes`. */
@@ -174,7 +206,10 @@ class Lanes {
     if (!l.spread) return { start: e.binary("add", base, constant(r, U32)), offset: 0 };
     const lane = e.binary("mul", this.#lane, constant(l.width * l.chunk, U32));
     const turn = Math.floor(r / l.chunk) * l.chunk * this.#s.lanes * l.width;
-    return { start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))), offset: (r % l.chunk) * l.width };
+    return {
+      start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))),
+      offset: (r % l.chunk) * l.width,
+    };
   }
 
   /** Number of the first element of register `r` along an axis. */
@@ -227,7 +262,9 @@ class Lanes {
         return this.#define(op, () => constant(this.#p.binding.sizes[op.dim] ?? 0, U32));
       case "scalar":
         return this.#define(op, () =>
-          this.#p.binding.cells.includes(op.param) ? this.#memory.loadOne(op.param, constant(0, U32)) : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
+          this.#p.binding.cells.includes(op.param)
+            ? this.#memory.loadOne(op.param, constant(0, U32))
+            : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
         );
       case "program":
         return this.#define(op, () => this.#grid.get(op.dim) ?? constant(0, U32));
@@ -253,7 +290,13 @@ class Lanes {
       case "scan":
         return this.#scan(op);
       case "fold":
-        return this.#define(op, (at) => this.#fold(op, op.axes.filter((a) => a !== op.to), at.filter((_, i) => op.axes[i] !== op.to)));
+        return this.#define(op, (at) =>
+          this.#fold(
+            op,
+            op.axes.filter((a) => a !== op.to),
+            at.filter((_, i) => op.axes[i] !== op.to),
+          ),
+        );
       case "load":
         return this.#load(op);
       case "store":
@@ -268,7 +311,13 @@ class Lanes {
   }
 
   /** The address of a register's first element, or of the start of its run and the offset in it; a vector of addresses where the site is not wide. */
-  #address(site: Site, axes: readonly number[], at: readonly number[], strides: readonly number[], wide: boolean): { address: Atom; offset: number } {
+  #address(
+    site: Site,
+    axes: readonly number[],
+    at: readonly number[],
+    strides: readonly number[],
+    wide: boolean,
+  ): { address: Atom; offset: number } {
     const e = this.#e;
     let offset = 0;
     let address: Atom = constant(0, U32);
@@ -276,7 +325,10 @@ class Lanes {
       const walk = wide && i === site.index.length - 1 ? this.#definitions.walk(id) : undefined;
       const run = walk === undefined ? undefined : this.#run(walk.axis, at[axes.indexOf(walk.axis)] ?? 0);
       if (run !== undefined) offset = run.offset;
-      const index = run === undefined ? this.#reg(this.#tile(id), axes, at) : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
+      const index =
+        run === undefined
+          ? this.#reg(this.#tile(id), axes, at)
+          : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
       address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
     }
     return { address, offset };
@@ -290,7 +342,9 @@ class Lanes {
     this.#define(op, (at) => {
       const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
       if (wide > 1) return this.#memory.loadWide(op.param, address, offset, width);
-      const parts = Array.from({ length: address.type.width }, (_, i) => this.#memory.loadOne(op.param, this.#e.component(address, i)));
+      const parts = Array.from({ length: address.type.width }, (_, i) =>
+        this.#memory.loadOne(op.param, this.#e.component(address, i)),
+      );
       return this.#e.widen(this.#e.compose(parts), width);
     });
   }
@@ -314,7 +368,10 @@ class Lanes {
       const scalars = [...(single === undefined ? [] : [single]), ...alive.filter((c) => c.type.width === 1)];
       const vectors = alive.filter((c) => c.type.width > 1);
       const cond = scalars.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
-      const lanes = vectors.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
+      const lanes = vectors.reduce<Atom | undefined>(
+        (a, b) => (a === undefined ? b : e.binary("and", a, b)),
+        undefined,
+      );
       const write = (): void => {
         if (wide > 1 && lanes === undefined && !combined) return this.#memory.storeWide(op.param, address, value);
         for (let i = 0; i < width; i++) {
@@ -390,13 +447,17 @@ class Lanes {
         }
         const alone = !l.spread || this.#s.lanes === 1;
         const before = alone ? carry : e.binary("add", carry, e.here({ op: "before", x: run }, run.type));
-        for (const [i, parts] of own.entries()) sums.set([...at, turn + i].join(), e.compose(parts.map((p) => e.binary("add", before, p))));
+        for (const [i, parts] of own.entries())
+          sums.set([...at, turn + i].join(), e.compose(parts.map((p) => e.binary("add", before, p))));
         carry = e.binary("add", carry, alone ? run : e.here({ op: "lanes", fn: "sum", x: run }, run.type));
       }
     }
     this.#define(op, (at) => {
       const place = op.axes.map((a, i) => [a, at[i] ?? 0] as const);
-      const key = [...others.map((a) => place.find((p) => p[0] === a)?.[1]), place.find((p) => p[0] === op.axis)?.[1]].join();
+      const key = [
+        ...others.map((a) => place.find((p) => p[0] === a)?.[1]),
+        place.find((p) => p[0] === op.axis)?.[1],
+      ].join();
       return sums.get(key) as Atom;
     });
   }
@@ -406,7 +467,8 @@ class Lanes {
     const names = values.map((v, i) => {
       const type = types[i] as LaneType;
       return this.#coordinates(v.axes).map((at) => {
-        const init = inits[i] === undefined ? undefined : this.#e.widen(this.#reg(this.#tile(inits[i]), v.axes, at), type.width);
+        const init =
+          inits[i] === undefined ? undefined : this.#e.widen(this.#reg(this.#tile(inits[i]), v.axes, at), type.width);
         return this.#e.variable("v", type, init);
       });
     });
@@ -422,7 +484,12 @@ class Lanes {
     }
   }
 
-  #assign(ids: readonly number[], values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
+  #assign(
+    ids: readonly number[],
+    values: readonly Value[],
+    names: readonly string[][],
+    types: readonly LaneType[],
+  ): void {
     const e = this.#e;
     for (const [i, v] of values.entries()) {
       const width = types[i]?.width ?? 1;
@@ -439,7 +506,10 @@ class Lanes {
     const limit = this.#reg(this.#tile(op.limit), [], []);
     const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#turn(op.axis);
     const afters = op.carried.map((c) => c.after);
-    const { names, types } = this.#variables(afters, op.carried.map((c) => c.init));
+    const { names, types } = this.#variables(
+      afters,
+      op.carried.map((c) => c.init),
+    );
     const index = e.name("i");
     const depth = e.depth + 1;
     // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
@@ -451,11 +521,28 @@ class Lanes {
         this.#extents.set(op.axis, { base: at, limit, full: even });
         this.#define(op.index, (c) => this.#elements(op.axis as number, c[0] ?? 0));
       } else this.#define(op.index, () => at);
-      this.#readBack(op.carried.map((c) => c.inside), names, types);
+      this.#readBack(
+        op.carried.map((c) => c.inside),
+        names,
+        types,
+      );
       this.#walk(op.body);
-      this.#assign(op.carried.map((c) => c.next), afters, names, types);
+      this.#assign(
+        op.carried.map((c) => c.next),
+        afters,
+        names,
+        types,
+      );
     });
-    e.push({ op: "for", name: index, start, limit, step, opaque: this.#target.profile === "software" && trips > 1 && trips <= 64, body });
+    e.push({
+      op: "for",
+      name: index,
+      start,
+      limit,
+      step,
+      opaque: this.#target.profile === "software" && trips > 1 && trips <= 64,
+      body,
+    });
     this.#readBack(afters, names, types);
   }
 
@@ -469,7 +556,16 @@ class Lanes {
         this.#walk(body);
         this.#assign(ids, afters, names, types);
       });
-    const [yes, no] = [side(op.yes, op.merged.map((m) => m.yes)), side(op.no, op.merged.map((m) => m.no))];
+    const [yes, no] = [
+      side(
+        op.yes,
+        op.merged.map((m) => m.yes),
+      ),
+      side(
+        op.no,
+        op.merged.map((m) => m.no),
+      ),
+    ];
     e.push({ op: "if", cond, yes, no });
     this.#readBack(afters, names, types);
   }

@@ -25,7 +25,8 @@ function beside(file: string): Artefact | undefined {
       const artefact = { ...read, sources: read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) })) };
       // In a checkout the sources are there and may have changed since; in a package they cannot.
       const compilerSame = compilerVersion() === "packed" || compilerVersion() === artefact.compiler;
-      found = compilerSame && (isFresh(artefact) || !artefact.sources.some((s) => existsSync(s.file))) ? artefact : undefined;
+      found =
+        compilerSame && (isFresh(artefact) || !artefact.sources.some((s) => existsSync(s.file))) ? artefact : undefined;
     } catch {
       found = undefined;
     }
@@ -46,7 +47,11 @@ export interface Loaded {
 /** Loads the kernels called `names` of the module whose `import.meta.url` is given. Throws KernelError with located diagnostics. */
 export async function loadPrograms(url: string, names: readonly string[]): Promise<Loaded> {
   const file = fileURLToPath(url);
-  const done = (way: Way, programs: readonly TileProgram[]): Loaded => ({ file, way, programs: new Map(programs.map((p) => [p.name, p])) });
+  const done = (way: Way, programs: readonly TileProgram[]): Loaded => ({
+    file,
+    way,
+    programs: new Map(programs.map((p) => [p.name, p])),
+  });
   const wanted = [...names].sort();
   const ready = beside(file)?.programs.filter((p) => wanted.includes(p.name));
   if (ready !== undefined && ready.length === wanted.length) return done("shipped", ready);
@@ -54,6 +59,10 @@ export async function loadPrograms(url: string, names: readonly string[]): Promi
   if (cached !== undefined) return done("cached", cached);
   const { compileFile } = await import("./compile.ts");
   const compiled = compileFile(file, wanted);
-  keep(file, wanted, { compiler: compilerVersion(), sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })), programs: compiled.programs });
+  keep(file, wanted, {
+    compiler: compilerVersion(),
+    sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })),
+    programs: compiled.programs,
+  });
   return done("compiled", compiled.programs);
 }

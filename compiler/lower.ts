@@ -16,7 +16,13 @@ export type Item =
   | { readonly is: "text"; readonly value: string }
   | { readonly is: "tensor"; readonly param: string }
   | { readonly is: "function"; readonly fn: FunctionSyntax }
-  | { readonly is: "loop"; readonly kind: "over" | "range" | "unroll"; readonly dim: string; readonly start: TileItem; readonly limit: TileItem }
+  | {
+      readonly is: "loop";
+      readonly kind: "over" | "range" | "unroll";
+      readonly dim: string;
+      readonly start: TileItem;
+      readonly limit: TileItem;
+    }
   | { readonly is: "nothing" };
 
 const OPERATORS: Readonly<Record<string, BinaryOp>> = {
@@ -66,14 +72,28 @@ export class Lowering {
   kernel(name: string, fn: FunctionSyntax): TileProgram {
     for (const p of fn.params) {
       if (p.type.is === "tensor") {
-        this.params.set(p.name, { kind: "tensor", name: p.name, dims: p.type.dims, storage: p.type.storage as ("f32" | "u32")[], reads: false, writes: false });
+        this.params.set(p.name, {
+          kind: "tensor",
+          name: p.name,
+          dims: p.type.dims,
+          storage: p.type.storage as ("f32" | "u32")[],
+          reads: false,
+          writes: false,
+        });
         this.#env.set(p.id, { is: "tensor", param: p.name });
       } else if (p.type.is === "scalar") {
         const dtype = p.type.dtype as "f32" | "u32" | "i32";
         this.params.set(p.name, { kind: "scalar", name: p.name, dtype });
-        this.#env.set(p.id, { is: "tile", value: this.b.emit({ op: "scalar", type: dtype, axes: [], span: p.span, param: p.name }) });
+        this.#env.set(p.id, {
+          is: "tile",
+          value: this.b.emit({ op: "scalar", type: dtype, axes: [], span: p.span, param: p.name }),
+        });
       } else {
-        this.b.fail("TS-213", `the parameter "${p.name}" has the type ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`, p.span);
+        this.b.fail(
+          "TS-213",
+          `the parameter "${p.name}" has the type ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`,
+          p.span,
+        );
       }
     }
     this.#statements(fn.body, false);
@@ -96,8 +116,15 @@ export class Lowering {
   #statements(body: readonly Stmt[], returns: boolean): Item {
     for (const [at, s] of body.entries()) {
       if (s.kind === "return") {
-        if (s.value === undefined && !returns) this.b.fail("TS-210", "a kernel cannot return early", s.span, "put the rest into an if");
-        if (at !== body.length - 1 || !returns) this.b.fail("TS-210", "an early return", s.span, "return once, as the last statement of a helper; choose with ?: or select()");
+        if (s.value === undefined && !returns)
+          this.b.fail("TS-210", "a kernel cannot return early", s.span, "put the rest into an if");
+        if (at !== body.length - 1 || !returns)
+          this.b.fail(
+            "TS-210",
+            "an early return",
+            s.span,
+            "return once, as the last statement of a helper; choose with ?: or select()",
+          );
         return s.value === undefined ? { is: "nothing" } : this.item(s.value);
       }
       this.#statement(s);
@@ -115,7 +142,13 @@ export class Lowering {
       }
       case "assign": {
         const old = this.#env.get(s.id);
-        if (old === undefined) this.b.fail("TS-203", `"${s.name}" is not a variable of this kernel`, s.span, "a kernel changes only its own variables; results leave through tensors");
+        if (old === undefined)
+          this.b.fail(
+            "TS-203",
+            `"${s.name}" is not a variable of this kernel`,
+            s.span,
+            "a kernel changes only its own variables; results leave through tensors",
+          );
         const value = this.item(s.value);
         this.#env.set(s.id, s.op === "" ? value : this.#binary(s.op, old, value, s.span));
         return;
@@ -184,9 +217,16 @@ export class Lowering {
 
   #for(s: Stmt & { kind: "for" }): void {
     const source = this.item(s.source);
-    if (source.is !== "loop") this.b.fail("TS-201", "a loop over something other than over(…), range(…) or unroll(…)", s.source.span);
+    if (source.is !== "loop")
+      this.b.fail("TS-201", "a loop over something other than over(…), range(…) or unroll(…)", s.source.span);
     if (source.kind === "unroll") {
-      if (source.start.is !== "weak" || source.limit.is !== "weak") this.b.fail("TS-215", "unroll needs numbers known when compiling", s.source.span, "use range(…) for a run-time count");
+      if (source.start.is !== "weak" || source.limit.is !== "weak")
+        this.b.fail(
+          "TS-215",
+          "unroll needs numbers known when compiling",
+          s.source.span,
+          "use range(…) for a run-time count",
+        );
       for (let i = source.start.value; i < source.limit.value; i++) {
         this.#env.set(s.id, { is: "weak", value: i });
         this.#statements(s.body, false);
@@ -223,17 +263,40 @@ export class Lowering {
       this.#depth--;
       const next = changed.map((id) => this.#env.get(id));
       const wider = types.map((t, i) => this.#widen(t, next[i], entering.get(changed[i] ?? -1), axis?.id, s.span));
-      if (wider.some((w, i) => w.type !== types[i]?.type || types[i]?.type === undefined || w.axes.length !== types[i]?.axes.length)) {
+      if (
+        wider.some(
+          (w, i) =>
+            w.type !== types[i]?.type || types[i]?.type === undefined || w.axes.length !== types[i]?.axes.length,
+        )
+      ) {
         types = wider;
         continue;
       }
-      const ends = next.map((item, i) => this.b.splat(this.b.as(item as TileItem, inits[i]?.type ?? "f32", s.span), inits[i]?.axes ?? [], s.span));
+      const ends = next.map((item, i) =>
+        this.b.splat(this.b.as(item as TileItem, inits[i]?.type ?? "f32", s.span), inits[i]?.axes ?? [], s.span),
+      );
       const carried: Carried[] = changed.map((id, i) => {
         const after = this.b.value(inits[i]?.type ?? "f32", inits[i]?.axes ?? [], s.span);
-        return { name: String(id), init: inits[i]?.id ?? -1, inside: inside[i] as Value, next: ends[i]?.id ?? -1, after };
+        return {
+          name: String(id),
+          init: inits[i]?.id ?? -1,
+          inside: inside[i] as Value,
+          next: ends[i]?.id ?? -1,
+          after,
+        };
       });
       const body = this.b.ops;
-      const loop: Loop = { op: "loop", kind: source.kind, ...(axis === undefined ? {} : { axis: axis.id }), start: start.id, limit: limit.id, index, carried, body, span: s.span };
+      const loop: Loop = {
+        op: "loop",
+        kind: source.kind,
+        ...(axis === undefined ? {} : { axis: axis.id }),
+        start: start.id,
+        limit: limit.id,
+        index,
+        carried,
+        body,
+        span: s.span,
+      };
       outer.length = 0;
       outer.push(...region, loop);
       this.b.ops = outer;
@@ -245,11 +308,16 @@ export class Lowering {
   }
 
   #carriedType(item: Item | undefined, span: Span): { type: ValueType | undefined; axes: readonly number[] } {
-    if (item === undefined || !isTile(item)) return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+    if (item === undefined || !isTile(item))
+      return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
     return item.is === "weak" ? { type: undefined, axes: [] } : { type: item.value.type, axes: item.value.axes };
   }
 
-  #enter(item: Item | undefined, want: { type: ValueType | undefined; axes: readonly number[] } | undefined, span: Span): Value {
+  #enter(
+    item: Item | undefined,
+    want: { type: ValueType | undefined; axes: readonly number[] } | undefined,
+    span: Span,
+  ): Value {
     const type = want?.type ?? "f32";
     return this.b.splat(this.b.as(item as TileItem, type, span), want?.axes ?? [], span);
   }
@@ -261,13 +329,23 @@ export class Lowering {
     loopAxis: number | undefined,
     span: Span,
   ): { type: ValueType | undefined; axes: readonly number[] } {
-    if (next === undefined || !isTile(next)) return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+    if (next === undefined || !isTile(next))
+      return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
     if (next.is === "weak") return { type: known.type ?? "f32", axes: known.axes };
     const escaping = next.value.axes.find((a) => a === loopAxis);
     if (escaping !== undefined) {
-      this.b.fail("TS-212", `a tile over one block of "${this.b.dimOf(escaping)}" is kept beyond its turn of the loop`, next.value.span, "reduce it first: sum, amax, dot …");
+      this.b.fail(
+        "TS-212",
+        `a tile over one block of "${this.b.dimOf(escaping)}" is kept beyond its turn of the loop`,
+        next.value.span,
+        "reduce it first: sum, amax, dot …",
+      );
     }
-    const type = known.type ?? (next.value.type === "f32" || entered?.is !== "weak" || Number.isInteger(entered.value) ? next.value.type : "f32");
+    const type =
+      known.type ??
+      (next.value.type === "f32" || entered?.is !== "weak" || Number.isInteger(entered.value)
+        ? next.value.type
+        : "f32");
     return { type, axes: this.b.align([{ ...next.value, axes: known.axes }, next.value], span) };
   }
 
@@ -319,7 +397,12 @@ export class Lowering {
 
   #condition(v: Value, span: Span): void {
     if (v.axes.length > 0) {
-      this.b.fail("TS-207", `tile "${v.axes.map((a) => this.b.dimOf(a)).join(" ")}" used as a condition`, span, "a branch needs one answer: use select(condition, a, b), or reduce the tile first");
+      this.b.fail(
+        "TS-207",
+        `tile "${v.axes.map((a) => this.b.dimOf(a)).join(" ")}" used as a condition`,
+        span,
+        "a branch needs one answer: use select(condition, a, b), or reduce the tile first",
+      );
     }
     if (v.type !== "bool") this.b.fail("TS-205", `a condition is needed, got ${v.type}`, span, "compare it: x > 0");
   }
@@ -329,24 +412,45 @@ export class Lowering {
     if (symbol.is === "local") {
       const item = this.#env.get(symbol.id);
       if (item !== undefined) return item;
-      return this.b.fail("TS-203", `"${e.text}" belongs to code around the kernel, not to the kernel`, e.span, "pass run-time values as Scalar or Tensor parameters; constants may stand at the top of the file");
+      return this.b.fail(
+        "TS-203",
+        `"${e.text}" belongs to code around the kernel, not to the kernel`,
+        e.span,
+        "pass run-time values as Scalar or Tensor parameters; constants may stand at the top of the file",
+      );
     }
     if (symbol.is === "const") return this.item(symbol.value);
     if (symbol.is === "function") return { is: "function", fn: this.#function(symbol.key, e.span) };
     if (symbol.is === "global") {
       if (e.text === "Infinity") return { is: "weak", value: Infinity };
-      return this.b.fail("TS-203", `"${e.text}" is not known inside a kernel`, e.span, "a kernel sees its parameters, constants of its file, helper functions and the words of tilestate/dsl");
+      return this.b.fail(
+        "TS-203",
+        `"${e.text}" is not known inside a kernel`,
+        e.span,
+        "a kernel sees its parameters, constants of its file, helper functions and the words of tilestate/dsl",
+      );
     }
     return this.b.fail("TS-203", `"${e.text}" is a word of the language: call it`, e.span);
   }
 
   #member(e: Expr & { kind: "member" }): Item {
     if (e.object.kind === "name" && e.object.symbol.is === "global" && e.object.text === "Math") {
-      return this.b.fail("TS-209", `Math.${e.name} does not exist inside a kernel`, e.span, `import { ${e.name} } from "tilestate/dsl", where it works on tiles`);
+      return this.b.fail(
+        "TS-209",
+        `Math.${e.name} does not exist inside a kernel`,
+        e.span,
+        `import { ${e.name} } from "tilestate/dsl", where it works on tiles`,
+      );
     }
     const object = this.item(e.object);
-    if (object.is === "tensor") return this.b.fail("TS-208", `a tensor has at(…), set([…], value), add, max and min, not "${e.name}"`, e.span);
-    return this.b.fail("TS-208", `"${e.name}" is not a method of tiles`, e.span, "tiles have operators and the words of tilestate/dsl");
+    if (object.is === "tensor")
+      return this.b.fail("TS-208", `a tensor has at(…), set([…], value), add, max and min, not "${e.name}"`, e.span);
+    return this.b.fail(
+      "TS-208",
+      `"${e.name}" is not a method of tiles`,
+      e.span,
+      "tiles have operators and the words of tilestate/dsl",
+    );
   }
 
   #function(key: string, span: Span): FunctionSyntax {
@@ -364,7 +468,8 @@ export class Lowering {
   #call(e: Expr & { kind: "call" }): Item {
     const { callee } = e;
     if (callee.kind === "member") {
-      const object = callee.object.kind === "name" && callee.object.symbol.is === "global" ? undefined : this.item(callee.object);
+      const object =
+        callee.object.kind === "name" && callee.object.symbol.is === "global" ? undefined : this.item(callee.object);
       if (object?.is === "tensor" && callee.name === "at") return this.#load(object.param, e);
       if (object?.is === "tensor" && callee.name === "set") return this.#store(object.param, e);
       const combine = object?.is === "tensor" ? COMBINES.get(callee.name) : undefined;
@@ -374,14 +479,20 @@ export class Lowering {
     if (callee.kind === "name" && callee.symbol.is === "word") return callWord(this, callee.symbol.name, e);
     const target = this.item(callee);
     if (target.is !== "function") return this.b.fail("TS-203", `cannot call ${describe(target)}`, e.span);
-    return this.inline(target.fn, e.args.map((a) => this.item(a)), e.span);
+    return this.inline(
+      target.fn,
+      e.args.map((a) => this.item(a)),
+      e.span,
+    );
   }
 
   /** Inlines a helper. */
   inline(fn: FunctionSyntax, args: readonly Item[], span: Span): Item {
     const name = `${fn.span.file}:${fn.span.start}`;
-    if (this.#active.includes(name)) this.b.fail("TS-214", `"${fn.name}" calls itself`, span, "helpers are inlined: write a loop");
-    if (args.length !== fn.params.length) this.b.fail("TS-215", `"${fn.name}" takes ${fn.params.length} arguments, got ${args.length}`, span);
+    if (this.#active.includes(name))
+      this.b.fail("TS-214", `"${fn.name}" calls itself`, span, "helpers are inlined: write a loop");
+    if (args.length !== fn.params.length)
+      this.b.fail("TS-215", `"${fn.name}" takes ${fn.params.length} arguments, got ${args.length}`, span);
     this.#active.push(name);
     this.b.chain.push({ name: fn.name, span });
     for (const [i, p] of fn.params.entries()) this.#env.set(p.id, args[i] ?? { is: "nothing" });
@@ -395,13 +506,18 @@ export class Lowering {
     const p = this.params.get(param);
     const dims = p?.kind === "tensor" ? p.dims : [];
     if (given.length > dims.length) {
-      this.b.fail("TS-202", `"${param}" has ${dims.length} dims ("${dims.join(" ")}"), got ${given.length} indices`, span);
+      this.b.fail(
+        "TS-202",
+        `"${param}" has ${dims.length} dims ("${dims.join(" ")}"), got ${given.length} indices`,
+        span,
+      );
     }
     const index = given.map((e) => {
       const item = this.tile(e);
       const v = item.is === "weak" ? this.b.constant(item.value, "u32", e.span) : item.value;
       if (v.type === "i32") return this.b.cast({ is: "tile", value: v }, "u32", e.span);
-      if (v.type !== "u32") this.b.fail("TS-205", `an index must be an integer, got ${v.type}`, e.span, 'cast(…, "u32")');
+      if (v.type !== "u32")
+        this.b.fail("TS-205", `an index must be an integer, got ${v.type}`, e.span, 'cast(…, "u32")');
       return v;
     });
     for (const dim of dims.slice(given.length)) {
@@ -418,28 +534,54 @@ export class Lowering {
     const stored = p?.kind === "tensor" ? (p.storage[0] ?? "f32") : "f32";
     const type: ValueType = stored === "u32" || stored === "i32" ? stored : "f32";
     const axes = this.b.align(index, e.span);
-    return { is: "tile", value: this.b.emit({ op: "load", type, axes, span: e.span, param, index: index.map((v) => v.id) }) };
+    return {
+      is: "tile",
+      value: this.b.emit({ op: "load", type, axes, span: e.span, param, index: index.map((v) => v.id) }),
+    };
   }
 
   #store(param: string, e: Expr & { kind: "call" }, combine?: ReduceKind): Item {
     const [list, valueExpr] = e.args;
-    if (list?.kind !== "array" || valueExpr === undefined) return this.b.fail("TS-215", "set takes a list of indices and a value: t.set([i, j], value)", e.span);
+    if (list?.kind !== "array" || valueExpr === undefined)
+      return this.b.fail("TS-215", "set takes a list of indices and a value: t.set([i, j], value)", e.span);
     const index = this.#indices(param, list.items, e.span);
     const p = this.params.get(param);
     const stored = p?.kind === "tensor" ? (p.storage[0] ?? "f32") : "f32";
-    const value = this.b.as(this.tile(valueExpr), stored === "u32" || stored === "i32" ? stored : "f32", valueExpr.span);
+    const value = this.b.as(
+      this.tile(valueExpr),
+      stored === "u32" || stored === "i32" ? stored : "f32",
+      valueExpr.span,
+    );
     const axes = this.b.align(index, e.span);
     const lost = value.axes.find((a) => !axes.includes(a));
     if (lost !== undefined) {
-      this.b.fail("TS-216", `the value has dim "${this.b.dimOf(lost)}", which no index of "${param}" has`, valueExpr.span, "reduce it, or index the tensor by it");
+      this.b.fail(
+        "TS-216",
+        `the value has dim "${this.b.dimOf(lost)}", which no index of "${param}" has`,
+        valueExpr.span,
+        "reduce it, or index the tensor by it",
+      );
     }
     if (combine !== undefined) {
       const other = p?.kind === "tensor" ? p.storage.find((s) => s !== "f32" && s !== "u32" && s !== "i32") : undefined;
-      if (other !== undefined) this.b.fail("TS-219", `"${param}" may be stored as ${other}, whose elements cannot be updated one at a time`, e.span, "use f32, u32 or i32");
+      if (other !== undefined)
+        this.b.fail(
+          "TS-219",
+          `"${param}" may be stored as ${other}, whose elements cannot be updated one at a time`,
+          e.span,
+          "use f32, u32 or i32",
+        );
       this.touch(param, "atomic");
     }
     this.touch(param, "writes");
-    this.b.ops.push({ op: "store", param, index: index.map((v) => v.id), value: value.id, ...(combine === undefined ? {} : { combine }), span: e.span });
+    this.b.ops.push({
+      op: "store",
+      param,
+      index: index.map((v) => v.id),
+      value: value.id,
+      ...(combine === undefined ? {} : { combine }),
+      span: e.span,
+    });
     return { is: "nothing" };
   }
 }
@@ -454,7 +596,15 @@ function joinType(items: readonly TileItem[]): ValueType {
 }
 
 function describe(item: Item): string {
-  return { tile: "a tile", weak: "a number", text: "a string", tensor: "a tensor", function: "a function", loop: "a loop", nothing: "nothing" }[item.is];
+  return {
+    tile: "a tile",
+    weak: "a number",
+    text: "a string",
+    tensor: "a tensor",
+    function: "a function",
+    loop: "a loop",
+    nothing: "nothing",
+  }[item.is];
 }
 
 /** Ids of the locals that the statements assign, nested ones included. */
@@ -479,10 +629,26 @@ export function prune(ops: readonly Op[]): Op[] {
     for (const op of [...list].reverse()) {
       if (op.op === "loop") {
         for (const id of operands(op)) used.add(id);
-        kept.push({ ...op, body: visit(op.body, op.carried.map((c) => c.next)) });
+        kept.push({
+          ...op,
+          body: visit(
+            op.body,
+            op.carried.map((c) => c.next),
+          ),
+        });
       } else if (op.op === "if") {
         used.add(op.cond);
-        kept.push({ ...op, yes: visit(op.yes, op.merged.map((m) => m.yes)), no: visit(op.no, op.merged.map((m) => m.no)) });
+        kept.push({
+          ...op,
+          yes: visit(
+            op.yes,
+            op.merged.map((m) => m.yes),
+          ),
+          no: visit(
+            op.no,
+            op.merged.map((m) => m.no),
+          ),
+        });
       } else if (op.op === "store" || used.has(op.id)) {
         for (const id of operands(op)) used.add(id);
         kept.push(op);

@@ -38,6 +38,12 @@ export function scaleWords(b: { readonly storage: StorageType; readonly elements
   return b.storage === "q8" || b.storage === "q4" ? Math.ceil(b.elements / QUANT_BLOCK / 2) : 0;
 }
 
+/** Elements of the array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
+export function elementCount(b: Pick<Buffer, "storage" | "elements" | "unit">): number {
+  const per = perWord(b.storage);
+  return Math.max(1, Math.ceil((b.elements / per + scaleWords(b)) / (b.unit / per)));
+}
+
 /** Elements in 16 bytes. */
 function capacity(storage: StorageType): number {
   return 4 * perWord(storage);
@@ -62,7 +68,9 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   const strides = stridesOf(program, site.param).slice(0, -1);
   const block = program.axes[walk.axis]?.kind === "block" ? layout.size : 0;
   const steps = [walk.offset, block, ...strides];
-  const most = site.store ? layout.width : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
+  const most = site.store
+    ? layout.width
+    : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
   const param = program.params.find((p) => p.name === site.param);
   if (param?.kind === "tensor" && param.atomic) return 1;
   const least = Math.max(layout.width, perWord(program.binding.storage[site.param] ?? "f32"));
@@ -91,14 +99,26 @@ export class Memory {
     const words = (b.unit / perWord(b.storage)) as Width;
     const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
     const type = vector(base, part === undefined ? words : 1);
-    const rhs = { op: "load", buffer: b.name, index, ...(part === undefined ? {} : { part }) } as const;
+    const rhs = {
+      op: "load",
+      buffer: b.name,
+      index: this.#inside(b, index),
+      ...(part === undefined ? {} : { part }),
+    } as const;
     return b.writes ? this.#e.here(rhs, type) : this.#e.pure(rhs, type, [index, ...(part === undefined ? [] : [part])]);
+  }
+
+  /** A constant index beyond the end belongs to a dead element, and WGSL would refuse it. */
+  #inside(b: Buffer, index: Atom): Atom {
+    return index.kind === "const" ? constant(Math.min(index.value, elementCount(b) - 1), U32) : index;
   }
 
   /** One word by its number. */
   #word(b: Buffer, word: Atom): Atom {
     const words = b.unit / perWord(b.storage);
-    return words === 1 ? this.#raw(b, word) : this.#raw(b, this.#shift(word, Math.log2(words)), this.#mask(word, words - 1));
+    return words === 1
+      ? this.#raw(b, word)
+      : this.#raw(b, this.#shift(word, Math.log2(words)), this.#mask(word, words - 1));
   }
 
   /** The scale of the block that an element belongs to. */
@@ -119,7 +139,9 @@ export class Memory {
   }
 
   #unpack(format: "f16" | "bf16" | "q8" | "q4", word: Atom): Atom {
-    return this.#e.pure({ op: "unpack", format, x: word }, vector("f32", format === "q8" || format === "q4" ? 4 : 2), [word]);
+    return this.#e.pure({ op: "unpack", format, x: word }, vector("f32", format === "q8" || format === "q4" ? 4 : 2), [
+      word,
+    ]);
   }
 
   /** Four elements from an address that is a multiple of 4, without their scale. A q4 word holds elements 0-3 in its low nibbles and 4-7 in its high ones. */
@@ -132,7 +154,8 @@ export class Memory {
   loadWide(param: string, start: Atom, offset: number, width: Width): Atom {
     const b = this.#buffer(param);
     const e = this.#e;
-    const raw = (at: number): Atom => this.#raw(b, this.#shift(e.binary("add", start, constant(at - (at % b.unit), U32)), Math.log2(b.unit)));
+    const raw = (at: number): Atom =>
+      this.#raw(b, this.#shift(e.binary("add", start, constant(at - (at % b.unit), U32)), Math.log2(b.unit)));
     if (b.storage === "f16" || b.storage === "bf16") {
       const format = b.storage;
       const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);
@@ -175,7 +198,8 @@ export class Memory {
   /** Stores `value` (of any width) at the aligned address `first`. */
   storeWide(param: string, first: Atom, value: Atom): void {
     const b = this.#buffer(param);
-    if (b.storage === "q8" || b.storage === "q4") throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
+    if (b.storage === "q8" || b.storage === "q4")
+      throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
     const e = this.#e;
     const width = value.type.width;
     if (b.storage === "f16" || b.storage === "bf16") {
@@ -188,7 +212,12 @@ export class Memory {
       const perElement = b.unit / 2;
       for (let i = 0; i < words.length; i += perElement) {
         const index = this.#shift(e.binary("add", first, constant(i * 2, U32)), Math.log2(perElement * 2));
-        e.push({ op: "store", buffer: b.name, index, value: e.compose(words.slice(i, i + perElement)) });
+        e.push({
+          op: "store",
+          buffer: b.name,
+          index: this.#inside(b, index),
+          value: e.compose(words.slice(i, i + perElement)),
+        });
       }
       return;
     }
@@ -197,19 +226,34 @@ export class Memory {
       for (let j = 0; j < b.unit; j++) parts.push(e.component(value, i + j));
       const whole = b.unit === width ? value : e.compose(parts);
       const at = e.binary("add", first, constant(i, U32));
-      e.push({ op: "store", buffer: b.name, index: b.unit === 1 ? at : this.#shift(at, Math.log2(b.unit)), value: whole });
+      e.push({
+        op: "store",
+        buffer: b.name,
+        index: this.#inside(b, b.unit === 1 ? at : this.#shift(at, Math.log2(b.unit))),
+        value: whole,
+      });
     }
   }
 
   /** Stores one element; 16-bit formats cannot, since two lanes would share a word. */
   storeOne(param: string, address: Atom, value: Atom): void {
     const b = this.#buffer(param);
-    if (b.storage === "q8" || b.storage === "q4") throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
+    if (b.storage === "q8" || b.storage === "q4")
+      throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
     if (b.storage === "f16" || b.storage === "bf16") {
-      throw new Error(`"${param}" is stored as ${b.storage}, which is written two elements at a time: its last dim must be even and indexed by a block, an over-loop or left whole`);
+      throw new Error(
+        `"${param}" is stored as ${b.storage}, which is written two elements at a time: its last dim must be even and indexed by a block, an over-loop or left whole`,
+      );
     }
-    if (b.unit === 1) this.#e.push({ op: "store", buffer: b.name, index: address, value });
-    else this.#e.push({ op: "store", buffer: b.name, index: this.#shift(address, Math.log2(b.unit)), part: this.#mask(address, b.unit - 1), value });
+    if (b.unit === 1) this.#e.push({ op: "store", buffer: b.name, index: this.#inside(b, address), value });
+    else
+      this.#e.push({
+        op: "store",
+        buffer: b.name,
+        index: this.#inside(b, this.#shift(address, Math.log2(b.unit))),
+        part: this.#mask(address, b.unit - 1),
+        value,
+      });
   }
 }
 

@@ -5,8 +5,9 @@
  * the lanes meet once, at the end. This one rewrite is what makes a matrix-vector product fast (no cross-lane work in the loop). Only for axes that are
  * spread over lanes: for owned ones it would cost registers and gain nothing.
  */
-import { HUGE } from "./builder.ts";
+
 import { Definitions } from "./affine.ts";
+import { HUGE } from "./builder.ts";
 import type { Axis, Carried, Loop, Op, ReduceKind, Value, ValueType } from "./ir.ts";
 import { isValue, operands } from "./ir.ts";
 import { NOWHERE, type Specialised } from "./specialise.ts";
@@ -25,11 +26,19 @@ export function identityOf(fn: ReduceKind, type: ValueType): number {
  * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new partial axis to the axis that it is
  * what is left of.
  */
-export function hoistPartials(program: Specialised, spread: (axis: number) => boolean): { program: Specialised; made: ReadonlyMap<number, number> } {
+export function hoistPartials(
+  program: Specialised,
+  spread: (axis: number) => boolean,
+): { program: Specialised; made: ReadonlyMap<number, number> } {
   const all: Axis[] = [...program.axes];
   const made = new Map<number, number>();
   let next = 1 + highest(program.body);
-  const fresh = (like: Value, axes: readonly number[]): Value => ({ id: next++, type: like.type, axes, span: like.span });
+  const fresh = (like: Value, axes: readonly number[]): Value => ({
+    id: next++,
+    type: like.type,
+    axes,
+    span: like.span,
+  });
 
   const loop = (l: Loop): Op[] => {
     let current: Loop = { ...l, body: walk(l.body) };
@@ -49,9 +58,18 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
     const definitions = new Definitions({ name: "", params: [], axes: program.axes, grid: [], body: l.body });
     const end = definitions.ops.get(c.next);
     if (end?.op !== "binary" || !l.body.includes(end)) return undefined;
-    for (const [left, right] of [[end.a, end.b], [end.b, end.a]] as const) {
+    for (const [left, right] of [
+      [end.a, end.b],
+      [end.b, end.a],
+    ] as const) {
       const r = definitions.ops.get(right);
-      if (r?.op !== "reduce" || end.fn !== ACCUMULATES[r.fn] || !(spread(r.axis) || made.has(r.axis)) || !l.body.includes(r)) continue;
+      if (
+        r?.op !== "reduce" ||
+        end.fn !== ACCUMULATES[r.fn] ||
+        !(spread(r.axis) || made.has(r.axis)) ||
+        !l.body.includes(r)
+      )
+        continue;
       // The old value enters as it is, or (for sums) times something that does not vary along the reduced axis.
       const scaled = left === c.inside.id ? undefined : definitions.ops.get(left);
       let factor: number | undefined;
@@ -77,7 +95,15 @@ export function hoistPartials(program: Specialised, spread: (axis: number) => bo
       const turn: Op[] = [];
       const drop = new Set<Op>([end, r, ...(scaled === undefined ? [] : [scaled])]);
       const kept = l.body.filter((op) => !drop.has(op));
-      turn.push({ ...folded, op: "fold", fn: r.fn, x: r.x, axis: r.axis, to, ...(r.masked === true ? { masked: true } : {}) });
+      turn.push({
+        ...folded,
+        op: "fold",
+        fn: r.fn,
+        x: r.x,
+        axis: r.axis,
+        to,
+        ...(r.masked === true ? { masked: true } : {}),
+      });
       if (factor !== undefined) turn.push({ ...faded, op: "binary", fn: "mul", a: inside.id, b: factor });
       turn.push({ ...sum, op: "binary", fn: end.fn, a: factor === undefined ? inside.id : faded.id, b: folded.id });
       // With a factor the starting value must fade as the parts do, so it cannot wait outside: it enters lane 0's element by staying a separate carry.
@@ -139,7 +165,8 @@ function highest(ops: readonly Op[]): number {
   let most = 0;
   for (const op of ops) {
     if (isValue(op)) most = Math.max(most, op.id);
-    if (op.op === "loop") most = Math.max(most, op.index.id, ...op.carried.flatMap((c) => [c.inside.id, c.after.id]), highest(op.body));
+    if (op.op === "loop")
+      most = Math.max(most, op.index.id, ...op.carried.flatMap((c) => [c.inside.id, c.after.id]), highest(op.body));
     if (op.op === "if") most = Math.max(most, ...op.merged.map((m) => m.after.id), highest(op.yes), highest(op.no));
   }
   return most;

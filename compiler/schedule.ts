@@ -70,16 +70,31 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   } else {
     for (const a of order) if (![...spread].some((b) => conflicts.get(a)?.has(b))) spread.add(a);
     // A reduced axis that touches no other spread axis may as well be spread; it is contiguous nowhere but shares the work.
-    for (const a of reduces) if (!spread.has(a) && ![...spread].some((b) => conflicts.get(a)?.has(b)) && program.axes[a]?.kind === "over" && order.length === 0) spread.add(a);
+    for (const a of reduces)
+      if (
+        !spread.has(a) &&
+        ![...spread].some((b) => conflicts.get(a)?.has(b)) &&
+        program.axes[a]?.kind === "over" &&
+        order.length === 0
+      )
+        spread.add(a);
   }
   const anyLane = spread.size > 0;
   let mode: Schedule["mode"] = elementwise || !anyLane ? "thread" : target.subgroup > 0 ? "subgroup" : "workgroup";
   let lanes = mode === "thread" ? 1 : mode === "subgroup" ? target.subgroup : Math.min(64, target.maxInvocations);
-  if (knobs.lanes !== undefined) [mode, lanes] = [knobs.lanes === 1 ? "thread" : knobs.lanes === target.subgroup ? "subgroup" : "workgroup", knobs.lanes];
+  if (knobs.lanes !== undefined)
+    [mode, lanes] = [
+      knobs.lanes === 1 ? "thread" : knobs.lanes === target.subgroup ? "subgroup" : "workgroup",
+      knobs.lanes,
+    ];
 
   // A whole row that one subgroup cannot hold in registers is given to a larger workgroup.
-  const longest = Math.max(0, ...[...spread].filter((a) => program.axes[a]?.kind === "whole").map((a) => extentOf(program, a)));
-  while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations) [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
+  const longest = Math.max(
+    0,
+    ...[...spread].filter((a) => program.axes[a]?.kind === "whole").map((a) => extentOf(program, a)),
+  );
+  while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations)
+    [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
 
   const axes = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
@@ -87,11 +102,27 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       const width = ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ?? 1;
       const chunk = width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
       const turn = lanes * width * chunk;
-      const wanted = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? turn) : turn * Math.max(1, Math.min(knobs.depth ?? 1, Math.floor(extent / turn)));
+      const wanted =
+        axis.kind === "whole"
+          ? extent
+          : axis.kind === "block"
+            ? Math.min(axis.size ?? turn, extent)
+            : turn * Math.max(1, Math.min(knobs.depth ?? 1, Math.floor(extent / turn)));
       const turns = Math.max(1, Math.ceil(wanted / turn));
-      return { spread: true, size: axis.kind === "block" && axis.size !== undefined ? axis.size : turn * turns, count: turns * chunk, width, chunk };
+      return {
+        spread: true,
+        size: axis.kind === "block" && axis.size !== undefined ? Math.min(axis.size, extent) : turn * turns,
+        count: turns * chunk,
+        width,
+        chunk,
+      };
     }
-    const size = axis.kind === "whole" ? extent : axis.kind === "block" ? (axis.size ?? Math.min(extent, knobs.rows ?? 4)) : Math.min(extent, knobs.unroll ?? 2);
+    const size =
+      axis.kind === "whole"
+        ? extent
+        : axis.kind === "block"
+          ? Math.min(extent, axis.size ?? knobs.rows ?? 4)
+          : Math.min(extent, knobs.unroll ?? 2);
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
@@ -136,7 +167,15 @@ function widest(wanted: number, extent: number, lanes: number): number {
 }
 
 /** Four-element registers that 16 bytes of a storage format fill. */
-const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = { f32: 1, u32: 1, i32: 1, f16: 2, bf16: 2, q8: 4, q4: 8 };
+const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = {
+  f32: 1,
+  u32: 1,
+  i32: 1,
+  f16: 2,
+  bf16: 2,
+  q8: 4,
+  q4: 8,
+};
 
 interface Survey {
   readonly weights: Map<number, number>;
@@ -173,12 +212,19 @@ function survey(program: Specialised): Survey {
     if (walk === undefined) return;
     const storage = program.binding.storage[op.param] ?? "f32";
     if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
-    const own = new Set(op.index.flatMap((i) => definitions.ops.get(i)).flatMap((o) => (o !== undefined && isValue(o) ? [...o.axes] : [])));
+    const own = new Set(
+      op.index
+        .flatMap((i) => definitions.ops.get(i))
+        .flatMap((o) => (o !== undefined && isValue(o) ? [...o.axes] : [])),
+    );
     for (const i of op.index) {
       const axis = definitions.loopIndex.get(i);
       if (axis !== undefined) own.add(axis);
     }
-    let touched = [...own].reduce((n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? 4) : size(a)), 1);
+    let touched = [...own].reduce(
+      (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? 4) : size(a)),
+      1,
+    );
     for (const l of loops) if (l.axis === undefined || !own.has(l.axis)) touched *= l.axis === undefined ? 8 : 1;
     if (program.axes[walk.axis]?.kind === "block") touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);

@@ -33,7 +33,9 @@ function locate(specifier: string, from: string): string | undefined {
   if (specifier === "tilestate" || specifier === "tilestate/dsl") return DSL;
   if (!specifier.startsWith(".")) return undefined;
   const path = resolve(dirname(from), specifier);
-  const found = [path, `${path}.ts`, join(path, "index.ts"), path.replace(/\.js$/, ".ts")].find((p) => p.endsWith(".ts") && existsSync(p));
+  const found = [path, `${path}.ts`, join(path, "index.ts"), path.replace(/\.js$/, ".ts")].find(
+    (p) => p.endsWith(".ts") && existsSync(p),
+  );
   return found === undefined || OWN_HOST_ROOMS.some((room) => found.startsWith(room)) ? undefined : found;
 }
 
@@ -64,7 +66,11 @@ export function readKernels(file: string, names: readonly string[]): ModuleSynta
   }
   const convert = new Convert(checker, join(HOME, "dsl", "words.ts"), join(HOME, "dsl", "types.ts"));
   const syntactic = program.getSyntacticDiagnostics(root);
-  if (syntactic.length > 0) throw new KernelError(syntactic.map((d) => complaintOf(d, root, "TS-100")), sources);
+  if (syntactic.length > 0)
+    throw new KernelError(
+      syntactic.map((d) => complaintOf(d, root, "TS-100")),
+      sources,
+    );
   const kernels = new Map<string, string>();
   for (const name of names) kernels.set(name, convert.kernel(name, root));
   convert.finish();
@@ -85,7 +91,13 @@ function complaintOf(d: ts.Diagnostic, file: ts.SourceFile, code: string): TypeC
   return {
     code,
     message: ts.flattenDiagnosticMessageText(d.messageText, " "),
-    span: { file: file.fileName, start, end: start + (d.length ?? 1), line: place.line + 1, column: place.character + 1 },
+    span: {
+      file: file.fileName,
+      start,
+      end: start + (d.length ?? 1),
+      line: place.line + 1,
+      column: place.character + 1,
+    },
   };
 }
 

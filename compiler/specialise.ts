@@ -64,7 +64,8 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
           constant(op, binding.sizes[op.dim] ?? 0);
           break;
         case "binary": {
-          const folded = op.axes.length === 0 ? fold(op.fn, known.get(real(op.a)), known.get(real(op.b)), op.type) : undefined;
+          const folded =
+            op.axes.length === 0 ? fold(op.fn, known.get(real(op.a)), known.get(real(op.b)), op.type) : undefined;
           if (folded !== undefined) constant(op, folded);
           else out.push({ ...op, a: real(op.a), b: real(op.b) });
           break;
@@ -85,7 +86,13 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
           const cond = number(op.cond);
           if (cond === undefined) {
             const [yes, no] = [walk(op.yes), walk(op.no)];
-            out.push({ ...op, cond: real(op.cond), yes, no, merged: op.merged.map((m) => ({ ...m, yes: real(m.yes), no: real(m.no) })) });
+            out.push({
+              ...op,
+              cond: real(op.cond),
+              yes,
+              no,
+              merged: op.merged.map((m) => ({ ...m, yes: real(m.yes), no: real(m.no) })),
+            });
           } else {
             out.push(...walk(cond ? op.yes : op.no));
             for (const m of op.merged) renamed.set(m.after.id, real(cond ? m.yes : m.no));
@@ -95,7 +102,13 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
         case "loop": {
           const body = walk(op.body);
           const carried = op.carried.map((c) => ({ ...c, init: real(c.init), next: real(c.next) }));
-          out.push({ ...op, ...(op.start === undefined ? {} : { start: real(op.start) }), limit: real(op.limit), carried, body });
+          out.push({
+            ...op,
+            ...(op.start === undefined ? {} : { start: real(op.start) }),
+            limit: real(op.limit),
+            carried,
+            body,
+          });
           break;
         }
         case "load":
@@ -145,7 +158,11 @@ export function extentOf(program: Specialised, axis: number): number {
 }
 
 /** Calls `visit` for every operation, loops and branches from outside in. */
-export function everyOp(ops: readonly Op[], visit: (op: Op, loops: readonly (Op & { op: "loop" })[]) => void, loops: readonly (Op & { op: "loop" })[] = []): void {
+export function everyOp(
+  ops: readonly Op[],
+  visit: (op: Op, loops: readonly (Op & { op: "loop" })[]) => void,
+  loops: readonly (Op & { op: "loop" })[] = [],
+): void {
   for (const op of ops) {
     visit(op, loops);
     if (op.op === "loop") everyOp(op.body, visit, [...loops, op]);

@@ -39,7 +39,13 @@ export type Stmt = At &
     | { readonly kind: "declare"; readonly id: number; readonly name: string; readonly value: Expr }
     | { readonly kind: "assign"; readonly id: number; readonly name: string; readonly op: string; readonly value: Expr }
     | { readonly kind: "expression"; readonly value: Expr }
-    | { readonly kind: "for"; readonly id: number; readonly name: string; readonly source: Expr; readonly body: readonly Stmt[] }
+    | {
+        readonly kind: "for";
+        readonly id: number;
+        readonly name: string;
+        readonly source: Expr;
+        readonly body: readonly Stmt[];
+      }
     | { readonly kind: "if"; readonly test: Expr; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
     | { readonly kind: "block"; readonly body: readonly Stmt[] }
     | { readonly kind: "return"; readonly value: Expr | undefined }
@@ -54,7 +60,12 @@ export type ParamType =
 
 export interface FunctionSyntax {
   readonly name: string;
-  readonly params: readonly { readonly id: number; readonly name: string; readonly type: ParamType; readonly span: Span }[];
+  readonly params: readonly {
+    readonly id: number;
+    readonly name: string;
+    readonly type: ParamType;
+    readonly span: Span;
+  }[];
   readonly body: readonly Stmt[];
   readonly span: Span;
 }

@@ -35,30 +35,35 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
         const end = walk(op.body, inner);
         for (const c of op.carried) {
           const next = end.get(c.next) ?? bad(`the loop's ${c.name} has no next value`);
-          for (const v of [get(c.init), next]) if (v.type !== c.inside.type || !sameAxes(v, c.inside)) bad(`the loop's ${c.name} changes type (%${v.id})`);
+          for (const v of [get(c.init), next])
+            if (v.type !== c.inside.type || !sameAxes(v, c.inside)) bad(`the loop's ${c.name} changes type (%${v.id})`);
           if (op.axis !== undefined && c.after.axes.includes(op.axis)) bad(`axis ${op.axis} leaves its loop`);
           define(c.after, scope);
         }
       } else if (op.op === "if") {
-        if (get(op.cond).axes.length > 0 || get(op.cond).type !== "bool") bad("a branch on something other than one condition");
+        if (get(op.cond).axes.length > 0 || get(op.cond).type !== "bool")
+          bad("a branch on something other than one condition");
         const [yes, no] = [walk(op.yes, scope), walk(op.no, scope)];
         for (const m of op.merged) {
           for (const v of [yes.get(m.yes), no.get(m.no)]) {
-            if (v === undefined || v.type !== m.after.type || !sameAxes(v, m.after)) bad(`the branch's ${m.name} changes type`);
+            if (v === undefined || v.type !== m.after.type || !sameAxes(v, m.after))
+              bad(`the branch's ${m.name} changes type`);
           }
           define(m.after, scope);
         }
       } else if (op.op === "store" || op.op === "load") {
         const p = params.get(op.param);
         if (p?.kind !== "tensor") bad(`"${op.param}" is not a tensor`);
-        else if (p.dims.length !== op.index.length) bad(`"${op.param}" has ${p.dims.length} dims, got ${op.index.length} indices`);
+        else if (p.dims.length !== op.index.length)
+          bad(`"${op.param}" has ${p.dims.length} dims, got ${op.index.length} indices`);
         for (const i of op.index) if (get(i).type !== "u32") bad(`an index of "${op.param}" is ${get(i).type}`);
         if (op.op === "load") {
           within(op, op.index);
           define(op, scope);
         }
       } else if (op.op === "reduce" || op.op === "fold") {
-        if (!get(op.x).axes.includes(op.axis) || op.axes.includes(op.axis)) bad(`%${op.id} reduces an axis that is not there`);
+        if (!get(op.x).axes.includes(op.axis) || op.axes.includes(op.axis))
+          bad(`%${op.id} reduces an axis that is not there`);
         define(op, scope);
       } else if (op.op === "scan") {
         if (!get(op.x).axes.includes(op.axis)) bad(`%${op.id} runs along an axis that is not there`);

@@ -3,7 +3,7 @@
  */
 import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
-import { perWord, scaleWords } from "./memory.ts";
+import { elementCount, perWord } from "./memory.ts";
 
 const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+",
@@ -52,12 +52,6 @@ export function elementType(b: Buffer): string {
   return width === 1 ? base : `vec${width}<${base}>`;
 }
 
-/** Elements of the WGSL array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
-function elementCount(b: Buffer): number {
-  const words = (b.elements / perWord(b.storage)) + scaleWords(b);
-  return Math.max(1, Math.ceil(words / (b.unit / perWord(b.storage))));
-}
-
 class Printer {
   readonly #p: LaneProgram;
   readonly #lines: string[] = [];
@@ -74,26 +68,41 @@ class Printer {
     const p = this.#p;
     const body = this.#lines;
     const head: string[] = [];
-    if (p.mode === "subgroup") head.push("enable subgroups;", ...(p.pinned ? ["enable subgroup_size_control;"] : []), "diagnostic(off, subgroup_uniformity);");
+    if (p.mode === "subgroup")
+      head.push(
+        "enable subgroups;",
+        ...(p.pinned ? ["enable subgroup_size_control;"] : []),
+        "diagnostic(off, subgroup_uniformity);",
+      );
     for (const [i, b] of p.buffers.entries()) {
-      head.push(`@group(0) @binding(${i}) var<storage, ${b.writes ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`);
+      head.push(
+        `@group(0) @binding(${i}) var<storage, ${b.writes ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
+      );
     }
     if (p.uniforms.length > 0) {
       head.push(`struct Scalars { ${p.uniforms.map((u) => `${name(u.name)}: ${u.dtype}`).join(", ")} }`);
       head.push(`@group(0) @binding(${p.buffers.length}) var<uniform> scalars: Scalars;`);
     }
-    head.push(...[...this.#shared].flatMap((s) => this.#treeReduction(s)), ...[...this.#scans].flatMap((t) => this.#scanHelper(t)));
+    head.push(
+      ...[...this.#shared].flatMap((s) => this.#treeReduction(s)),
+      ...[...this.#scans].flatMap((t) => this.#scanHelper(t)),
+    );
     const n = p.workgroupSize;
     head.push(
       `@compute @workgroup_size(${n})${p.mode === "subgroup" && p.pinned ? ` @subgroup_size(${p.lanes})` : ""}`,
       "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {",
     );
     const group = p.workgroups[1] > 1 ? "(wid.x + wid.y * nwg.x)" : "wid.x";
-    const inner = p.programsPerWorkgroup === 1 ? group : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
+    const inner =
+      p.programsPerWorkgroup === 1
+        ? group
+        : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
     head.push(`  let pid = ${inner};`);
     if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
-    if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll");
-    if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup) head.push(`  if (pid >= ${p.programs}u) { return; }`);
+    if (this.#opaque)
+      head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll");
+    if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup)
+      head.push(`  if (pid >= ${p.programs}u) { return; }`);
     return `${[...head, ...body, "}"].join("\n")}\n`;
   }
 
@@ -154,11 +163,19 @@ class Printer {
   #atomic(s: Stmt & { op: "atomic" }, depth: number): void {
     const place = `&${name(s.buffer)}[${atom(s.index)}]`;
     const fn = { sum: "add", max: "max", min: "min" }[s.fn];
-    if (this.#buffer(s.buffer).storage !== "f32") return this.#put(depth, `atomic${fn === "add" ? "Add" : fn === "max" ? "Max" : "Min"}(${place}, ${atom(s.value)});`);
-    const combined = fn === "add" ? `bitcast<f32>(old) + ${atom(s.value)}` : `${fn}(bitcast<f32>(old), ${atom(s.value)})`;
+    if (this.#buffer(s.buffer).storage !== "f32")
+      return this.#put(
+        depth,
+        `atomic${fn === "add" ? "Add" : fn === "max" ? "Max" : "Min"}(${place}, ${atom(s.value)});`,
+      );
+    const combined =
+      fn === "add" ? `bitcast<f32>(old) + ${atom(s.value)}` : `${fn}(bitcast<f32>(old), ${atom(s.value)})`;
     this.#put(depth, "loop {");
     this.#put(depth + 1, `let old = atomicLoad(${place});`);
-    this.#put(depth + 1, `if (atomicCompareExchangeWeak(${place}, old, bitcast<u32>(${combined})).exchanged) { break; }`);
+    this.#put(
+      depth + 1,
+      `if (atomicCompareExchangeWeak(${place}, old, bitcast<u32>(${combined})).exchanged) { break; }`,
+    );
     this.#put(depth, "}");
   }
 
@@ -175,7 +192,10 @@ class Printer {
       case "let":
         return this.#put(depth, `let ${s.name} = ${this.#rhs(s.rhs, s.type)};`);
       case "var":
-        return this.#put(depth, `var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${atom(s.init)}`};`);
+        return this.#put(
+          depth,
+          `var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${atom(s.init)}`};`,
+        );
       case "assign":
         return this.#put(depth, `${s.name} = ${atom(s.value)};`);
       case "for": {
@@ -200,7 +220,10 @@ class Printer {
           const value = this.#buffer(s.buffer).storage === "f32" ? `bitcast<u32>(${atom(s.value)})` : atom(s.value);
           return this.#put(depth, `atomicStore(&${name(s.buffer)}[${atom(s.index)}], ${value});`);
         }
-        return this.#put(depth, `${name(s.buffer)}[${atom(s.index)}]${s.part === undefined ? "" : `[${atom(s.part)}]`} = ${atom(s.value)};`);
+        return this.#put(
+          depth,
+          `${name(s.buffer)}[${atom(s.index)}]${s.part === undefined ? "" : `[${atom(s.part)}]`} = ${atom(s.value)};`,
+        );
     }
   }
 
@@ -242,7 +265,9 @@ class Printer {
       case "unpack":
         if (r.format === "q8") return `vec4<f32>(unpack4xI8(${atom(r.x)}))`;
         if (r.format === "q4") return `vec4<f32>(unpack4xU8(${atom(r.x)} & 0x0f0f0f0fu)) - vec4<f32>(8.0f)`;
-        return r.format === "f16" ? `unpack2x16float(${atom(r.x)})` : `bitcast<vec2<f32>>(vec2<u32>(${atom(r.x)} << 16u, ${atom(r.x)} & 0xffff0000u))`;
+        return r.format === "f16"
+          ? `unpack2x16float(${atom(r.x)})`
+          : `bitcast<vec2<f32>>(vec2<u32>(${atom(r.x)} << 16u, ${atom(r.x)} & 0xffff0000u))`;
       case "pack":
         return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);
       case "scalar":

@@ -30,7 +30,13 @@ function dimName(l: Lowering, e: Call, i: number): string {
   const dim = text(l, e, i);
   if (dim === undefined) return l.b.fail("TS-215", "the name of a dim is needed here", e.span);
   const known = new Set([...l.params.values()].flatMap((p) => (p.kind === "tensor" ? p.dims : [])));
-  if (!known.has(dim)) l.b.fail("TS-217", `no tensor of this kernel has a dim "${dim}"`, e.args[i]?.span ?? e.span, `known dims: ${[...known].join(", ")}`);
+  if (!known.has(dim))
+    l.b.fail(
+      "TS-217",
+      `no tensor of this kernel has a dim "${dim}"`,
+      e.args[i]?.span ?? e.span,
+      `known dims: ${[...known].join(", ")}`,
+    );
   return dim;
 }
 
@@ -66,7 +72,10 @@ const argReduce =
   };
 
 const filled = (l: Lowering, e: Call, value: Value): Item => {
-  const axes = (text(l, e, 0) ?? "").split(/\s+/).filter(Boolean).map((dim) => l.b.whole(dim).id);
+  const axes = (text(l, e, 0) ?? "")
+    .split(/\s+/)
+    .filter(Boolean)
+    .map((dim) => l.b.whole(dim).id);
   return tileOf(l.b.splat(value, axes, e.span));
 };
 
@@ -74,7 +83,8 @@ const convert =
   (how: "cast" | "bitcast"): Word =>
   (l, e) => {
     const to = text(l, e, 1);
-    if (to !== "f32" && to !== "u32" && to !== "i32") return l.b.fail("TS-215", `${how} to "f32", "u32" or "i32"`, e.span);
+    if (to !== "f32" && to !== "u32" && to !== "i32")
+      return l.b.fail("TS-215", `${how} to "f32", "u32" or "i32"`, e.span);
     const x = arg(l, e, 0);
     const known: ValueType = to;
     return tileOf(how === "cast" ? l.b.cast(x, known, e.span) : l.b.bitcast(x, known, e.span));
@@ -97,7 +107,11 @@ const WORDS: Readonly<Record<string, Word>> = {
     const dim = onGrid(l, e);
     const size = e.args[1] === undefined ? undefined : arg(l, e, 1);
     if (size !== undefined && (size.is !== "weak" || !Number.isInteger(size.value) || size.value < 1)) {
-      return l.b.fail("TS-215", "the size of a block must be a positive whole number known when compiling", e.args[1]?.span ?? e.span);
+      return l.b.fail(
+        "TS-215",
+        "the size of a block must be a positive whole number known when compiling",
+        e.args[1]?.span ?? e.span,
+      );
     }
     const axis = l.b.axis(dim, "block", size?.is === "weak" ? size.value : undefined);
     l.b.grid.push({ dim, axis: axis.id });
@@ -112,8 +126,11 @@ const WORDS: Readonly<Record<string, Word>> = {
     const dim = dimName(l, e, 0);
     const zero: TileItem = { is: "weak", value: 0 };
     const limit: TileItem =
-      e.args[1] === undefined ? { is: "tile", value: l.b.emit({ op: "size", type: "u32", axes: [], span: e.span, dim }) } : arg(l, e, 1);
-    if (limit.is === "tile" && limit.value.axes.length > 0) l.b.fail("TS-215", "the limit of a loop must be a scalar", e.span);
+      e.args[1] === undefined
+        ? { is: "tile", value: l.b.emit({ op: "size", type: "u32", axes: [], span: e.span, dim }) }
+        : arg(l, e, 1);
+    if (limit.is === "tile" && limit.value.axes.length > 0)
+      l.b.fail("TS-215", "the limit of a loop must be a scalar", e.span);
     return { is: "loop", kind: "over", dim, start: zero, limit };
   },
   range: (l, e) => loop(l, e, "range"),
@@ -141,9 +158,12 @@ const WORDS: Readonly<Record<string, Word>> = {
     const [a, b] = [arg(l, e, 0), arg(l, e, 1)];
     if (a.is === "weak" && b.is === "weak") return { is: "weak", value: Math.trunc(a.value / b.value) };
     const type = a.is === "tile" ? a.value.type : b.is === "tile" ? b.value.type : "u32";
-    if (type !== "u32" && type !== "i32") return l.b.fail("TS-206", `idiv divides integers, got ${type}`, e.span, "real numbers divide with /");
+    if (type !== "u32" && type !== "i32")
+      return l.b.fail("TS-206", `idiv divides integers, got ${type}`, e.span, "real numbers divide with /");
     const [va, vb] = [l.b.as(a, type, e.span), l.b.as(b, type, e.span)];
-    return tileOf(l.b.emit({ op: "binary", fn: "div", type, axes: l.b.align([va, vb], e.span), span: e.span, a: va.id, b: vb.id }));
+    return tileOf(
+      l.b.emit({ op: "binary", fn: "div", type, axes: l.b.align([va, vb], e.span), span: e.span, a: va.id, b: vb.id }),
+    );
   },
   select: (l, e) => l.b.select(arg(l, e, 0), arg(l, e, 1), arg(l, e, 2), e.span),
   cast: convert("cast"),
@@ -165,7 +185,12 @@ const WORDS: Readonly<Record<string, Word>> = {
     const axis = shared.length === 1 ? shared[0] : undefined;
     if (axis === undefined) {
       const names = (v: Value): string => `"${v.axes.map((x) => l.b.dimOf(x)).join(" ")}"`;
-      return l.b.fail("TS-211", `dot needs one dim that both sides share, got ${names(a)} and ${names(b)}`, e.span, "name it: dot(a, b, \"dim\")");
+      return l.b.fail(
+        "TS-211",
+        `dot needs one dim that both sides share, got ${names(a)} and ${names(b)}`,
+        e.span,
+        'name it: dot(a, b, "dim")',
+      );
     }
     const product = l.b.binary("mul", { is: "tile", value: a }, { is: "tile", value: b }, e.span);
     return tileOf(l.b.reduce("sum", l.b.settle(product, e.span), axis, e.span));
@@ -177,7 +202,8 @@ function loop(l: Lowering, e: Call, kind: "range" | "unroll"): Item {
   const first = arg(l, e, 0);
   const [start, limit] = e.args[1] === undefined ? [zero, first] : [first, arg(l, e, 1)];
   for (const bound of [start, limit]) {
-    if (bound.is === "tile" && bound.value.axes.length > 0) l.b.fail("TS-215", "the bounds of a loop must be scalars", e.span);
+    if (bound.is === "tile" && bound.value.axes.length > 0)
+      l.b.fail("TS-215", "the bounds of a loop must be scalars", e.span);
   }
   return { is: "loop", kind, dim: "", start, limit };
 }

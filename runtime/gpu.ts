@@ -13,7 +13,14 @@ import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { bindGroupOf, type Dispatch, Kernel, type Launch } from "./kernels.ts";
 import { Plan } from "./plan.ts";
-import { createTensor, type DeviceTensor, readMany, type ShapeLike, type TensorOptions, type TensorValues } from "./tensor.ts";
+import {
+  createTensor,
+  type DeviceTensor,
+  readMany,
+  type ShapeLike,
+  type TensorOptions,
+  type TensorValues,
+} from "./tensor.ts";
 import { settle } from "./wait.ts";
 
 /** Opens an adapter by name (or the best one there is), or wraps a device that exists already. */
@@ -57,7 +64,10 @@ export class Gpu {
   }
 
   /** Loads kernels of the calling module: pass `import.meta` and the kernel functions by name. Throws KernelError with located diagnostics. */
-  async kernels<T extends Record<string, (...args: never[]) => void>>(meta: { readonly url: string }, functions: T): Promise<{ [K in keyof T]: Launch<T[K]> }> {
+  async kernels<T extends Record<string, (...args: never[]) => void>>(
+    meta: { readonly url: string },
+    functions: T,
+  ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
     const names = Object.keys(functions);
     const { programs } = await loadPrograms(meta.url, names);
     const launches = names.map((name) => {

@@ -4,18 +4,33 @@
  * A kernel is specialised to the shapes and formats of the tensors it is called with; each such variant is generated and compiled once and kept. What is bound
  * is checked here, against names, so that a mistake is reported in the words of the kernel and not in those of WebGPU.
  */
+
+import {
+  type Generated,
+  generate,
+  type Knobs,
+  type Target,
+  type TensorParam,
+  type TileProgram,
+} from "../compiler/index.ts";
 import type { Tensor } from "../dsl/index.ts";
-import { type Generated, generate, type Knobs, type Target, type TensorParam, type TileProgram } from "../compiler/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
 import { DeviceTensor } from "./tensor.ts";
 
 /** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
-export type Argument<P> = P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32"> ? (P extends number ? number | DeviceTensor : DeviceTensor) : number | DeviceTensor;
+export type Argument<P> =
+  P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">
+    ? P extends number
+      ? number | DeviceTensor
+      : DeviceTensor
+    : number | DeviceTensor;
 
 /** The call that a kernel function becomes once it is loaded. */
-export type Launch<F> = F extends (...args: infer A) => void ? (...args: { [I in keyof A]: Argument<A[I]> }) => void : never;
+export type Launch<F> = F extends (...args: infer A) => void
+  ? (...args: { [I in keyof A]: Argument<A[I]> }) => void
+  : never;
 
 /** One kernel for one binding of shapes, formats and adapter. */
 export interface Variant {
@@ -51,7 +66,9 @@ export class Kernel {
   prepare(args: readonly unknown[]): Dispatch {
     const { params } = this.program;
     if (args.length !== params.length) {
-      throw new UserError(`kernel ${this.name}: expected ${params.length} arguments (${params.map((p) => p.name).join(", ")}), got ${args.length}`);
+      throw new UserError(
+        `kernel ${this.name}: expected ${params.length} arguments (${params.map((p) => p.name).join(", ")}), got ${args.length}`,
+      );
     }
     const sizes: Record<string, number> = {};
     const storage: Record<string, DeviceTensor["dtype"]> = {};
@@ -63,14 +80,20 @@ export class Kernel {
       const given = args[i];
       if (p.kind === "scalar") {
         if (given instanceof DeviceTensor) {
-          if (given.length !== 1 || given.dtype !== p.dtype) throw this.#wrong(p.name, `one ${p.dtype}`, `${given.dtype} [${given.shape.join(", ")}] ("${given.label}")`);
+          if (given.length !== 1 || given.dtype !== p.dtype)
+            throw this.#wrong(
+              p.name,
+              `one ${p.dtype}`,
+              `${given.dtype} [${given.shape.join(", ")}] ("${given.label}")`,
+            );
           cells.push(p.name);
           tensors.push(given);
         } else if (typeof given === "number") uniforms.push({ dtype: p.dtype, value: given });
         else throw this.#wrong(p.name, `a number or a tensor of one ${p.dtype}`, describe(given));
         continue;
       }
-      if (!(given instanceof DeviceTensor)) throw this.#wrong(p.name, `a tensor "${p.dims.join(" ")}"`, describe(given));
+      if (!(given instanceof DeviceTensor))
+        throw this.#wrong(p.name, `a tensor "${p.dims.join(" ")}"`, describe(given));
       this.#checkTensor(p, given, sizes, from);
       storage[p.name] = given.dtype;
       tensors.push(given);
@@ -81,13 +104,22 @@ export class Kernel {
 
   #checkTensor(p: TensorParam, t: DeviceTensor, sizes: Record<string, number>, from: Record<string, string>): void {
     if (t.shape.length !== p.dims.length) {
-      throw this.#wrong(p.name, `${p.dims.length} dims ("${p.dims.join(" ")}")`, `${t.shape.length} dims [${t.shape.join(", ")}] ("${t.label}")`);
+      throw this.#wrong(
+        p.name,
+        `${p.dims.length} dims ("${p.dims.join(" ")}")`,
+        `${t.shape.length} dims [${t.shape.join(", ")}] ("${t.label}")`,
+      );
     }
     if (!p.storage.includes(t.dtype)) throw this.#wrong(p.name, p.storage.join(" or "), `${t.dtype} ("${t.label}")`);
     for (const [i, dim] of p.dims.entries()) {
       const n = t.shape[i] ?? 0;
       const known = sizes[dim];
-      if (known !== undefined && known !== n) throw this.#wrong(p.name, `${known} elements along "${dim}" (as in "${from[dim]}")`, `${n} ("${t.label}" is [${t.shape.join(", ")}])`);
+      if (known !== undefined && known !== n)
+        throw this.#wrong(
+          p.name,
+          `${known} elements along "${dim}" (as in "${from[dim]}")`,
+          `${n} ("${t.label}" is [${t.shape.join(", ")}])`,
+        );
       sizes[dim] = n;
       from[dim] ??= p.name;
     }
@@ -98,11 +130,15 @@ export class Kernel {
     const params = this.#bound(tensors);
     for (const [i, a] of tensors.entries()) {
       for (const [j, b] of tensors.entries()) {
-        if (j <= i || a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) continue;
+        if (j <= i || a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes)
+          continue;
         if (params[i]?.writes || params[j]?.writes) {
-          throw new UserError(`kernel ${this.name}: "${params[i]?.name}" and "${params[j]?.name}" share memory (tensor "${a.label}"), and one of them is written`, {
-            hint: "pass two tensors, or use one parameter for both reading and writing",
-          });
+          throw new UserError(
+            `kernel ${this.name}: "${params[i]?.name}" and "${params[j]?.name}" share memory (tensor "${a.label}"), and one of them is written`,
+            {
+              hint: "pass two tensors, or use one parameter for both reading and writing",
+            },
+          );
         }
       }
     }
@@ -110,17 +146,25 @@ export class Kernel {
 
   #bound(tensors: readonly DeviceTensor[]): { name: string; writes: boolean }[] {
     const all = this.program.params.map((p) => ({ name: p.name, writes: p.kind === "tensor" && p.writes }));
-    return all.length === tensors.length ? all : all.filter((p) => p.writes || this.program.params.some((q) => q.kind === "tensor" && q.name === p.name));
+    return all.length === tensors.length
+      ? all
+      : all.filter((p) => p.writes || this.program.params.some((q) => q.kind === "tensor" && q.name === p.name));
   }
 
-  #variant(sizes: Record<string, number>, storage: Record<string, DeviceTensor["dtype"]>, cells: readonly string[]): Variant {
+  #variant(
+    sizes: Record<string, number>,
+    storage: Record<string, DeviceTensor["dtype"]>,
+    cells: readonly string[],
+  ): Variant {
     const key = JSON.stringify([sizes, storage, cells]);
     let found = this.#variants.get(key);
     if (found === undefined) {
       const generated = generate(this.program, { sizes, storage, cells }, this.#target, this.#knobs);
       const limit = this.#target.storageBuffers;
       if (generated.lanes.buffers.length > limit) {
-        throw new UserError(`kernel ${this.name} binds ${generated.lanes.buffers.length} tensors, and this adapter allows ${limit} a kernel`);
+        throw new UserError(
+          `kernel ${this.name} binds ${generated.lanes.buffers.length} tensors, and this adapter allows ${limit} a kernel`,
+        );
       }
       const shape = Object.entries(sizes).map(([d, n]) => `${d}=${n}`);
       found = { label: `kernel ${this.name} (${shape.join(", ")})`, generated, pipeline: undefined };
@@ -135,7 +179,9 @@ export class Kernel {
 
   /** Compiles the variant now, blocking; for calls outside a plan. */
   compileNow(variant: Variant): GPUComputePipeline {
-    variant.pipeline ??= watched(this.#device, variant.label, () => this.#device.raw.createComputePipeline(descriptor(this.#device, variant)));
+    variant.pipeline ??= watched(this.#device, variant.label, () =>
+      this.#device.raw.createComputePipeline(descriptor(this.#device, variant)),
+    );
     return variant.pipeline;
   }
 }
@@ -149,13 +195,31 @@ export async function compileAll(device: Device, variants: Iterable<Variant>): P
   );
 }
 
+/** The layout is given, not derived: a derived one leaves out parameters that the kernel turned out not to read. */
 function descriptor(device: Device, variant: Variant): GPUComputePipelineDescriptor {
-  const module = device.raw.createShaderModule({ label: variant.label, code: variant.generated.wgsl });
-  return { label: variant.label, layout: "auto", compute: { module, entryPoint: "main" } };
+  const { raw } = device;
+  const { buffers, uniforms } = variant.generated.lanes;
+  const entries = buffers.map(
+    (b, binding): GPUBindGroupLayoutEntry => ({
+      binding,
+      visibility: COMPUTE,
+      buffer: { type: b.writes ? "storage" : "read-only-storage" },
+    }),
+  );
+  if (uniforms.length > 0) entries.push({ binding: buffers.length, visibility: COMPUTE, buffer: { type: "uniform" } });
+  const layout = raw.createPipelineLayout({
+    label: variant.label,
+    bindGroupLayouts: [raw.createBindGroupLayout({ label: variant.label, entries })],
+  });
+  const module = raw.createShaderModule({ label: variant.label, code: variant.generated.wgsl });
+  return { label: variant.label, layout, compute: { module, entryPoint: "main" } };
 }
 
 /** The bind group of a dispatch; its numbers, if it has any, get a uniform buffer of their own. */
-export function bindGroupOf(device: Device, dispatch: Dispatch): { group: GPUBindGroup; uniforms: GPUBuffer | undefined } {
+export function bindGroupOf(
+  device: Device,
+  dispatch: Dispatch,
+): { group: GPUBindGroup; uniforms: GPUBuffer | undefined } {
   const { variant, tensors } = dispatch;
   const pipeline = variant.pipeline;
   if (pipeline === undefined) throw new Error(`${variant.label} was not compiled`);
@@ -171,10 +235,14 @@ export function bindGroupOf(device: Device, dispatch: Dispatch): { group: GPUBin
       device.raw.queue.writeBuffer(uniforms, 0, packUniforms(dispatch.uniforms, size));
       entries.push({ binding: tensors.length, resource: { buffer: uniforms } });
     }
-    return { group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }), uniforms };
+    return {
+      group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }),
+      uniforms,
+    };
   });
 }
 
+const COMPUTE = 0x4;
 const UNIFORM = 0x40;
 const COPY_DST = 0x8;
 
@@ -189,5 +257,11 @@ function packUniforms(values: Dispatch["uniforms"], size: number): ArrayBuffer {
 }
 
 function describe(x: unknown): string {
-  return x === undefined ? "nothing" : x === null ? "null" : typeof x === "object" ? `a ${x.constructor.name}` : `a ${typeof x}`;
+  return x === undefined
+    ? "nothing"
+    : x === null
+      ? "null"
+      : typeof x === "object"
+        ? `a ${x.constructor.name}`
+        : `a ${typeof x}`;
 }

@@ -29,7 +29,10 @@ export class Plan {
 
   /** Compiles what the dispatches need, side by side, and makes their bind groups. */
   static async make(device: Device, label: string, dispatches: readonly Dispatch[]): Promise<Plan> {
-    await compileAll(device, dispatches.map((d) => d.variant));
+    await compileAll(
+      device,
+      dispatches.map((d) => d.variant),
+    );
     const uniforms: GPUBuffer[] = [];
     const steps = dispatches.map((d): Step => {
       const bound = bindGroupOf(device, d);

@@ -6,8 +6,8 @@
  */
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
-import { dequantise, quantise } from "./quantise.ts";
 import { UserError } from "./errors.ts";
+import { dequantise, quantise } from "./quantise.ts";
 import { watched } from "./scopes.ts";
 import { readBack } from "./wait.ts";
 
@@ -64,7 +64,9 @@ export function createTensor(
   const padded = Math.ceil((extents.reduce((a, b) => a * b, 1) * bytesOf(dtype)) / 16) * 16;
   const last = extents.at(-1) ?? 0;
   if ((dtype === "q8" || dtype === "q4") && last % 32 !== 0) {
-    throw new UserError(`tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`);
+    throw new UserError(
+      `tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`,
+    );
   }
   const { bindingBytes, bufferBytes } = device.capabilities.limits;
   const [limit, kind] =
@@ -143,7 +145,8 @@ export class DeviceTensor {
    */
   write(data: TensorData, elementOffset?: number): void {
     this.#assertLive();
-    if ((this.dtype === "q8" || this.dtype === "q4") && elementOffset !== undefined) throw this.#error("block formats are written whole");
+    if ((this.dtype === "q8" || this.dtype === "q4") && elementOffset !== undefined)
+      throw this.#error("block formats are written whole");
     const stored = this.#encode(data);
     const size = bytesOf(this.dtype);
     const start = elementOffset ?? 0;

@@ -1,0 +1,56 @@
+/** A short run of the differential fuzzer with a new seed each day, so that the suite keeps looking for programs nobody thought of. */
+import { afterAll, describe, expect, it } from "vitest";
+import { type Gpu, open } from "../../runtime/index.ts";
+import { adaptersUnderTest } from "../support/gpu.ts";
+import { Choices, shrink } from "./choices.ts";
+import { compare, compilePlans, planOf } from "./run.ts";
+
+const seed = Number(process.env.FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000));
+const PROGRAMS = 24;
+
+describe("random kernels", () => {
+  const gpus: Gpu[] = [];
+  afterAll(async () => {
+    for (const gpu of gpus) await gpu.close();
+  });
+
+  it(`give the interpreter's results on every adapter (FUZZ_SEED=${seed})`, async () => {
+    console.log(`fuzz seed ${seed}`);
+    const plans = Array.from({ length: PROGRAMS }, (_, i) => planOf(seed * 1009 + i, `k${i}`).plan);
+    const programs = compilePlans(plans);
+    expect(programs.size).toBe(PROGRAMS);
+    for (const adapter of adaptersUnderTest()) {
+      const gpu = await open({ adapter });
+      gpus.push(gpu);
+      const found = await compare(gpu, plans, programs, seed);
+      expect(found.map((f) => `${f.where}: ${f.what}\n${f.plan.source}`)).toEqual([]);
+    }
+  });
+
+  it("are told apart when a result is wrong", async () => {
+    const { plan } = planOf(seed, "k");
+    const programs = compilePlans([plan]);
+    const gpu = gpus[0] as Gpu;
+    // The GPU runs another program than the interpreter: one that stores nothing.
+    const wrong = new Map(
+      [...programs].map(([name, p]) => [name, { ...p, body: p.body.filter((op) => op.op !== "store") }]),
+    );
+    expect(await compare(gpu, [plan], programs, 3)).toEqual([]);
+    expect((await compare(gpu, [plan], programs, 3, wrong)).length).toBeGreaterThan(0);
+  });
+});
+
+describe("shrinking", () => {
+  it("keeps what fails and drops the rest", async () => {
+    const small = await shrink([9, 8, 7, 6, 5, 42, 4, 3], async (c) => c.some((x) => x >= 40), 500);
+    expect(small).toEqual([40]);
+  });
+
+  it("replays the same choices", () => {
+    const first = new Choices(5);
+    const taken = Array.from({ length: 20 }, () => first.below(10));
+    const again = new Choices(0, first.taken);
+    expect(Array.from({ length: 20 }, () => again.below(10))).toEqual(taken);
+    expect(again.below(10)).toBe(0);
+  });
+});

@@ -1,0 +1,87 @@
+/**
+ * The differential fuzzer: `fuzz kernels --programs N --seed S [--batch B]`.
+ *
+ * Makes N random kernels, runs each in the interpreter, on lavapipe and on SwiftShader, shrinks what differs, and ends with `N programs, M differences`;
+ * the exit code is 0 only for M = 0.
+ */
+import { parseArgs } from "node:util";
+import { type Gpu, open } from "../../runtime/index.ts";
+import { shrink } from "./choices.ts";
+import { compare, compilePlans, type Difference, planOf } from "./run.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    programs: { type: "string", default: "200" },
+    seed: { type: "string", default: "1" },
+    batch: { type: "string", default: "32" },
+    adapter: { type: "string", multiple: true },
+  },
+});
+if (positionals[0] !== "kernels" || !(Number(values.programs) > 0)) {
+  console.error("usage: fuzz kernels [--programs N] [--seed S] [--batch B] [--adapter NAME …]");
+  process.exit(2);
+}
+const seed = Number(values.seed);
+const total = Number(values.programs);
+console.log(`seed ${seed}`);
+const gpus: Gpu[] = [];
+for (const adapter of values.adapter ?? ["llvmpipe", "swiftshader"]) gpus.push(await open({ adapter }));
+let differences = 0;
+
+async function differs(number: number, choices: readonly number[]): Promise<Difference | undefined> {
+  try {
+    const { plan } = planOf(0, "shrunk", choices);
+    const programs = compilePlans([plan]);
+    for (const gpu of gpus) {
+      const [first] = await compare(gpu, [plan], programs, number);
+      if (first !== undefined) return first;
+    }
+  } catch {
+    // A smaller program may be refused; that is another matter.
+  }
+  return undefined;
+}
+
+for (let at = 0; at < total; at += Number(values.batch)) {
+  const count = Math.min(Number(values.batch), total - at);
+  const made = Array.from({ length: count }, (_, i) => planOf(seed * 1_000_003 + at + i, `k${at + i}`));
+  const plans = made.map((m) => m.plan);
+  try {
+    const programs = compilePlans(plans);
+    const found: Difference[] = [];
+    for (const gpu of gpus) found.push(...(await compare(gpu, plans, programs, seed + at)));
+    for (const name of new Set(found.map((f) => f.plan.name))) {
+      differences++;
+      const first = found.find((f) => f.plan.name === name) as Difference;
+      const index = plans.findIndex((p) => p.name === name);
+      const smaller = await shrink(
+        made[index]?.choices ?? [],
+        async (c) => (await differs(seed + at + index, c)) !== undefined,
+        150,
+      );
+      const shown = (await differs(seed + at + index, smaller)) ?? first;
+      console.log(
+        `\n${name} on ${shown.where}: ${shown.what}\nsizes ${JSON.stringify(shown.plan.sizes)} limit ${shown.plan.limit}\n${shown.plan.source}`,
+      );
+    }
+  } catch (error) {
+    // A program that is refused or crashes the compiler is found by itself.
+    for (const plan of plans) {
+      try {
+        const programs = compilePlans([plan]);
+        for (const gpu of gpus) await compare(gpu, [plan], programs, seed + at);
+      } catch (alone) {
+        differences++;
+        console.log(
+          `\n${plan.name}: ${(alone as Error).message}\nsizes ${JSON.stringify(plan.sizes)} limit ${plan.limit}\n${plan.source}`,
+        );
+      }
+    }
+    if (differences === 0) throw error;
+  }
+  if ((at / Number(values.batch)) % 8 === 7) console.log(`${at + count} programs …`);
+}
+for (const gpu of gpus) await gpu.close();
+console.log(`${total} programs, ${differences} differences`);
+process.exitCode = differences === 0 ? 0 : 1;

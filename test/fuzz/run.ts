@@ -1,0 +1,160 @@
+/**
+ * Runs generated kernels in the interpreter and on GPUs and says where they differ.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { compileFile } from "../../compiler/compile.ts";
+import { type HostTensor, interpret, type TileProgram } from "../../compiler/index.ts";
+import { type DeviceTensor, type Gpu, Kernel } from "../../runtime/index.ts";
+import { bindGroupOf, compileAll } from "../../runtime/kernels.ts";
+import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { Choices } from "./choices.ts";
+import { generate, type KernelPlan, type TensorPlan } from "./generate.ts";
+
+const WORDS =
+  "abs, amax, amin, argmax, argmin, block, cast, every, exp, floor, log, max, min, over, program, range, round, select, sqrt, sum, tanh";
+const DSL = fileURLToPath(new URL("../../dsl/index.ts", import.meta.url));
+
+export interface Difference {
+  readonly plan: KernelPlan;
+  readonly where: string;
+  readonly what: string;
+}
+
+/** Writes the kernels into one file and compiles it. */
+export function compilePlans(plans: readonly KernelPlan[]): ReadonlyMap<string, TileProgram> {
+  const folder = mkdtempSync(join(tmpdir(), "tilestate-fuzz-"));
+  try {
+    const file = join(folder, "kernels.ts");
+    const head = `import { ${WORDS}, type bf16, type f16, type f32, type i32, type q4, type q8, type Scalar, type Tensor, type u32 } from ${JSON.stringify(relativeTo(folder))};\n`;
+    writeFileSync(file, head + plans.map((p) => p.source).join("\n"));
+    return new Map(
+      compileFile(
+        file,
+        plans.map((p) => p.name),
+      ).programs.map((p) => [p.name, p]),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function relativeTo(folder: string): string {
+  const up = folder
+    .split("/")
+    .filter(Boolean)
+    .map(() => "..");
+  return `${up.join("/")}${DSL}`;
+}
+
+const POISON = 12345;
+
+function input(c: Choices, t: TensorPlan, sizes: Readonly<Record<string, number>>): HostTensor {
+  const shape = t.dims.map((d) => sizes[d] ?? 1);
+  const n = shape.reduce((a, b) => a * b, 1);
+  if (t.storage === "u32")
+    return { shape, storage: t.storage, data: Uint32Array.from({ length: n }, () => (t.output ? POISON : c.below(9))) };
+  if (t.storage === "i32")
+    return {
+      shape,
+      storage: t.storage,
+      data: Int32Array.from({ length: n }, () => (t.output ? POISON : c.below(17) - 8)),
+    };
+  const values = Float32Array.from({ length: n }, () => (t.output ? POISON : (c.below(33) - 16) / 4));
+  if (t.storage === "q8" || t.storage === "q4") {
+    // Exact in the format: one element of every block fixes the scale.
+    const steps = t.storage === "q8" ? 127 : -8;
+    for (let i = 0; i < n; i += 32) values[i] = steps / 4;
+    for (let i = 0; i < n; i++) values[i] = Math.max(-2, Math.min(1.75, (values[i] ?? 0) % 2));
+    for (let i = 0; i < n; i += 32) values[i] = steps / 4;
+    return { shape, storage: t.storage, data: dequantise(quantise(values, t.storage), n, t.storage) };
+  }
+  return { shape, storage: t.storage, data: values };
+}
+
+function expected(
+  plan: KernelPlan,
+  program: TileProgram,
+  seed: number,
+): { tensors: Record<string, HostTensor>; before: Record<string, HostTensor> } {
+  const c = new Choices(seed);
+  const tensors = Object.fromEntries(plan.tensors.map((t) => [t.name, input(c, t, plan.sizes)]));
+  const before = Object.fromEntries(Object.entries(tensors).map(([k, t]) => [k, { ...t, data: t.data.slice() }]));
+  interpret(program, tensors, plan.limit === undefined ? {} : { limit: plan.limit });
+  return { tensors, before };
+}
+
+/** The first differing element of each plan's outputs, on this GPU with each of the targets. Tests of this function give the GPU other programs. */
+export async function compare(
+  gpu: Gpu,
+  plans: readonly KernelPlan[],
+  programs: ReadonlyMap<string, TileProgram>,
+  seed: number,
+  onGpu: ReadonlyMap<string, TileProgram> = programs,
+): Promise<Difference[]> {
+  const found: Difference[] = [];
+  const targets = [gpu.target, { ...gpu.target, subgroup: 0 }];
+  for (const [which, target] of targets.entries()) {
+    const where = `${gpu.capabilities.name}${which === 1 ? " at L0" : ""}`;
+    const jobs = plans.flatMap((plan, i) => {
+      // The slower rung is sampled: one program in four.
+      if (which === 1 && i % 4 !== seed % 4) return [];
+      const program = programs.get(plan.name);
+      if (program === undefined) return [];
+      const want = expected(plan, program, seed + i);
+      const on: Record<string, DeviceTensor> = {};
+      for (const t of plan.tensors) {
+        const host = want.before[t.name] as HostTensor;
+        on[t.name] = gpu.tensor(host.shape, t.storage, { label: t.name, data: host.data });
+      }
+      const args = program.params.map((p) => (p.kind === "scalar" ? (plan.limit ?? 0) : on[p.name]));
+      return [
+        { plan, want, on, dispatch: new Kernel(gpu.device, onGpu.get(plan.name) ?? program, target).prepare(args) },
+      ];
+    });
+    await compileAll(
+      gpu.device,
+      jobs.map((j) => j.dispatch.variant),
+    );
+    const encoder = gpu.device.raw.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const j of jobs) {
+      pass.setPipeline(j.dispatch.variant.pipeline as GPUComputePipeline);
+      pass.setBindGroup(0, bindGroupOf(gpu.device, j.dispatch).group);
+      pass.dispatchWorkgroups(...j.dispatch.variant.generated.lanes.workgroups);
+    }
+    pass.end();
+    gpu.device.raw.queue.submit([encoder.finish()]);
+    const outputs = jobs.flatMap((j) =>
+      j.plan.tensors.filter((t) => t.output).map((t) => ({ j, t, tensor: j.on[t.name] as DeviceTensor })),
+    );
+    const got = await gpu.read(outputs.map((o) => o.tensor));
+    for (const [i, o] of outputs.entries()) {
+      const want = o.j.want.tensors[o.t.name]?.data ?? [];
+      const bad = [...want].findIndex((w, at) => !same(w, got[i]?.[at] ?? Number.NaN, o.j.plan.inexact));
+      if (bad >= 0)
+        found.push({ plan: o.j.plan, where, what: `${o.t.name}[${bad}]: expected ${want[bad]}, got ${got[i]?.[bad]}` });
+    }
+    for (const j of jobs) for (const t of Object.values(j.on)) t.destroy();
+  }
+  return found;
+}
+
+function same(want: number, got: number, inexact: boolean): boolean {
+  if (Object.is(want, got) || want === got) return true;
+  if (Number.isNaN(want)) return Number.isNaN(got);
+  return inexact && Math.abs(want - got) <= 1e-5 + 2e-5 * Math.abs(want);
+}
+
+/** The kernel that a list of choices (or a seed) makes. */
+export function planOf(
+  seed: number,
+  name: string,
+  given?: readonly number[],
+): { plan: KernelPlan; choices: readonly number[] } {
+  const c = new Choices(seed, given);
+  const plan = generate(c, name);
+  return { plan, choices: c.taken };
+}
