@@ -84,20 +84,23 @@ export function protectedBy(policy: PolicySpec): Protection {
 /** Reads `name`, `name:C` or `name:C,option=N,…`. Throws UserError saying what is allowed. */
 export function parsePolicy(text: string): PolicySpec {
   const [name = "", rest] = text.split(/:(.*)/s) as [string, string | undefined];
-  const policy = POLICIES[name];
+  const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
   if (policy === undefined)
     throw new UserError(`unknown state policy "${name}" in "${text}"; there are ${Object.keys(POLICIES).join(", ")}`, {
       hint: EXAMPLE,
     });
   const [count, ...given] = rest === undefined ? [] : rest.split(",");
   const options: Record<string, number> = { ...policy.options };
+  const seen = new Set<string>();
   for (const part of given) {
     const [key = "", value = ""] = part.split("=").map((x) => x.trim());
-    if (!(key in policy.options))
+    if (!Object.hasOwn(policy.options, key))
       throw new UserError(
         `state "${text}": "${name}" has no option "${key}"; it takes ${Object.keys(policy.options).join(", ") || "none"}`,
         { hint: EXAMPLE },
       );
+    if (seen.has(key)) throw new UserError(`state "${text}": ${key} is given twice`);
+    seen.add(key);
     options[key] = whole(value, `state "${text}": ${key}`, 0);
   }
   if (count === undefined && !policy.unbounded)
@@ -114,9 +117,12 @@ export function parsePolicy(text: string): PolicySpec {
 
 const EXAMPLE = "for example full, window:128, window:128,first=4, tova:128, tova:128,recent=16";
 
+/** More slots than any adapter can bind; positions are exact in f32 up to here. */
+const MOST_SLOTS = 2 ** 24;
+
 function whole(text: string, what: string, least: number): number {
-  const n = Number(text);
-  if (text === "" || !Number.isInteger(n) || n < least || n > 2 ** 24)
-    throw new UserError(`${what} must be a whole number of at least ${least}, got "${text}"`);
+  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(n >= least)) throw new UserError(`${what} must be a whole number of at least ${least}, got "${text}"`);
+  if (n > MOST_SLOTS) throw new UserError(`${what} must be at most ${MOST_SLOTS}, got "${text}"`);
   return n;
 }

@@ -1,0 +1,116 @@
+/**
+ * A Llama in float64 that reads a whole text at once, each layer under a mask of its own.
+ *
+ * A decoder with a bounded state is a transformer whose token t sees, in each layer, only what the policy had kept before it and itself. So a recurrent run
+ * must equal one parallel pass under that mask (the emulation of appendix E of the TOVA paper). The pass also gives the mean attention weights from which a
+ * policy's choices can be checked.
+ */
+import type { CanonicalName, ModelSource } from "../../models/formats/weights.ts";
+import { rotate, times, widened } from "../models/formats/reference.ts";
+
+export interface Reference {
+  /** [tokens][vocab] */
+  readonly logits: readonly Float64Array[];
+  /** [layer][token]: the token's softmax weights, mean over query heads, in the order of `visible(layer, token)`. */
+  readonly weights: readonly (readonly Float64Array[])[];
+}
+
+/** Positions that a token sees in a layer, itself included. */
+export type Visible = (layer: number, token: number) => readonly number[];
+
+/** Everything up to the token. */
+export const causal: Visible = (_, token) => Array.from({ length: token + 1 }, (_, i) => i);
+
+/** The mask of a recurrent run: `kept[token][layer]` is what was kept after the token. */
+export function visibleFrom(kept: readonly (readonly (readonly number[])[])[]): Visible {
+  return (layer, token) => [...(kept[token - 1]?.[layer] ?? []), token];
+}
+
+/** One pass over `ids`. */
+export async function referenceRun(source: ModelSource, ids: readonly number[], visible: Visible): Promise<Reference> {
+  const { config } = source;
+  const { dim, headDim } = config;
+  const read = (name: CanonicalName): Promise<Float32Array> => widened(source.tensor(name));
+  const embed = await read("embed");
+  const weights: Float64Array[][] = [];
+  let stream: Float64Array[] = ids.map((id) => Float64Array.from(embed.subarray(id * dim, (id + 1) * dim)));
+  for (let layer = 0; layer < config.layers; layer++) {
+    const p = `layers.${layer}` as const;
+    const [norm, wq, wk, wv, wo] = [
+      await read(`${p}.attention_norm`),
+      await read(`${p}.q`),
+      await read(`${p}.k`),
+      await read(`${p}.v`),
+      await read(`${p}.o`),
+    ];
+    const normed = stream.map((x) => rms(x, norm, config.eps));
+    const q = normed.map((x, at) => rotate(times(wq, x), headDim, at, config.ropeTheta));
+    const k = normed.map((x, at) => rotate(times(wk, x), headDim, at, config.ropeTheta));
+    const v = normed.map((x) => times(wv, x));
+    const means: Float64Array[] = [];
+    stream = stream.map((x, at) => {
+      const seen = visible(layer, at);
+      const mean = new Float64Array(seen.length);
+      const mixed = new Float64Array(config.heads * headDim);
+      for (let head = 0; head < config.heads; head++) {
+        const group = Math.floor((head * config.groups) / config.heads);
+        const share = softmax(
+          seen.map((past) => product(q[at], head * headDim, k[past], group * headDim, headDim) / Math.sqrt(headDim)),
+        );
+        for (const [j, past] of seen.entries()) {
+          const weight = share[j] ?? Number.NaN;
+          mean[j] = (mean[j] ?? 0) + weight / config.heads;
+          for (let i = 0; i < headDim; i++) {
+            mixed[head * headDim + i] = (mixed[head * headDim + i] ?? 0) + weight * n(v[past]?.[group * headDim + i]);
+          }
+        }
+      }
+      means.push(mean);
+      return plus(x, times(wo, mixed));
+    });
+    weights.push(means);
+    const second = await read(`${p}.ffn_norm`);
+    const [gate, up, down] = [await read(`${p}.gate`), await read(`${p}.up`), await read(`${p}.down`)];
+    stream = stream.map((x) => {
+      const y = rms(x, second, config.eps);
+      const open = times(gate, y);
+      const inner = times(up, y).map((value, i) => (value * n(open[i])) / (1 + Math.exp(-n(open[i]))));
+      return plus(x, times(down, inner));
+    });
+  }
+  const [final, head] = [await read("norm"), await read("head")];
+  return { logits: stream.map((x) => times(head, rms(x, final, config.eps))), weights };
+}
+
+function softmax(scores: readonly number[]): Float64Array {
+  const peak = Math.max(...scores);
+  const shares = Float64Array.from(scores, (score) => Math.exp(score - peak));
+  const total = shares.reduce((a, b) => a + b, 0);
+  return shares.map((share) => share / total);
+}
+
+function product(
+  a: Float64Array | undefined,
+  fromA: number,
+  b: Float64Array | undefined,
+  fromB: number,
+  count: number,
+): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += n(a?.[fromA + i]) * n(b?.[fromB + i]);
+  return sum;
+}
+
+function rms(x: Float64Array, weight: Float32Array, eps: number): Float64Array {
+  const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + eps);
+  return x.map((value, i) => value * scale * n(weight[i]));
+}
+
+function plus(a: Float64Array, b: Float64Array): Float64Array {
+  return a.map((value, i) => value + n(b[i]));
+}
+
+/** An element that is there; a wrong index becomes NaN and fails the comparison. */
+function n(value: number | undefined): number {
+  return value ?? Number.NaN;
+}
