@@ -1,0 +1,167 @@
+/** `tilestate generate`: continues a text, token by token as it comes. */
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import type { Decoder, ModelSource, Tokenizer } from "../../models/index.ts";
+import { UserError } from "../../runtime/errors.ts";
+import { type Context, printJson, UsageError } from "../context.ts";
+import { rate } from "../format.ts";
+import {
+  adapterOption,
+  examples,
+  idList,
+  jsonOption,
+  type ModelOptions,
+  modelOption,
+  prefillOption,
+  real,
+  stateOption,
+  whole,
+} from "../options.ts";
+
+interface Options extends ModelOptions {
+  readonly promptFile?: string;
+  readonly ids?: number[];
+  readonly tokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly seed: number;
+  readonly state: string;
+  readonly prefill: "recurrent" | "oneshot";
+  readonly ignoreEos?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** What hearth's texts begin with. */
+export const HEARTH_PROMPT = "A tale from";
+
+export function configure(command: Command, context: Context): void {
+  examples(command, [
+    "tilestate generate",
+    'tilestate generate "A tale from" --state tova:128 --temperature 0.8 --seed 7 --tokens 400',
+    "tilestate generate --model stories260K.bin --tokens 200",
+    "tilestate generate --model ./TinyLlama --prompt-file letter.txt --state tova:512 --prefill oneshot",
+  ])
+    .argument("[prompt]", `the text to continue (default for hearth: "${HEARTH_PROMPT}")`)
+    .option("--prompt-file <file>", "take the prompt from a file")
+    .option("--ids <list>", "the prompt as token ids, as in 1,2,3, for models without a tokenizer", idList)
+    .option("--tokens <n>", "most tokens to generate", whole(1), 128)
+    .option("--temperature <t>", "0 takes the most likely token each time", real, 0)
+    .option("--top-k <k>", "draw from the k most likely tokens; 0 = all", whole(0), 0)
+    .option("--top-p <p>", "draw from the most likely tokens that hold this much probability", real, 1)
+    .option("--seed <n>", "start of the random numbers: the same seed gives the same text", whole(0), 0)
+    .addOption(stateOption())
+    .addOption(prefillOption())
+    .option("--ignore-eos", "go on after the model's end of text")
+    .addOption(modelOption())
+    .addOption(adapterOption())
+    .option("--quiet", "nothing but the text")
+    .addOption(jsonOption())
+    .action((prompt: string | undefined, options: Options) => generate(prompt, options, context));
+}
+
+async function generate(prompt: string | undefined, options: Options, context: Context): Promise<void> {
+  const { io } = context;
+  if ([prompt, options.promptFile, options.ids].filter((x) => x !== undefined).length > 1) {
+    throw new UsageError("give one prompt: as an argument, with --prompt-file, or with --ids");
+  }
+  const [{ Decoder, openModel }, { adapterJson, announce, withGpu }] = await Promise.all([
+    import("../../models/index.ts"),
+    import("../session.ts"),
+  ]);
+  const source = await openModel(options.model);
+  const { text, ids, tokenizer } = await readPrompt(prompt, options, source);
+  await withGpu(context, options.adapter, async (gpu) => {
+    const decoder = await Decoder.load(gpu, source, { state: options.state });
+    const talk = options.quiet !== true;
+    if (talk) announce(context, gpu, source, decoder);
+    const show = options.json === true ? (): void => {} : io.out;
+    const stream = streamOf(tokenizer);
+    const said: string[] = [];
+    const say = (part: string): void => {
+      said.push(part);
+      show(part);
+    };
+    for (const id of ids) say(stream.push(id));
+    const made: number[] = [];
+    const began = performance.now();
+    let first = began;
+    const { tokens, temperature, topK, topP, seed, prefill } = options;
+    const settings = { tokens, temperature, topK, topP, seed, prefill, ...(options.ignoreEos ? { stop: [] } : {}) };
+    for await (const id of decoder.generate(ids, settings)) {
+      if (made.length === 0) first = performance.now();
+      made.push(id);
+      say(stream.push(id));
+    }
+    say(stream.end());
+    show("\n");
+    const speed = made.length > 1 ? rate(made.length - 1, performance.now() - first) : undefined;
+    const full = made.length < tokens && isFull(decoder, ids.length + made.length);
+    if (options.json) {
+      const { name } = source.config;
+      printJson(io, {
+        model: name,
+        adapter: adapterJson(gpu),
+        state: decoder.policy.text,
+        bytes: { weights: decoder.contract.weights, state: decoder.contract.state, scratch: decoder.contract.scratch },
+        prompt: text,
+        prompt_ids: ids,
+        ids: made,
+        text: tokenizer === undefined ? undefined : said.join(""),
+        ended: full ? "state is full" : made.length < tokens ? "end of text" : "tokens",
+        prompt_milliseconds: Math.round(first - began),
+        tokens_per_second: speed,
+      });
+    } else if (talk) {
+      io.err(`\n${ids.length} prompt tokens in ${Math.round(first - began)} ms, ${made.length} new ones`);
+      io.err(speed === undefined ? "\n" : ` at ${speed} tokens/s\n`);
+    }
+    if (full && talk) {
+      io.err(`stopped early: all ${decoder.contract.slots} positions of state "${decoder.policy.text}" are taken\n`);
+      io.err("hint: a state that drops tokens, such as tova:128, goes on without end\n");
+    }
+  });
+}
+
+/** Has the text used up all positions of a state that drops nothing? */
+function isFull(decoder: Decoder, tokens: number): boolean {
+  return decoder.contract.slots === decoder.contract.kept && tokens >= decoder.contract.slots;
+}
+
+interface Prompt {
+  readonly text: string | undefined;
+  readonly ids: number[];
+  readonly tokenizer: Tokenizer | undefined;
+}
+
+async function readPrompt(prompt: string | undefined, options: Options, source: ModelSource): Promise<Prompt> {
+  if (options.ids !== undefined) {
+    // With ids at hand a missing tokenizer is no obstacle: ids come out instead of text.
+    const tokenizer = await source.tokenizer().catch((error: unknown) => {
+      if (error instanceof UserError) return undefined;
+      throw error;
+    });
+    return { text: undefined, ids: options.ids, tokenizer };
+  }
+  const tokenizer = await source.tokenizer();
+  const isHearth = options.model === undefined || options.model === "hearth";
+  const text = prompt ?? (await fileText(options.promptFile)) ?? (isHearth ? HEARTH_PROMPT : "");
+  const ids = tokenizer.encode(text);
+  if (ids.length === 0) throw new UsageError("give a prompt: this model's tokenizer has no token to begin a text with");
+  return { text, ids, tokenizer };
+}
+
+async function fileText(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    throw new UserError(`${file}: cannot read the prompt (${(cause as Error).message})`);
+  }
+}
+
+/** Text as it comes; ids where there is no tokenizer. */
+function streamOf(tokenizer: Tokenizer | undefined): { push(id: number): string; end(): string } {
+  return tokenizer?.stream() ?? { push: (id) => `${id} `, end: () => "" };
+}

@@ -1,0 +1,65 @@
+/** `tilestate inspect`: what a model is and what it will take, from headers alone. Needs no GPU and reads no weight. */
+import type { Command } from "commander";
+import { type Context, printJson } from "../context.ts";
+import { bytes, count } from "../format.ts";
+import { examples, jsonOption, modelOption, stateOption } from "../options.ts";
+
+interface Options {
+  readonly model?: string;
+  readonly state: string;
+  readonly json?: boolean;
+}
+
+export function configure(command: Command, context: Context): void {
+  examples(command, [
+    "tilestate inspect",
+    "tilestate inspect --model ./TinyLlama --state tova:512",
+    "tilestate inspect --model stories260K.bin --json",
+  ])
+    .addOption(modelOption())
+    .addOption(stateOption())
+    .addOption(jsonOption())
+    .action((options: Options) => inspect(options, context));
+}
+
+async function inspect(options: Options, { io }: Context): Promise<void> {
+  const { contract, openModel, parsePolicy } = await import("../../models/index.ts");
+  const policy = parsePolicy(options.state);
+  const source = await openModel(options.model);
+  const { config } = source;
+  const c = contract(source, policy);
+  const storage = source.tensor("layers.0.q").dtype;
+  const total = c.weights + c.state + c.scratch;
+  const each = c.state / c.slots;
+  if (options.json) {
+    const sizes = { weights: c.weights, state: c.state, scratch: c.scratch, total };
+    const state = { policy: policy.text, kept: c.kept, slots: c.slots, bytes_per_slot: each };
+    printJson(io, {
+      model: config.name,
+      where: source.where,
+      config,
+      storage,
+      parameters: c.parameters,
+      state,
+      bytes: sizes,
+    });
+    return;
+  }
+  const { layers, dim, heads, groups, headDim, ff, vocab, context, eps, ropeTheta, tied, bos, eos } = config;
+  const lines: [string, string][] = [
+    ["model", `${config.name} (${source.where})`],
+    ["parameters", `${c.parameters} (${count(c.parameters)}), stored as ${storage}`],
+    ["layers", `${layers}, ${dim} wide, feed-forward ${ff}`],
+    ["attention", `${heads} query heads, ${groups} KV heads of ${headDim}`],
+    ["vocabulary", `${vocab}${tied ? ", output matrix tied to the embedding" : ""}`],
+    ["positions", `trained on ${context}, RoPE base ${ropeTheta}, RMSNorm epsilon ${eps}`],
+    ["text", `begins with ${bos.join(", ") || "no id of its own"}, ends with ${eos.join(", ") || "no id of its own"}`],
+    ["state", `${policy.text}: ${c.kept} tokens kept, ${c.slots} slots a layer, ${bytes(each)} a slot`],
+    ["", ""],
+    ["weights", `${bytes(c.weights)} (${c.weights} bytes)`],
+    ["state", `${bytes(c.state)} (${c.state} bytes)`],
+    ["scratch", `${bytes(c.scratch)} (${c.scratch} bytes)`],
+    ["together", `${bytes(total)} (${total} bytes)`],
+  ];
+  for (const [name, text] of lines) io.out(`${name.padEnd(11)} ${text}`.trimEnd().concat("\n"));
+}

@@ -1,0 +1,246 @@
+/** `tilestate kernels`: what kernels there are, what the compiler makes of them, whether a file of one's own compiles, and the cache of compiled ones. */
+import { basename, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { UserError } from "../../runtime/errors.ts";
+import { type Context, printJson, UsageError } from "../context.ts";
+import { bytes } from "../format.ts";
+import type { KernelEntry } from "../kernels/builtin.ts";
+import { examples, jsonOption, pairs, repeated, whole } from "../options.ts";
+
+const PARTS = ["source", "tile", "schedule", "wgsl"] as const;
+type Part = (typeof PARTS)[number];
+
+interface ShowOptions {
+  readonly file?: string;
+  readonly target: string;
+  readonly size?: Record<string, number>;
+  readonly storage?: Record<string, string>;
+  readonly part?: readonly Part[];
+  readonly json?: boolean;
+}
+
+export function configure(command: Command, context: Context): void {
+  const sub = (name: string, summary: string, description: string): Command =>
+    command.command(name).summary(summary).description(description).option("--stack", "show where an error was thrown");
+
+  examples(sub("list", "the built-in kernels", "List the built-in kernels with their parameters."), [
+    "tilestate kernels list",
+    "tilestate kernels list --json",
+  ])
+    .addOption(jsonOption())
+    .action((options: { json?: boolean }) => list(options, context));
+
+  const show = sub(
+    "show",
+    "source, tile IR, schedule and WGSL of a kernel",
+    "Show what the compiler makes of a kernel. Needs no GPU.",
+  ).argument("<name>", "a built-in kernel, or with --file one of that file");
+  examples(show, [
+    "tilestate kernels show attend",
+    "tilestate kernels show logits --target gpu --size vocab=32000 --size dim=2048 --storage head=f16 --part wgsl",
+    "tilestate kernels show scale --file examples/scale.ts",
+  ])
+    .option("--file <file>", "take the kernel from this TypeScript file")
+    .addOption(
+      new Option("--target <adapter>", "the adapter to generate for")
+        .choices(["lavapipe", "swiftshader", "gpu", "L0"])
+        .default("gpu"),
+    )
+    .option("--size <dim=n>", "elements of a dim (default: those of hearth, else 64); may be repeated", pairs(whole(1)))
+    .option("--storage <tensor=type>", "how a tensor is stored; may be repeated", pairs(String))
+    .addOption(
+      new Option("--part <part>", `only ${PARTS.join(", ")}; may be repeated`).argParser(
+        (text: string, before?: readonly string[]) => {
+          if (!PARTS.includes(text as Part)) throw new InvalidArgumentError(`Allowed choices are ${PARTS.join(", ")}.`);
+          return repeated(text, before);
+        },
+      ),
+    )
+    .addOption(jsonOption())
+    .action((name: string, options: ShowOptions) => showKernel(name, options, context));
+
+  const compile = sub(
+    "compile",
+    "compile the kernels of a file, or say where they are wrong",
+    "Compile every exported kernel of a TypeScript file (functions of no result with a Tensor parameter).",
+  ).argument("<file>", "a TypeScript file");
+  examples(compile, [
+    "tilestate kernels compile examples/scale.ts",
+    "tilestate kernels compile mine.ts --names blur,edge",
+  ])
+    .option("--names <list>", "only these functions, separated by commas", (text: string) => text.split(","))
+    .addOption(jsonOption())
+    .action((file: string, options: { names?: string[]; json?: boolean }) => compileFile(file, options, context));
+
+  const cache = sub(
+    "cache",
+    "compiled kernels kept on this machine",
+    "List or clear the compiled kernels that are kept.",
+  )
+    .argument("<action>", "list or clear")
+    .addOption(jsonOption());
+  cache.action((action: string, options: { json?: boolean }) => cacheAction(action, options, context));
+}
+
+async function list({ json }: { json?: boolean }, { io }: Context): Promise<void> {
+  const { builtinKernels, programsOf } = await import("../kernels/builtin.ts");
+  const { signature } = await import("../kernels/print.ts");
+  const entries = builtinKernels();
+  const programs = await programsOf(entries);
+  if (json) {
+    const kernels = entries.map((e) => ({
+      name: e.name,
+      file: shown(e.file),
+      params: programs.get(e.name)?.params ?? [],
+    }));
+    printJson(io, { kernels });
+    return;
+  }
+  let file = "";
+  for (const e of entries) {
+    if (e.file !== file) io.out(`${file === "" ? "" : "\n"}${shown(e.file)}\n`);
+    file = e.file;
+    const program = programs.get(e.name);
+    if (program !== undefined) io.out(`  ${signature(program)}\n`);
+  }
+}
+
+async function showKernel(name: string, options: ShowOptions, { io }: Context): Promise<void> {
+  const { builtinKernels, kernelsIn, programsOf } = await import("../kernels/builtin.ts");
+  const [{ printSchedule, printTileProgram }, { sizesOf, storageOf, TARGETS }, { generate }] = await Promise.all([
+    import("../kernels/print.ts"),
+    import("../kernels/targets.ts"),
+    import("../../compiler/index.ts"),
+  ]);
+  const entries = options.file === undefined ? builtinKernels() : kernelsIn(options.file);
+  const entry = entries.find((e) => e.name === name);
+  if (entry === undefined) {
+    const where = options.file === undefined ? "built-in kernel" : `exported kernel in ${options.file}`;
+    throw new UserError(
+      `no ${where} is called "${name}"; there are: ${entries.map((e) => e.name).join(", ") || "none"}`,
+    );
+  }
+  const program = (await programsOf([entry])).get(name);
+  const target = TARGETS[options.target];
+  if (program === undefined || target === undefined) throw new UserError(`nothing to show for "${name}"`);
+  const dims = sizesOf(program, {});
+  for (const dim of Object.keys(options.size ?? {})) {
+    if (!(dim in dims))
+      throw new UsageError(`kernel ${name} has no dim "${dim}"; it has ${Object.keys(dims).join(", ")}`);
+  }
+  for (const [tensor, type] of Object.entries(options.storage ?? {})) {
+    const p = program.params.find((q) => q.name === tensor);
+    const allowed: readonly string[] = p?.kind === "tensor" ? p.storage : [];
+    if (allowed.length === 0) throw new UsageError(`kernel ${name} has no tensor "${tensor}"`);
+    if (!allowed.includes(type)) {
+      throw new UsageError(`kernel ${name}: tensor "${tensor}" may be stored as ${allowed.join(", ")}, not as ${type}`);
+    }
+  }
+  const sizes = sizesOf(program, options.size ?? {});
+  const storage = storageOf(program, options.storage ?? {});
+  const parts = options.part ?? PARTS;
+  const generated = generate(program, { sizes, storage, cells: [] }, target);
+  if (options.json) {
+    const { schedule, wgsl } = generated;
+    const { source } = entry;
+    printJson(io, {
+      name,
+      file: shown(entry.file),
+      target: options.target,
+      sizes,
+      storage,
+      source,
+      program,
+      schedule,
+      wgsl,
+    });
+    return;
+  }
+  const binding = Object.entries(sizes)
+    .map(([d, n]) => `${d}=${n}`)
+    .join(" ");
+  const text: Record<Part, () => string> = {
+    source: () => entry.source,
+    tile: () => printTileProgram(program),
+    schedule: () => `target ${options.target}, ${binding}\n${printSchedule(program, generated.schedule)}`,
+    wgsl: () => generated.wgsl.trimEnd(),
+  };
+  const title: Record<Part, string> = {
+    source: shown(entry.file),
+    tile: "tile IR (the number on the right is the source line)",
+    schedule: "schedule",
+    wgsl: "WGSL",
+  };
+  for (const [i, part] of parts.entries()) {
+    if (parts.length > 1) io.out(`${i === 0 ? "" : "\n"}// ---- ${title[part]}\n`);
+    io.out(`${text[part]()}\n`);
+  }
+}
+
+async function compileFile(
+  path: string,
+  options: { names?: string[]; json?: boolean },
+  { io }: Context,
+): Promise<void> {
+  const [{ kernelsIn }, { operationCount, signature }, { loadPrograms }, { readSource }] = await Promise.all([
+    import("../kernels/builtin.ts"),
+    import("../kernels/print.ts"),
+    import("../../compiler/index.ts"),
+    import("../kernels/find.ts"),
+  ]);
+  const { file } = readSource(path);
+  const names = options.names ?? kernelsIn(path).map((e: KernelEntry) => e.name);
+  if (names.length === 0) {
+    throw new UserError(
+      `${path}: no exported kernel: expected an exported function of no result with a Tensor parameter`,
+      {
+        hint: "--names compiles functions that are not exported",
+      },
+    );
+  }
+  const began = performance.now();
+  const loaded = await loadPrograms(pathToFileURL(file).href, names);
+  const milliseconds = Math.round(performance.now() - began);
+  const programs = names.flatMap((name) => loaded.programs.get(name) ?? []);
+  if (options.json) {
+    const kernels = programs.map((p) => ({
+      name: p.name,
+      params: p.params,
+      grid: p.grid,
+      operations: operationCount(p.body),
+    }));
+    printJson(io, { file, way: loaded.way, milliseconds, kernels });
+    return;
+  }
+  for (const p of programs) io.out(`${signature(p)}  ${operationCount(p.body)} operations\n`);
+  const way = { shipped: "came compiled", cached: "were compiled before", compiled: `compiled in ${milliseconds} ms` };
+  io.out(`${basename(file)}: ${programs.length} of ${names.length} kernels ${way[loaded.way]}\n`);
+}
+
+async function cacheAction(action: string, { json }: { json?: boolean }, { io }: Context): Promise<void> {
+  const { cacheEntries, cacheFolder, clearCache } = await import("../../compiler/index.ts");
+  const folder = cacheFolder();
+  if (action === "clear") {
+    const removed = clearCache();
+    if (json) printJson(io, { folder, removed });
+    else io.out(`${removed} ${removed === 1 ? "entry" : "entries"} removed from ${folder ?? "no cache"}\n`);
+  } else if (action === "list") {
+    const entries = cacheEntries();
+    if (json) printJson(io, { folder, entries });
+    else {
+      for (const e of entries) {
+        io.out(`${new Date(e.modified).toISOString()}  ${bytes(e.bytes).padStart(9)}  ${basename(e.path)}\n`);
+      }
+      const total = entries.reduce((n, e) => n + e.bytes, 0);
+      const where = folder ?? "nowhere (TILESTATE_CACHE is off)";
+      io.out(`${entries.length} ${entries.length === 1 ? "entry" : "entries"}, ${bytes(total)}, in ${where}\n`);
+    }
+  } else throw new UsageError(`kernels cache: expected "list" or "clear", got "${action}"`);
+}
+
+/** A path as short as it can be said from here. */
+function shown(file: string): string {
+  const near = relative(process.cwd(), file);
+  return near.startsWith("..") ? file : near;
+}

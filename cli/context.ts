@@ -1,0 +1,50 @@
+/**
+ * What a command is given besides its options: where to write, and how it learns that the user pressed Ctrl-C.
+ *
+ * Commands never touch `process` themselves, so that tests can call them in their own process and read what they said.
+ */
+
+/** Where text goes: results to `out`, everything said about them to `err`. */
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+export interface Context {
+  readonly io: Io;
+  /** Aborted by Ctrl-C; what is open is closed by those who opened it. */
+  readonly signal: AbortSignal;
+}
+
+/** Wrong usage: exit code 2. */
+export class UsageError extends Error {
+  override readonly name: string = "UsageError";
+}
+
+/** The terminal, or wherever the process's own streams lead. */
+export const processIo: Io = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
+
+/** Writes a value as indented JSON with short lists on one line, which keeps lists of ids readable. */
+export function printJson(io: Io, value: unknown): void {
+  io.out(`${prettyJson(value)}\n`);
+}
+
+const WIDTH = 110;
+
+function prettyJson(value: unknown, indent = ""): string {
+  const flat = JSON.stringify(value) ?? "null";
+  if (typeof value !== "object" || value === null) return flat;
+  const numbers = Array.isArray(value) && value.every((x) => typeof x === "number");
+  if (numbers || flat.length + indent.length <= WIDTH) return flat;
+  const inner = `${indent}  `;
+  const parts = Array.isArray(value)
+    ? value.map((x) => inner + prettyJson(x, inner))
+    : Object.entries(value)
+        .filter(([, x]) => x !== undefined)
+        .map(([key, x]) => `${inner}${JSON.stringify(key)}: ${prettyJson(x, inner)}`);
+  const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
+  return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
+}
