@@ -231,7 +231,6 @@ export class Decoder {
 
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
-    this.#assertLive();
     if (this.#seen >= this.#most())
       throw new UserError(`state "${this.policy.text}" holds no more than ${this.#most()} positions`);
     this.#run(this.#step, 1);
@@ -341,6 +340,7 @@ export class Decoder {
   }
 
   #run(plan: Plan | undefined, times: number): void {
+    this.#assertLive();
     plan?.run(times);
     this.#seen += times;
   }

@@ -49,8 +49,8 @@ export function contract(source: ModelSource, policy: PolicySpec, half = true): 
     parameters += elements(shape);
     weights += elements(shape) * bytesOf(keptAs(source.tensor(name).dtype, half));
   }
-  const vectors = 2 * config.dim + 2 * config.heads * config.headDim + config.ff + config.heads * (slots + 1);
+  const vectors = config.dim + 2 * config.heads * config.headDim + config.ff + config.heads * (slots + 1);
   const tables = 2 * ROPE_ROWS * config.headDim;
-  const scratch = 4 * (vectors + tables + logitRows(config) * config.vocab + 2 * RING + 16);
+  const scratch = 4 * (vectors + tables + logitRows(config) * config.vocab + 2 * RING + 9);
   return { parameters, weights, state: stateBytes(config, slots), scratch, kept, slots };
 }
