@@ -475,15 +475,16 @@ class Lanes {
     return { names, types };
   }
 
-  /** Values of variables, read now: a name of their own keeps later code from moving before the loop. */
+  /** The registers of these values are the variables themselves: nothing changes them before the turn (or the region) ends. */
   #readBack(values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
     for (const [i, v] of values.entries()) {
       const type = types[i] as LaneType;
-      const regs = (names[i] ?? []).map((n) => this.#e.here({ op: "copy", x: this.#e.ref(n, type) }, type));
+      const regs = (names[i] ?? []).map((n) => this.#e.ref(n, type));
       this.#tiles.set(v.id, { axes: v.axes, regs });
     }
   }
 
+  /** Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them changes. */
   #assign(
     ids: readonly number[],
     values: readonly Value[],
@@ -491,13 +492,19 @@ class Lanes {
     types: readonly LaneType[],
   ): void {
     const e = this.#e;
+    const targets = new Set(names.flat());
+    const pending: { name: string; value: Atom }[] = [];
     for (const [i, v] of values.entries()) {
       const width = types[i]?.width ?? 1;
       for (const [n, at] of this.#coordinates(v.axes).entries()) {
+        const name = names[i]?.[n] ?? "";
         const value = e.widen(this.#reg(this.#tile(ids[i] ?? -1), v.axes, at), width);
-        e.push({ op: "assign", name: names[i]?.[n] ?? "", value });
+        if (value.kind === "ref" && value.name === name) continue;
+        const taken = value.kind === "ref" && targets.has(value.name);
+        pending.push({ name, value: taken ? e.here({ op: "copy", x: value }, value.type) : value });
       }
     }
+    for (const { name, value } of pending) e.push({ op: "assign", name, value });
   }
 
   #loop(op: Loop): void {
