@@ -1,39 +1,17 @@
 /**
  * Tile IR to lane IR: each tile becomes the registers that one lane holds.
  *
- * A tile with axes A has one register for every combination of the axes' counts; an axis with a width makes the registers vectors. Dead elements (beyond a
- * ragged edge) are computed like any others and ignored by reductions and stores. How axes are laid out was decided in schedule.ts.
+ * Walks the operations in order; registers.ts knows which elements a lane holds, memory.ts how they are loaded and stored. Dead elements (beyond a ragged edge)
+ * are computed like any others and ignored by reductions and stores.
  */
 import { Definitions } from "./affine.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
-import {
-  type Atom,
-  type Buffer,
-  constant,
-  Emitter,
-  type LaneProgram,
-  type LaneType,
-  U32,
-  vector,
-  type Width,
-} from "./lane.ts";
+import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf } from "./partial.ts";
-import type { AxisLayout, Schedule, Target } from "./schedule.ts";
-import { everyOp, extentOf, type Specialised } from "./specialise.ts";
-
-interface Tile {
-  readonly axes: readonly number[];
-  readonly regs: readonly Atom[];
-}
-
-/** Where an axis currently starts and ends. */
-interface Extent {
-  readonly base: Atom;
-  readonly limit: Atom;
-  /** No element can be dead. */
-  readonly full: boolean;
-}
+import { Registers } from "./registers.ts";
+import type { Schedule, Target } from "./schedule.ts";
+import { everyOp, type Specialised } from "./specialise.ts";
 
 const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
@@ -46,26 +24,22 @@ class Lanes {
   readonly #s: Schedule;
   readonly #e: Emitter = new Emitter();
   readonly #definitions: Definitions;
-  readonly #tiles: Map<number, Tile> = new Map<number, Tile>();
-  readonly #extents: Map<number, Extent> = new Map<number, Extent>();
   readonly #buffers: Map<string, Buffer> = new Map<string, Buffer>();
   readonly #memory: Memory;
-  readonly #lane: Atom;
+  readonly #r: Registers;
   readonly #target: Target;
-  readonly #grid: Map<string, Atom> = new Map<string, Atom>();
 
   constructor(program: Specialised, schedule: Schedule, target: Target) {
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
-    this.#lane = schedule.lanes === 1 ? constant(0, U32) : { kind: "ref", name: "lane", type: U32, depth: 0 };
+    this.#r = new Registers(program, schedule, this.#e);
     this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers);
   }
 
   run(): LaneProgram {
-    this.#place();
     this.#walk(this.#p.body);
     const s = this.#s;
     const groups = Math.max(1, Math.ceil(s.programs / s.programsPerWorkgroup));
@@ -87,8 +61,6 @@ class Lanes {
       body: this.#e.statements,
     };
   }
-
-  // ---- Set-up -----------------------------------------------------------------------------------------------------------------
 
   #declareBuffers(): void {
     const units = new Map<string, number>();
@@ -126,171 +98,49 @@ class Lanes {
     return { param: op.param, index: op.index, store: op.op === "store" };
   }
 
-  /** Grid coordinates, and the extents of the axes that do not belong to a loop. */
-  #place(): void {
-    const e = this.#e;
-    let rest: Atom = { kind: "ref", name: "pid", type: U32, depth: 0 };
-    const coordinates: Atom[] = [];
-    for (let i = this.#p.grid.length - 1; i >= 0; i--) {
-      const n = this.#s.grid[i] ?? 1;
-      const only = this.#s.grid.slice(0, i).every((m) => m === 1);
-      coordinates[i] = n === 1 ? constant(0, U32) : only ? rest : e.binary("rem", rest, constant(n, U32));
-      rest = e.binary("div", rest, constant(n, U32));
-    }
-    for (const [i, g] of this.#p.grid.entries()) {
-      const at = coordinates[i] ?? constant(0, U32);
-      this.#grid.set(g.dim, at);
-      if (g.axis === undefined) continue;
-      const size = this.#s.axes[g.axis]?.size ?? 1;
-      const extent = extentOf(this.#p, g.axis);
-      const base = e.binary("mul", at, constant(size, U32));
-      const turn = this.#turn(g.axis);
-      const cut =
-        size % turn === 0
-          ? constant(extent, U32)
-          : e.binary("min", constant(extent, U32), e.binary("add", base, constant(size, U32)));
-      this.#extents.set(g.axis, { base, limit: cut, full: extent % size === 0 && size % turn === 0 });
-    }
-    for (const axis of this.#p.axes) {
-      if (axis.kind !== "whole") continue;
-      const extent = extentOf(this.#p, axis.id);
-      const held = (this.#s.axes[axis.id]?.count ?? 1) * this.#turn(axis.id);
-      this.#extents.set(axis.id, { base: constant(0, U32), limit: constant(extent, U32), full: held === extent });
-    }
-  }
-
-  /** Elements that one register of every lane covers along an axis. */
-  #turn(axis: number): number {
-    const layout = this.#s.axes[axis];
-    return layout?.spread ? this.#s.lanes * layout.width : 1;
-  }
-
-  #layout(axis: number): AxisLayout {
-    return this.#s.axes[axis] ?? { spread: false, size: 1, count: 1, width: 1, chunk: 1 };
-  }
-
-  // ---- Tiles ------------------------------------------------------------------------------------------------------------------
-
-  #tile(id: number): Tile {
-    const found = this.#tiles.get(id);
-    if (found === undefined) throw new Error(`kernel ${this.#p.name}: %${id} has no registers`);
-    return found;
-  }
-
-  #width(axes: readonly number[]): Width {
-    return axes.reduce<Width>((w, a) => Math.max(w, this.#layout(a).width) as Width, 1);
-  }
-
-  /** Every combination of register numbers along the axes. */
-  #coordinates(axes: readonly number[]): number[][] {
-    return axes.reduce<number[][]>(
-      (all, a) => all.flatMap((c) => Array.from({ length: this.#layout(a).count }, (_, r) => [...c, r])),
-      [[]],
-    );
-  }
-
-  /** The register of `t` at the coordinates `at` of the axes `axes`. */
-  #reg(t: Tile, axes: readonly number[], at: readonly number[]): Atom {
-    let flat = 0;
-    for (const a of t.axes) flat = flat * this.#layout(a).count + (at[axes.indexOf(a)] ?? 0);
-    const found = t.regs[flat];
-    if (found === undefined) throw new Error(`kernel ${this.#p.name}: a register is missing`);
-    return found;
-  }
-
-  /** Number of the first element of the run that register `r` belongs to, and where in the run the register starts. */
-  #run(axis: number, r: number): { start: Atom; offset: number } {
-    const e = this.#e;
-    const { base } = this.#extent(axis);
-    const l = this.#layout(axis);
-    if (!l.spread) return { start: e.binary("add", base, constant(r, U32)), offset: 0 };
-    const lane = e.binary("mul", this.#lane, constant(l.width * l.chunk, U32));
-    const turn = Math.floor(r / l.chunk) * l.chunk * this.#s.lanes * l.width;
-    return {
-      start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))),
-      offset: (r % l.chunk) * l.width,
-    };
-  }
-
-  /** Number of the first element of register `r` along an axis. */
-  #first(axis: number, r: number): Atom {
-    const { start, offset } = this.#run(axis, r);
-    return this.#e.binary("add", start, constant(offset, U32));
-  }
-
-  /** Numbers of the elements of register `r` along an axis, a vector if the axis has a width. */
-  #elements(axis: number, r: number): Atom {
-    const width = this.#layout(axis).width;
-    const first = this.#first(axis, r);
-    if (width === 1) return first;
-    const steps = this.#e.compose(Array.from({ length: width }, (_, i) => constant(i, U32)));
-    return this.#e.binary("add", first, steps);
-  }
-
-  #extent(axis: number): Extent {
-    const found = this.#extents.get(axis);
-    if (found === undefined) throw new Error(`kernel ${this.#p.name}: an axis is used outside its loop`);
-    return found;
-  }
-
-  /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
-  #alive(axis: number, r: number): Atom | undefined {
-    const { limit, full } = this.#extent(axis);
-    if (full) return undefined;
-    const width = this.#layout(axis).width;
-    const uncut = limit.kind === "const" && limit.value % width === 0;
-    return this.#e.binary("lt", uncut ? this.#first(axis, r) : this.#elements(axis, r), limit);
-  }
-
-  // ---- Operations -------------------------------------------------------------------------------------------------------------
-
   #walk(ops: readonly Op[]): void {
     for (const op of ops) this.#op(op);
   }
 
-  #define(v: Value, make: (at: readonly number[]) => Atom): void {
-    this.#tiles.set(v.id, { axes: v.axes, regs: this.#coordinates(v.axes).map(make) });
-  }
-
   #op(op: Op): void {
     const e = this.#e;
-    const part = (id: number, v: Value, at: readonly number[]): Atom => this.#reg(this.#tile(id), v.axes, at);
+    const part = (id: number, v: Value, at: readonly number[]): Atom => this.#r.reg(this.#r.tile(id), v.axes, at);
     switch (op.op) {
       case "const":
-        return this.#define(op, () => constant(op.value, vector(op.type, 1)));
+        return this.#r.define(op, () => constant(op.value, vector(op.type, 1)));
       case "size":
-        return this.#define(op, () => constant(this.#p.binding.sizes[op.dim] ?? 0, U32));
+        return this.#r.define(op, () => constant(this.#p.binding.sizes[op.dim] ?? 0, U32));
       case "scalar":
-        return this.#define(op, () =>
+        return this.#r.define(op, () =>
           this.#p.binding.cells.includes(op.param)
             ? this.#memory.loadOne(op.param, constant(0, U32))
             : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
         );
       case "program":
-        return this.#define(op, () => this.#grid.get(op.dim) ?? constant(0, U32));
+        return this.#r.define(op, () => this.#r.grid.get(op.dim) ?? constant(0, U32));
       case "iota":
-        return this.#define(op, (at) => this.#elements(op.axis, at[0] ?? 0));
+        return this.#r.define(op, (at) => this.#r.elements(op.axis, at[0] ?? 0));
       case "unary":
-        return this.#define(op, (at) => {
+        return this.#r.define(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: "unary", fn: op.fn, x }, x.type, [x]);
         });
       case "binary":
-        return this.#define(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
+        return this.#r.define(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
       case "select":
-        return this.#define(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
+        return this.#r.define(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
       case "cast":
       case "bitcast":
-        return this.#define(op, (at) => {
+        return this.#r.define(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: op.op, x }, { base: op.type, width: x.type.width }, [x]);
         });
       case "splat":
-        return this.#define(op, (at) => e.widen(part(op.x, op, at), this.#width(op.axes)));
+        return this.#r.define(op, (at) => e.widen(part(op.x, op, at), this.#r.width(op.axes)));
       case "scan":
         return this.#scan(op);
       case "fold":
-        return this.#define(op, (at) =>
+        return this.#r.define(op, (at) =>
           this.#fold(
             op,
             op.axes.filter((a) => a !== op.to),
@@ -323,11 +173,11 @@ class Lanes {
     let address: Atom = constant(0, U32);
     for (const [i, id] of site.index.entries()) {
       const walk = wide && i === site.index.length - 1 ? this.#definitions.walk(id) : undefined;
-      const run = walk === undefined ? undefined : this.#run(walk.axis, at[axes.indexOf(walk.axis)] ?? 0);
+      const run = walk === undefined ? undefined : this.#r.run(walk.axis, at[axes.indexOf(walk.axis)] ?? 0);
       if (run !== undefined) offset = run.offset;
       const index =
         run === undefined
-          ? this.#reg(this.#tile(id), axes, at)
+          ? this.#r.reg(this.#r.tile(id), axes, at)
           : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
       address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
     }
@@ -338,8 +188,8 @@ class Lanes {
     const site = this.#site(op);
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
-    const width = this.#width(op.axes);
-    this.#define(op, (at) => {
+    const width = this.#r.width(op.axes);
+    this.#r.define(op, (at) => {
       const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
       if (wide > 1) return this.#memory.loadWide(op.param, address, offset, width);
       const parts = Array.from({ length: address.type.width }, (_, i) =>
@@ -351,20 +201,20 @@ class Lanes {
 
   #store(op: Op & { op: "store" }): void {
     const e = this.#e;
-    const axes = [...new Set(op.index.flatMap((i) => this.#tile(i).axes))];
+    const axes = [...new Set(op.index.flatMap((i) => this.#r.tile(i).axes))];
     const site = this.#site(op);
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
-    const width = this.#width(axes);
+    const width = this.#r.width(axes);
     const combined = this.#buffers.get(op.param)?.atomic === true;
     // A value that every lane holds is written by one of them.
-    const spread = axes.some((a) => this.#layout(a).spread);
-    const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#lane, constant(0, U32)) : undefined;
-    for (const at of this.#coordinates(axes)) {
+    const spread = axes.some((a) => this.#r.layout(a).spread);
+    const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#r.lane, constant(0, U32)) : undefined;
+    for (const at of this.#r.coordinates(axes)) {
       const run = this.#address(site, axes, at, strides, wide > 1);
       const address = e.binary("add", run.address, constant(run.offset, run.address.type));
-      const value = e.widen(this.#reg(this.#tile(op.value), axes, at), width);
-      const alive = axes.flatMap((a, i) => this.#alive(a, at[i] ?? 0) ?? []);
+      const value = e.widen(this.#r.reg(this.#r.tile(op.value), axes, at), width);
+      const alive = axes.flatMap((a, i) => this.#r.alive(a, at[i] ?? 0) ?? []);
       const scalars = [...(single === undefined ? [] : [single]), ...alive.filter((c) => c.type.width === 1)];
       const vectors = alive.filter((c) => c.type.width > 1);
       const cond = scalars.reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
@@ -397,11 +247,11 @@ class Lanes {
   /** One lane's own part of a reduction: all its registers along the axis combined into one. */
   #fold(op: Op & { op: "reduce" | "fold" }, axes: readonly number[], at: readonly number[]): Atom {
     const e = this.#e;
-    const x = this.#tile(op.x);
+    const x = this.#r.tile(op.x);
     let whole: Atom | undefined;
-    for (let r = 0; r < this.#layout(op.axis).count; r++) {
-      let term = this.#reg(x, [...axes, op.axis], [...at, r]);
-      const alive = op.masked === true ? undefined : this.#alive(op.axis, r);
+    for (let r = 0; r < this.#r.layout(op.axis).count; r++) {
+      let term = this.#r.reg(x, [...axes, op.axis], [...at, r]);
+      const alive = op.masked === true ? undefined : this.#r.alive(op.axis, r);
       if (alive !== undefined) term = e.select(alive, term, constant(identityOf(op.fn, op.type), term.type));
       whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
     }
@@ -411,8 +261,8 @@ class Lanes {
 
   #reduce(op: Op & { op: "reduce" }): void {
     const e = this.#e;
-    const l = this.#layout(op.axis);
-    this.#define(op, (at) => {
+    const l = this.#r.layout(op.axis);
+    this.#r.define(op, (at) => {
       let whole = this.#fold(op, op.axes, at);
       if (l.width > 1) {
         const parts = Array.from({ length: whole.type.width }, (_, i) => e.component(whole, i));
@@ -427,17 +277,17 @@ class Lanes {
    */
   #scan(op: Op & { op: "scan" }): void {
     const e = this.#e;
-    const x = this.#tile(op.x);
-    const l = this.#layout(op.axis);
+    const x = this.#r.tile(op.x);
+    const l = this.#r.layout(op.axis);
     const others = op.axes.filter((a) => a !== op.axis);
     const sums = new Map<string, Atom>();
-    for (const at of this.#coordinates(others)) {
+    for (const at of this.#r.coordinates(others)) {
       let carry: Atom = constant(0, vector(op.type, 1));
       for (let turn = 0; turn < l.count; turn += l.chunk) {
         let run: Atom = constant(0, vector(op.type, 1));
         const own: Atom[][] = [];
         for (let r = turn; r < turn + l.chunk; r++) {
-          const reg = this.#reg(x, [...others, op.axis], [...at, r]);
+          const reg = this.#r.reg(x, [...others, op.axis], [...at, r]);
           const parts: Atom[] = [];
           for (let i = 0; i < l.width; i++) {
             run = e.binary("add", run, e.component(reg, i));
@@ -452,7 +302,7 @@ class Lanes {
         carry = e.binary("add", carry, alone ? run : e.here({ op: "lanes", fn: "sum", x: run }, run.type));
       }
     }
-    this.#define(op, (at) => {
+    this.#r.define(op, (at) => {
       const place = op.axes.map((a, i) => [a, at[i] ?? 0] as const);
       const key = [
         ...others.map((a) => place.find((p) => p[0] === a)?.[1]),
@@ -463,12 +313,14 @@ class Lanes {
   }
 
   #variables(values: readonly Value[], inits: readonly number[]): { names: string[][]; types: LaneType[] } {
-    const types = values.map((v): LaneType => ({ base: v.type, width: this.#width(v.axes) }));
+    const types = values.map((v): LaneType => ({ base: v.type, width: this.#r.width(v.axes) }));
     const names = values.map((v, i) => {
       const type = types[i] as LaneType;
-      return this.#coordinates(v.axes).map((at) => {
+      return this.#r.coordinates(v.axes).map((at) => {
         const init =
-          inits[i] === undefined ? undefined : this.#e.widen(this.#reg(this.#tile(inits[i]), v.axes, at), type.width);
+          inits[i] === undefined
+            ? undefined
+            : this.#e.widen(this.#r.reg(this.#r.tile(inits[i]), v.axes, at), type.width);
         return this.#e.variable("v", type, init);
       });
     });
@@ -480,7 +332,7 @@ class Lanes {
     for (const [i, v] of values.entries()) {
       const type = types[i] as LaneType;
       const regs = (names[i] ?? []).map((n) => this.#e.ref(n, type));
-      this.#tiles.set(v.id, { axes: v.axes, regs });
+      this.#r.tiles.set(v.id, { axes: v.axes, regs });
     }
   }
 
@@ -496,9 +348,9 @@ class Lanes {
     const pending: { name: string; value: Atom }[] = [];
     for (const [i, v] of values.entries()) {
       const width = types[i]?.width ?? 1;
-      for (const [n, at] of this.#coordinates(v.axes).entries()) {
+      for (const [n, at] of this.#r.coordinates(v.axes).entries()) {
         const name = names[i]?.[n] ?? "";
-        const value = e.widen(this.#reg(this.#tile(ids[i] ?? -1), v.axes, at), width);
+        const value = e.widen(this.#r.reg(this.#r.tile(ids[i] ?? -1), v.axes, at), width);
         if (value.kind === "ref" && value.name === name) continue;
         const taken = value.kind === "ref" && targets.has(value.name);
         pending.push({ name, value: taken ? e.here({ op: "copy", x: value }, value.type) : value });
@@ -509,9 +361,9 @@ class Lanes {
 
   #loop(op: Loop): void {
     const e = this.#e;
-    const start = op.start === undefined ? constant(0, U32) : this.#reg(this.#tile(op.start), [], []);
-    const limit = this.#reg(this.#tile(op.limit), [], []);
-    const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#turn(op.axis);
+    const start = op.start === undefined ? constant(0, U32) : this.#r.reg(this.#r.tile(op.start), [], []);
+    const limit = this.#r.reg(this.#r.tile(op.limit), [], []);
+    const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#r.turn(op.axis);
     const afters = op.carried.map((c) => c.after);
     const { names, types } = this.#variables(
       afters,
@@ -525,9 +377,9 @@ class Lanes {
       const at = e.ref(index, U32, depth);
       if (op.axis !== undefined) {
         const even = start.kind === "const" && limit.kind === "const" && (limit.value - start.value) % step === 0;
-        this.#extents.set(op.axis, { base: at, limit, full: even });
-        this.#define(op.index, (c) => this.#elements(op.axis as number, c[0] ?? 0));
-      } else this.#define(op.index, () => at);
+        this.#r.extents.set(op.axis, { base: at, limit, full: even });
+        this.#r.define(op.index, (c) => this.#r.elements(op.axis as number, c[0] ?? 0));
+      } else this.#r.define(op.index, () => at);
       this.#readBack(
         op.carried.map((c) => c.inside),
         names,
@@ -555,7 +407,7 @@ class Lanes {
 
   #branch(op: Op & { op: "if" }): void {
     const e = this.#e;
-    const cond = this.#reg(this.#tile(op.cond), [], []);
+    const cond = this.#r.reg(this.#r.tile(op.cond), [], []);
     const afters = op.merged.map((m) => m.after);
     const { names, types } = this.#variables(afters, []);
     const side = (body: readonly Op[], ids: readonly number[]): ReturnType<Emitter["region"]> =>

@@ -1,0 +1,165 @@
+/**
+ * The registers that one lane holds: which elements of which axis lie where.
+ *
+ * Knows the layout that schedule.ts chose, where each axis currently starts and ends, and the registers of every tile made so far. A tile with axes A has one
+ * register for every combination of the axes' counts; an axis with a width makes the registers vectors.
+ */
+import type { Value } from "./ir.ts";
+import { type Atom, constant, type Emitter, U32, type Width } from "./lane.ts";
+import type { AxisLayout, Schedule } from "./schedule.ts";
+import { extentOf, type Specialised } from "./specialise.ts";
+
+export interface Tile {
+  readonly axes: readonly number[];
+  readonly regs: readonly Atom[];
+}
+
+/** Where an axis currently starts and ends. */
+export interface Extent {
+  readonly base: Atom;
+  readonly limit: Atom;
+  /** No element can be dead. */
+  readonly full: boolean;
+}
+
+export class Registers {
+  readonly tiles: Map<number, Tile> = new Map<number, Tile>();
+  readonly extents: Map<number, Extent> = new Map<number, Extent>();
+  /** Index of this program along each dim of the grid. */
+  readonly grid: Map<string, Atom> = new Map<string, Atom>();
+  readonly lane: Atom;
+  readonly #p: Specialised;
+  readonly #s: Schedule;
+  readonly #e: Emitter;
+
+  constructor(program: Specialised, schedule: Schedule, emitter: Emitter) {
+    this.#p = program;
+    this.#s = schedule;
+    this.#e = emitter;
+    this.lane = schedule.lanes === 1 ? constant(0, U32) : { kind: "ref", name: "lane", type: U32, depth: 0 };
+    this.#place();
+  }
+
+  /** Grid coordinates, and the extents of the axes that do not belong to a loop. */
+  #place(): void {
+    const e = this.#e;
+    let rest: Atom = { kind: "ref", name: "pid", type: U32, depth: 0 };
+    const coordinates: Atom[] = [];
+    for (let i = this.#p.grid.length - 1; i >= 0; i--) {
+      const n = this.#s.grid[i] ?? 1;
+      const only = this.#s.grid.slice(0, i).every((m) => m === 1);
+      coordinates[i] = n === 1 ? constant(0, U32) : only ? rest : e.binary("rem", rest, constant(n, U32));
+      rest = e.binary("div", rest, constant(n, U32));
+    }
+    for (const [i, g] of this.#p.grid.entries()) {
+      const at = coordinates[i] ?? constant(0, U32);
+      this.grid.set(g.dim, at);
+      if (g.axis === undefined) continue;
+      const size = this.#s.axes[g.axis]?.size ?? 1;
+      const extent = extentOf(this.#p, g.axis);
+      const base = e.binary("mul", at, constant(size, U32));
+      const turn = this.turn(g.axis);
+      const cut =
+        size % turn === 0
+          ? constant(extent, U32)
+          : e.binary("min", constant(extent, U32), e.binary("add", base, constant(size, U32)));
+      this.extents.set(g.axis, { base, limit: cut, full: extent % size === 0 && size % turn === 0 });
+    }
+    for (const axis of this.#p.axes) {
+      if (axis.kind !== "whole") continue;
+      const extent = extentOf(this.#p, axis.id);
+      const held = (this.#s.axes[axis.id]?.count ?? 1) * this.turn(axis.id);
+      this.extents.set(axis.id, { base: constant(0, U32), limit: constant(extent, U32), full: held === extent });
+    }
+  }
+
+  /** Elements that one register of every lane covers along an axis. */
+  turn(axis: number): number {
+    const layout = this.#s.axes[axis];
+    return layout?.spread ? this.#s.lanes * layout.width : 1;
+  }
+
+  /** The layout of an axis. */
+  layout(axis: number): AxisLayout {
+    return this.#s.axes[axis] ?? { spread: false, size: 1, count: 1, width: 1, chunk: 1 };
+  }
+
+  /** The registers of a value made earlier. */
+  tile(id: number): Tile {
+    const found = this.tiles.get(id);
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: %${id} has no registers`);
+    return found;
+  }
+
+  /** Components of the registers of a tile with these axes. */
+  width(axes: readonly number[]): Width {
+    return axes.reduce<Width>((w, a) => Math.max(w, this.layout(a).width) as Width, 1);
+  }
+
+  /** Every combination of register numbers along the axes. */
+  coordinates(axes: readonly number[]): number[][] {
+    return axes.reduce<number[][]>(
+      (all, a) => all.flatMap((c) => Array.from({ length: this.layout(a).count }, (_, r) => [...c, r])),
+      [[]],
+    );
+  }
+
+  /** The register of `t` at the coordinates `at` of the axes `axes`. */
+  reg(t: Tile, axes: readonly number[], at: readonly number[]): Atom {
+    let flat = 0;
+    for (const a of t.axes) flat = flat * this.layout(a).count + (at[axes.indexOf(a)] ?? 0);
+    const found = t.regs[flat];
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: a register is missing`);
+    return found;
+  }
+
+  /** Number of the first element of the run that register `r` belongs to, and where in the run the register starts. */
+  run(axis: number, r: number): { start: Atom; offset: number } {
+    const e = this.#e;
+    const { base } = this.extent(axis);
+    const l = this.layout(axis);
+    if (!l.spread) return { start: e.binary("add", base, constant(r, U32)), offset: 0 };
+    const lane = e.binary("mul", this.lane, constant(l.width * l.chunk, U32));
+    const turn = Math.floor(r / l.chunk) * l.chunk * this.#s.lanes * l.width;
+    return {
+      start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))),
+      offset: (r % l.chunk) * l.width,
+    };
+  }
+
+  /** Number of the first element of register `r` along an axis. */
+  first(axis: number, r: number): Atom {
+    const { start, offset } = this.run(axis, r);
+    return this.#e.binary("add", start, constant(offset, U32));
+  }
+
+  /** Numbers of the elements of register `r` along an axis, a vector if the axis has a width. */
+  elements(axis: number, r: number): Atom {
+    const width = this.layout(axis).width;
+    const first = this.first(axis, r);
+    if (width === 1) return first;
+    const steps = this.#e.compose(Array.from({ length: width }, (_, i) => constant(i, U32)));
+    return this.#e.binary("add", first, steps);
+  }
+
+  /** Where an axis starts and ends now. */
+  extent(axis: number): Extent {
+    const found = this.extents.get(axis);
+    if (found === undefined) throw new Error(`kernel ${this.#p.name}: an axis is used outside its loop`);
+    return found;
+  }
+
+  /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
+  alive(axis: number, r: number): Atom | undefined {
+    const { limit, full } = this.extent(axis);
+    if (full) return undefined;
+    const width = this.layout(axis).width;
+    const uncut = limit.kind === "const" && limit.value % width === 0;
+    return this.#e.binary("lt", uncut ? this.first(axis, r) : this.elements(axis, r), limit);
+  }
+
+  /** Sets the registers of a value, one call of `make` for each. */
+  define(v: Value, make: (at: readonly number[]) => Atom): void {
+    this.tiles.set(v.id, { axes: v.axes, regs: this.coordinates(v.axes).map(make) });
+  }
+}
