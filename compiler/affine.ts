@@ -4,7 +4,7 @@
  * A load can be a wide one only when its last index is the axis's own index plus a constant; this file finds that out, for scheduling (which axis should be
  * spread over lanes) and for lane lowering (which loads are wide).
  */
-import type { Op, TileProgram } from "./ir.ts";
+import type { Op, TileProgram, Value } from "./ir.ts";
 import { isValue } from "./ir.ts";
 import { everyOp } from "./specialise.ts";
 
@@ -19,11 +19,22 @@ export class Definitions {
   /** Index values of over-loops: value id -> axis. */
   readonly loopIndex: Map<number, number> = new Map<number, number>();
 
+  /** Axes of every value, those of loops and branches included. */
+  readonly #axes: Map<number, readonly number[]> = new Map<number, readonly number[]>();
+
   constructor(program: TileProgram) {
+    const note = (v: Value): unknown => this.#axes.set(v.id, v.axes);
     everyOp(program.body, (op) => {
+      if (isValue(op)) note(op);
+      if (op.op === "if") for (const m of op.merged) note(m.after);
+      if (op.op === "loop") for (const v of [op.index, ...op.carried.flatMap((c) => [c.inside, c.after])]) note(v);
       if (isValue(op)) this.ops.set(op.id, op);
       if (op.op === "loop" && op.axis !== undefined) this.loopIndex.set(op.index.id, op.axis);
     });
+  }
+
+  axesOf(id: number): readonly number[] {
+    return this.#axes.get(id) ?? [];
   }
 
   constant(id: number): number | undefined {

@@ -54,12 +54,7 @@ function capacity(storage: StorageType): number {
  * Loads may take 16 bytes; a store moves one register.
  */
 export function wideness(program: Specialised, schedule: Schedule, definitions: Definitions, site: Site): number {
-  const spreads = (id: number): boolean => {
-    const axis = definitions.loopIndex.get(id);
-    const op = definitions.ops.get(id);
-    const axes = axis !== undefined ? [axis] : op !== undefined && "axes" in op ? op.axes : [];
-    return axes.some((a) => (schedule.axes[a]?.width ?? 1) > 1);
-  };
+  const spreads = (id: number): boolean => definitions.axesOf(id).some((a) => (schedule.axes[a]?.width ?? 1) > 1);
   const last = site.index.at(-1);
   if (last === undefined || site.index.slice(0, -1).some(spreads)) return 1;
   const walk = definitions.walk(last);

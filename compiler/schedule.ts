@@ -207,20 +207,13 @@ function survey(program: Specialised): Survey {
       meet([...op.axes, op.axis]);
     }
     if (op.op !== "load" && op.op !== "store") return;
+    const own = new Set(op.index.flatMap((i) => definitions.axesOf(i)));
+    meet([...own]);
     const last = op.index.at(-1);
     const walk = last === undefined ? undefined : definitions.walk(last);
     if (walk === undefined) return;
     const storage = program.binding.storage[op.param] ?? "f32";
     if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
-    const own = new Set(
-      op.index
-        .flatMap((i) => definitions.ops.get(i))
-        .flatMap((o) => (o !== undefined && isValue(o) ? [...o.axes] : [])),
-    );
-    for (const i of op.index) {
-      const axis = definitions.loopIndex.get(i);
-      if (axis !== undefined) own.add(axis);
-    }
     let touched = [...own].reduce(
       (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? 4) : size(a)),
       1,
