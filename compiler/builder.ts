@@ -14,7 +14,10 @@ export const HUGE: number = 3.4028234663852886e38;
 export type TileItem = { readonly is: "tile"; readonly value: Value } | { readonly is: "weak"; readonly value: number };
 
 const COMPARE: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
+const ORDER: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge"]);
 const LOGIC: ReadonlySet<string> = new Set(["and", "or", "xor"]);
+/** What conditions may meet in; everything else is for numbers. */
+const OF_CONDITIONS: ReadonlySet<string> = new Set(["and", "or", "xor", "eq", "ne"]);
 const SHIFT: ReadonlySet<string> = new Set(["shl", "shr"]);
 const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   add: (a, b) => a + b,
@@ -29,7 +32,8 @@ const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   or: (a, b) => (a | b) >>> 0,
   xor: (a, b) => (a ^ b) >>> 0,
   shl: (a, b) => (a << b) >>> 0,
-  shr: (a, b) => a >>> b,
+  // A literal above 2^31 is a u32, whose bits come in from the left as zeros.
+  shr: (a, b) => (a < 0 ? a >> b : a >>> b),
   lt: (a, b) => Number(a < b),
   le: (a, b) => Number(a <= b),
   gt: (a, b) => Number(a > b),
@@ -89,10 +93,21 @@ export class Builder {
   }
 
   constant(value: number, type: ValueType, span: Span): Value {
+    if (Number.isNaN(value))
+      this.fail("TS-205", "this constant is not a number", span, "kernels have no NaN, and 0 / 0 has no value");
+    if (type === "u32" || type === "i32") this.#fits(value, type, span);
     const v = value === Infinity ? HUGE : value === -Infinity ? -HUGE : value;
     const stored =
       type === "f32" ? Math.fround(v) : type === "u32" ? v >>> 0 : type === "i32" ? v | 0 : Number(v !== 0);
     return this.emit({ op: "const", type, axes: [], span, value: stored });
+  }
+
+  /** Literals become integers only where nothing is lost; bit patterns may be written either way (0xffffffff or -1). */
+  #fits(value: number, type: "u32" | "i32", span: Span): void {
+    if (!Number.isInteger(value) && Math.abs(value) !== Infinity)
+      this.fail("TS-205", `${value} meets ${type}, which has whole numbers only`, span, 'cast the other side to "f32"');
+    if (value < -(2 ** 31) || value >= 2 ** 32)
+      this.fail("TS-205", `${value} is too large for ${type}`, span, "the largest is 4294967295; real numbers are f32");
   }
 
   /** Makes a weak number real, in the wanted type (f32 unless told). */
@@ -137,9 +152,40 @@ export class Builder {
     }
     const keeps = fn === "neg" || fn === "abs";
     const v = fn === "not" ? this.settle(x, span, "bool") : keeps ? this.settle(x, span) : this.as(x, "f32", span);
-    if (fn === "neg" && (v.type === "u32" || v.type === "bool"))
-      this.fail("TS-205", `cannot negate ${v.type}`, span, 'cast(…, "i32") or "f32" first');
+    if (fn === "not" && v.type !== "bool")
+      this.fail("TS-205", `"!" turns a condition round, got ${v.type}`, span, "compare it: x === 0");
+    if (keeps && v.type === "bool") this.#noCondition(fn, span);
+    if (fn === "neg" && v.type === "u32")
+      this.fail("TS-205", "cannot negate u32", span, 'cast(…, "i32") or "f32" first');
     return { is: "tile", value: this.emit({ op: "unary", fn, type: v.type, axes: v.axes, span, x: v.id }) };
+  }
+
+  #noCondition(what: string, span: Span): never {
+    return this.fail(
+      "TS-205",
+      `"${what}" works on numbers, got a condition`,
+      span,
+      "select(condition, 1, 0) is a number",
+    );
+  }
+
+  /** `&&` and `||`: for conditions only. */
+  logic(op: "&&" | "||", a: TileItem, b: TileItem, span: Span): TileItem {
+    const number = [a, b].find((x) => x.is === "tile" && x.value.type !== "bool");
+    if (number?.is === "tile")
+      this.fail("TS-205", `"${op}" joins conditions, got ${number.value.type}`, span, "compare it: x !== 0");
+    if (a.is === "weak" && b.is === "weak") {
+      const [x, y] = [Boolean(a.value), Boolean(b.value)];
+      return { is: "weak", value: Number(op === "&&" ? x && y : x || y) };
+    }
+    return this.binary(op === "&&" ? "and" : "or", a, b, span);
+  }
+
+  /** `>>>`: bits come in as zeros, so the result is u32 whatever the sign. */
+  shiftBits(a: TileItem, b: TileItem, span: Span): TileItem {
+    if (a.is === "weak" && b.is === "weak") return { is: "weak", value: a.value >>> b.value };
+    const signed = a.is === "tile" && a.value.type === "i32";
+    return this.binary("shr", signed ? { is: "tile", value: this.bitcast(a, "u32", span) } : a, b, span);
   }
 
   binary(fn: BinaryOp, a: TileItem, b: TileItem, span: Span): TileItem {
@@ -149,6 +195,8 @@ export class Builder {
     let type: ValueType = ta ?? tb ?? "f32";
     if (SHIFT.has(fn)) {
       type = ta ?? "u32";
+    } else if (fn === "pow") {
+      type = "f32";
     } else if (ta !== undefined && tb !== undefined && ta !== tb) {
       if (ta !== "f32" && tb !== "f32") {
         this.fail("TS-205", `${ta} and ${tb} meet in "${fn}"`, span, `convert one of them: cast(…, "${ta}")`);
@@ -165,13 +213,26 @@ export class Builder {
         span,
         'write idiv(a, b), or cast one side to "f32"',
       );
-    if (LOGIC.has(fn) && type === "f32")
+    if ((LOGIC.has(fn) || SHIFT.has(fn)) && type === "f32")
       this.fail(
         "TS-205",
-        `bit operations work on integers and conditions, not on ${type}`,
+        `bit operations work on integers${LOGIC.has(fn) ? " and conditions" : ""}, not on ${type}`,
         span,
         'cast(…, "u32") first',
       );
+    if (type === "bool" && !OF_CONDITIONS.has(fn)) this.#noCondition(fn, span);
+    const negative = [a, b].find((x) => x.is === "weak" && x.value < 0);
+    if (type === "u32" && negative?.is === "weak" && !LOGIC.has(fn) && fn !== "add" && fn !== "sub" && fn !== "mul")
+      this.fail(
+        "TS-205",
+        `${negative.value} meets u32, which has no negative numbers`,
+        span,
+        `cast the other side to "i32"${ORDER.has(fn) ? "; a u32 is never below 0" : ""}`,
+      );
+    if (SHIFT.has(fn) && b.is === "weak" && !(b.value >= 0 && b.value < 32))
+      this.fail("TS-205", `a shift by ${b.value} bits`, span, "32-bit words are shifted by 0 to 31");
+    if ((fn === "div" || fn === "rem") && type !== "f32" && b.is === "weak" && b.value === 0)
+      this.fail("TS-206", "an integer divided by zero", span);
     const va = this.as(a, type, span);
     const vb = SHIFT.has(fn)
       ? this.as(
@@ -187,14 +248,24 @@ export class Builder {
     };
   }
 
+  /** The one type of several values of which one is chosen. */
+  join(items: readonly TileItem[], span: Span): ValueType {
+    const types = items.flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
+    const weaks = items.flatMap((x) => (x.is === "weak" ? [x.value] : []));
+    const type = types.includes("f32") ? "f32" : (types[0] ?? "f32");
+    if (type === "bool" || type === "f32") return type;
+    if (weaks.some((w) => !Number.isInteger(w) && Math.abs(w) !== Infinity)) return "f32";
+    const negative = weaks.find((w) => w < 0);
+    if (type === "u32" && negative !== undefined)
+      this.fail("TS-205", `${negative} meets u32, which has no negative numbers`, span, 'cast the other side to "i32"');
+    return type;
+  }
+
   select(cond: TileItem, yes: TileItem, no: TileItem, span: Span): TileItem {
     if (cond.is === "weak") return cond.value ? yes : no;
     if (cond.value.type !== "bool")
       this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare: x > 0");
-    const types = [yes, no].flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
-    const weaks = [yes, no].flatMap((x) => (x.is === "weak" ? [x.value] : []));
-    let type: ValueType = types.includes("f32") ? "f32" : (types[0] ?? "f32");
-    if (type !== "f32" && weaks.some((w) => !Number.isInteger(w))) type = "f32";
+    const type = this.join([yes, no], span);
     const [y, n] = [this.as(yes, type, span), this.as(no, type, span)];
     const axes = this.align([cond.value, y, n], span);
     return {
@@ -209,6 +280,8 @@ export class Builder {
   }
 
   bitcast(x: TileItem, type: ValueType, span: Span): Value {
+    if (x.is === "weak")
+      this.fail("TS-205", "a literal has no bits of its own yet", span, 'say which: bitcast(cast(…, "u32"), "f32")');
     const v = this.settle(x, span);
     return v.type === type ? v : this.emit({ op: "bitcast", type, axes: v.axes, span, x: v.id });
   }
@@ -232,6 +305,7 @@ export class Builder {
   }
 
   reduce(fn: ReduceKind, x: Value, axis: number, span: Span): Value {
+    if (x.type === "bool") this.#noCondition(fn === "sum" ? "sum" : `a${fn}`, span);
     const axes = x.axes.filter((a) => a !== axis);
     return this.emit({ op: "reduce", fn, type: x.type, axes, span, x: x.id, axis });
   }

@@ -7,7 +7,9 @@
 import { KernelError, Located } from "./diagnostics.ts";
 import type { TileProgram } from "./ir.ts";
 import { Lowering, prune } from "./lower.ts";
-import { readKernels } from "./source.ts";
+import { checkOrder } from "./order.ts";
+import { printSyntax, show } from "./show.ts";
+import { readKernels, sourceText } from "./source.ts";
 import type { ModuleSyntax, SourceText } from "./syntax.ts";
 import { verify } from "./verify.ts";
 
@@ -22,7 +24,7 @@ export function compileFile(file: string, names: readonly string[]): Compiled {
   try {
     module = readKernels(file, names);
   } catch (error) {
-    throw error instanceof Located ? new KernelError([error.diagnostic], new Map()) : error;
+    throw error instanceof Located ? new KernelError([error.diagnostic], textOf(error.diagnostic.span.file)) : error;
   }
   // Our own reasons come first: they know more than the type checker's about what is wrong in a kernel.
   const programs: TileProgram[] = [];
@@ -30,16 +32,30 @@ export function compileFile(file: string, names: readonly string[]): Compiled {
   for (const [name, key] of module.kernels) {
     const fn = module.functions.get(key);
     if (fn === undefined) continue;
+    show("syntax", name, () => printSyntax(module, key));
     try {
       const program = new Lowering(module).kernel(name, fn);
-      programs.push(verify({ ...program, body: prune(program.body) }, "lower"));
+      programs.push(checkOrder(verify({ ...program, body: prune(program.body) }, "lower")));
     } catch (error) {
       if (!(error instanceof Located)) throw error;
       failed.push(error);
     }
   }
-  const complaints = module.complaints.map((c) => ({ code: "TS-101", message: c.message, span: c.span }));
+  // What we could not compile, TypeScript usually dislikes too; once is enough.
+  const said = new Set(failed.map((f) => `${f.diagnostic.span.file}:${f.diagnostic.span.line}`));
+  const complaints = module.complaints
+    .filter((c) => !said.has(`${c.span.file}:${c.span.line}`))
+    .map((c) => ({ code: "TS-101", message: c.message, span: c.span }));
   if (failed.length + complaints.length > 0)
     throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
   return { programs, sources: [...module.sources.values()] };
+}
+
+/** The text of a file, for a message about it that came before the files were listed. */
+function textOf(file: string): ReadonlyMap<string, SourceText> {
+  try {
+    return new Map([[file, { file, text: sourceText(file) }]]);
+  } catch {
+    return new Map();
+  }
 }

@@ -52,6 +52,40 @@ const ASSIGN: ReadonlyMap<ts.SyntaxKind, string> = new Map<ts.SyntaxKind, string
   [ts.SyntaxKind.GreaterThanGreaterThanEqualsToken, ">>"],
 ]);
 
+/** What a reader calls the parts of TypeScript that kernels do not have, and what to write instead. */
+const REFUSED: ReadonlyMap<ts.SyntaxKind, readonly [what: string, hint?: string]> = new Map<
+  ts.SyntaxKind,
+  readonly [what: string, hint?: string]
+>([
+  [ts.SyntaxKind.BreakStatement, ["break", "loops run to their end: choose with select() or an if"]],
+  [ts.SyntaxKind.ContinueStatement, ["continue", "put the rest of the body into an if"]],
+  [ts.SyntaxKind.SwitchStatement, ["a switch", "write if … else if"]],
+  [ts.SyntaxKind.ForInStatement, ["a for … in loop", "write `for (const i of over(…))`"]],
+  [ts.SyntaxKind.ThrowStatement, ["throw"]],
+  [ts.SyntaxKind.TryStatement, ["try"]],
+  [ts.SyntaxKind.FunctionDeclaration, ["a function inside a function", "declare it in the file, or as a const arrow"]],
+  [ts.SyntaxKind.ClassDeclaration, ["a class"]],
+  [ts.SyntaxKind.ElementAccessExpression, ["indexing with [ ]", "load with t.at(i), store with t.set([i], value)"]],
+  [ts.SyntaxKind.ObjectLiteralExpression, ["an object"]],
+  [ts.SyntaxKind.TemplateExpression, ["a template string"]],
+  [ts.SyntaxKind.NewExpression, ["new"]],
+  [ts.SyntaxKind.AwaitExpression, ["await"]],
+  [ts.SyntaxKind.YieldExpression, ["yield"]],
+  [ts.SyntaxKind.TypeOfExpression, ["typeof"]],
+  [ts.SyntaxKind.VoidExpression, ["void"]],
+  [ts.SyntaxKind.DeleteExpression, ["delete"]],
+  [ts.SyntaxKind.NullKeyword, ["null"]],
+  [ts.SyntaxKind.ThisKeyword, ["this"]],
+  [ts.SyntaxKind.BigIntLiteral, ["a bigint", "32-bit integers are written without n"]],
+  [ts.SyntaxKind.SpreadElement, ["..."]],
+  [ts.SyntaxKind.RegularExpressionLiteral, ["a regular expression"]],
+]);
+
+function nameOf(node: ts.Node): readonly [what: string, hint?: string] {
+  const words = (ts.SyntaxKind[node.kind] ?? "").replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase();
+  return REFUSED.get(node.kind) ?? [`this (${words})`];
+}
+
 export class Convert {
   readonly functions: Map<string, FunctionSyntax> = new Map<string, FunctionSyntax>();
   /** Files with the functions of theirs that were converted: where type complaints count. */
@@ -239,7 +273,7 @@ export class Convert {
       );
     if (ts.isWhileStatement(node) || ts.isDoStatement(node))
       return refuse("a while loop", "loops have a length: use over, range or unroll");
-    return refuse(`a ${ts.SyntaxKind[node.kind]}`);
+    return refuse(...nameOf(node));
   }
 
   #block(node: ts.Statement): Stmt[] {
@@ -287,7 +321,9 @@ export class Convert {
     if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
     if (ts.isArrowFunction(node) || ts.isFunctionExpression(node))
       return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
-    return { kind: "refused", what: `a ${ts.SyntaxKind[node.kind]}`, span };
+    if (ts.isPostfixUnaryExpression(node)) return { kind: "refused", what: "++ and --", hint: "write `i += 1`", span };
+    const [what, hint] = nameOf(node);
+    return { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) };
   }
 
   #symbol(node: ts.Identifier): Symbol_ {

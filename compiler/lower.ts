@@ -40,14 +40,11 @@ const OPERATORS: Readonly<Record<string, BinaryOp>> = {
   "!==": "ne",
   "==": "eq",
   "!=": "ne",
-  "&&": "and",
-  "||": "or",
   "&": "and",
   "|": "or",
   "^": "xor",
   "<<": "shl",
   ">>": "shr",
-  ">>>": "shr",
 };
 
 /** Methods of a tensor that combine a value with an element. */
@@ -57,12 +54,17 @@ const COMBINES: ReadonlyMap<string, ReduceKind> = new Map([
   ["min", "min"],
 ]);
 
+/** Longer compile-time loops are a mistake: each turn is a copy of the body. */
+const MOST_UNROLLED = 1024;
+
 export class Lowering {
   readonly b: Builder = new Builder();
   readonly params: Map<string, Param> = new Map<string, Param>();
   #env: Map<number, Item> = new Map<number, Item>();
   readonly #module: ModuleSyntax;
   readonly #active: string[] = [];
+  /** Variables of the function being lowered: a helper may read those around it, and change only its own. */
+  #own: Set<number> = new Set<number>();
   #depth = 0;
 
   constructor(module: ModuleSyntax) {
@@ -71,7 +73,9 @@ export class Lowering {
 
   kernel(name: string, fn: FunctionSyntax): TileProgram {
     for (const p of fn.params) {
+      this.#own.add(p.id);
       if (p.type.is === "tensor") {
+        this.#oneKind(p.name, p.type.storage, p.span);
         this.params.set(p.name, {
           kind: "tensor",
           name: p.name,
@@ -100,6 +104,19 @@ export class Lowering {
     return { name, params: [...this.params.values()], axes: this.b.axes, grid: this.b.grid, body: this.b.ops };
   }
 
+  /** A kernel has one arithmetic for each tensor, whatever its storage. */
+  #oneKind(name: string, storage: readonly string[], span: Span): void {
+    const kinds = new Set(storage.map((s) => (s === "u32" || s === "i32" ? s : "real numbers")));
+    if (kinds.size > 1)
+      this.b.fail(
+        "TS-213",
+        `the parameter "${name}" may hold ${[...kinds].join(" or ")}; a kernel computes with one of them`,
+        span,
+        "use f32, f16, bf16, real, u32 or i32",
+      );
+    if (kinds.size === 0) this.b.fail("TS-213", `the parameter "${name}" has no known element type`, span);
+  }
+
   /** True inside loops and branches, where the grid can no longer change. */
   get nested(): boolean {
     return this.#depth > 0;
@@ -118,13 +135,7 @@ export class Lowering {
       if (s.kind === "return") {
         if (s.value === undefined && !returns)
           this.b.fail("TS-210", "a kernel cannot return early", s.span, "put the rest into an if");
-        if (at !== body.length - 1 || !returns)
-          this.b.fail(
-            "TS-210",
-            "an early return",
-            s.span,
-            "return once, as the last statement of a helper; choose with ?: or select()",
-          );
+        if (at !== body.length - 1 || !returns) this.#early(s.span);
         return s.value === undefined ? { is: "nothing" } : this.item(s.value);
       }
       this.#statement(s);
@@ -137,11 +148,19 @@ export class Lowering {
       case "declare": {
         // The value first: lowering it may replace the environment.
         const value = this.item(s.value);
+        this.#own.add(s.id);
         this.#env.set(s.id, value);
         return;
       }
       case "assign": {
         const old = this.#env.get(s.id);
+        if (old !== undefined && !this.#own.has(s.id))
+          this.b.fail(
+            "TS-203",
+            `"${s.name}" belongs to the code around this function, which can read it and not change it`,
+            s.span,
+            "return the new value and assign it there",
+          );
         if (old === undefined)
           this.b.fail(
             "TS-203",
@@ -168,8 +187,17 @@ export class Lowering {
       case "refused":
         return this.b.fail("TS-201", `${s.what} is not part of the kernel language`, s.span, s.hint);
       case "return":
-        return this.b.fail("TS-210", "an early return", s.span, "return once, as the last statement of a helper");
+        return this.#early(s.span);
     }
+  }
+
+  #early(span: Span): never {
+    return this.b.fail(
+      "TS-210",
+      "an early return",
+      span,
+      "return once, as the last statement of a helper; choose with ?: or select()",
+    );
   }
 
   #branch(s: Stmt & { kind: "if" }): void {
@@ -190,24 +218,27 @@ export class Lowering {
       return { env: this.#env, ops: this.b.ops };
     };
     const [yes, no] = [side(s.yes), side(s.no)];
+    const names = assigned(s.no, assigned(s.yes));
     const merged: { name: string; yes: number; no: number; after: Value }[] = [];
     this.#env = before;
     for (const [id, old] of before) {
       const [y, n] = [yes.env.get(id), no.env.get(id)];
       if (y === old && n === old) continue;
-      if (!isTile(y) || !isTile(n)) this.b.fail("TS-205", "a branch can only change tiles and scalars", s.span);
-      const type = joinType([y, n]);
+      const { name, span } = names.get(id) ?? { name: String(id), span: s.span };
+      if (!isTile(y) || !isTile(n))
+        this.b.fail("TS-205", `"${name}" is ${describe(old)}: a branch can only change tiles and scalars`, span);
+      const type = this.b.join([y, n], span);
       const settle = (side: { ops: Op[] }, item: TileItem): Value => {
         this.b.ops = side.ops;
-        return this.b.as(item, type, s.span);
+        return this.b.as(item, type, span);
       };
       let [vy, vn] = [settle(yes, y), settle(no, n)];
-      const axes = this.b.align([vy, vn], s.span);
+      const axes = this.b.align([vy, vn], span);
       this.b.ops = yes.ops;
-      vy = this.b.splat(vy, axes, s.span);
+      vy = this.b.splat(vy, axes, span);
       this.b.ops = no.ops;
-      vn = this.b.splat(vn, axes, s.span);
-      const after = this.b.value(type, axes, s.span);
+      vn = this.b.splat(vn, axes, span);
+      const after = this.b.value(type, axes, span);
       merged.push({ name: String(id), yes: vy.id, no: vn.id, after });
       this.#env.set(id, { is: "tile", value: after });
     }
@@ -227,7 +258,15 @@ export class Lowering {
           s.source.span,
           "use range(…) for a run-time count",
         );
+      if (!(source.limit.value - source.start.value <= MOST_UNROLLED))
+        this.b.fail(
+          "TS-215",
+          `unroll would repeat this body ${source.limit.value - source.start.value} times`,
+          s.source.span,
+          `the most is ${MOST_UNROLLED}; use range(…) for long loops`,
+        );
       for (let i = source.start.value; i < source.limit.value; i++) {
+        this.#own.add(s.id);
         this.#env.set(s.id, { is: "weak", value: i });
         this.#statements(s.body, false);
       }
@@ -235,17 +274,20 @@ export class Lowering {
     }
     const start = this.b.as(source.start, "u32", s.source.span);
     const limit = this.b.as(source.limit, "u32", s.source.span);
-    const changed = [...assigned(s.body)].filter((id) => this.#env.has(id));
+    const names = assigned(s.body);
+    const changed = [...names.keys()].filter((id) => this.#env.has(id) && this.#own.has(id));
+    const who = (i: number): Assigned => names.get(changed[i] ?? -1) ?? { name: "?", span: s.span };
+    this.#own.add(s.id);
     const axesBefore = this.b.axes.length;
     const outer = this.b.ops;
     const env = this.#env;
     const entering = new Map(env);
     // Types of the carried variables are found by trying: a turn is lowered with what is known, and again while it widens.
-    let types = changed.map((id) => this.#carriedType(entering.get(id), s.span));
+    let types = changed.map((id, i) => this.#carriedType(entering.get(id), who(i)));
     for (let attempt = 0; attempt < 6; attempt++) {
       this.b.axes.length = axesBefore;
       this.b.ops = outer.slice();
-      const inits = changed.map((id, i) => this.#enter(entering.get(id), types[i], s.span));
+      const inits = changed.map((id, i) => this.#enter(entering.get(id), types[i], who(i).span));
       const region = this.b.ops;
       const axis = source.kind === "over" ? this.b.axis(source.dim, "over") : undefined;
       const index = this.b.value("u32", axis === undefined ? [] : [axis.id], s.span);
@@ -262,7 +304,7 @@ export class Lowering {
       this.#statements(s.body, false);
       this.#depth--;
       const next = changed.map((id) => this.#env.get(id));
-      const wider = types.map((t, i) => this.#widen(t, next[i], entering.get(changed[i] ?? -1), axis?.id, s.span));
+      const wider = types.map((t, i) => this.#widen(t, next[i], entering.get(changed[i] ?? -1), axis?.id, who(i)));
       if (
         wider.some(
           (w, i) =>
@@ -272,9 +314,17 @@ export class Lowering {
         types = wider;
         continue;
       }
-      const ends = next.map((item, i) =>
-        this.b.splat(this.b.as(item as TileItem, inits[i]?.type ?? "f32", s.span), inits[i]?.axes ?? [], s.span),
-      );
+      const ends = next.map((item, i) => {
+        const [type, { name, span }] = [inits[i]?.type ?? "f32", who(i)];
+        if (item?.is === "tile" && item.value.type !== type && (type !== "f32" || item.value.type === "bool"))
+          this.b.fail(
+            "TS-205",
+            `"${name}" enters the loop as ${type} and leaves a turn as ${item.value.type}`,
+            span,
+            `make them one type, with cast(…, "${type === "bool" ? "u32" : type}") here or another start`,
+          );
+        return this.b.splat(this.b.as(item as TileItem, type, span), inits[i]?.axes ?? [], span);
+      });
       const carried: Carried[] = changed.map((id, i) => {
         const after = this.b.value(inits[i]?.type ?? "f32", inits[i]?.axes ?? [], s.span);
         return {
@@ -307,9 +357,16 @@ export class Lowering {
     this.b.fail("TS-205", "the types of this loop's variables do not settle", s.span);
   }
 
-  #carriedType(item: Item | undefined, span: Span): { type: ValueType | undefined; axes: readonly number[] } {
+  #carriedType(
+    item: Item | undefined,
+    { name, span }: Assigned,
+  ): { type: ValueType | undefined; axes: readonly number[] } {
     if (item === undefined || !isTile(item))
-      return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+      return this.b.fail(
+        "TS-205",
+        `"${name}" is ${describe(item ?? { is: "nothing" })}: a loop can only change tiles and scalars`,
+        span,
+      );
     return item.is === "weak" ? { type: undefined, axes: [] } : { type: item.value.type, axes: item.value.axes };
   }
 
@@ -327,17 +384,21 @@ export class Lowering {
     next: Item | undefined,
     entered: Item | undefined,
     loopAxis: number | undefined,
-    span: Span,
+    { name, span }: Assigned,
   ): { type: ValueType | undefined; axes: readonly number[] } {
     if (next === undefined || !isTile(next))
-      return this.b.fail("TS-205", "a loop can only change tiles and scalars", span);
+      return this.b.fail(
+        "TS-205",
+        `"${name}" becomes ${describe(next ?? { is: "nothing" })}: a loop can only change tiles and scalars`,
+        span,
+      );
     if (next.is === "weak") return { type: known.type ?? "f32", axes: known.axes };
     const escaping = next.value.axes.find((a) => a === loopAxis);
     if (escaping !== undefined) {
       this.b.fail(
         "TS-212",
-        `a tile over one block of "${this.b.dimOf(escaping)}" is kept beyond its turn of the loop`,
-        next.value.span,
+        `"${name}" keeps a tile over one block of "${this.b.dimOf(escaping)}" beyond its turn of the loop`,
+        span,
         "reduce it first: sum, amax, dot …",
       );
     }
@@ -365,6 +426,8 @@ export class Lowering {
         const x = this.tile(e.x);
         if (e.op === "-") return this.b.unary("neg", x, e.span);
         if (e.op === "!") return this.b.unary("not", x, e.span);
+        if (e.op === "~" && x.is === "tile" && x.value.type === "bool")
+          return this.b.fail("TS-205", '"~" turns the bits of an integer, got a condition', e.span, "write !");
         if (e.op === "~") return this.b.binary("xor", x, { is: "weak", value: 0xffffffff }, e.span);
         return x;
       }
@@ -458,6 +521,8 @@ export class Lowering {
   }
 
   #binary(op: string, a: Item, b: Item, span: Span): Item {
+    if (isTile(a) && isTile(b) && (op === "&&" || op === "||")) return this.b.logic(op, a, b, span);
+    if (isTile(a) && isTile(b) && op === ">>>") return this.b.shiftBits(a, b, span);
     const fn = OPERATORS[op];
     if (!isTile(a) || !isTile(b) || fn === undefined) {
       return this.b.fail("TS-205", `"${op}" needs two numbers, got ${describe(a)} and ${describe(b)}`, span);
@@ -493,12 +558,15 @@ export class Lowering {
       this.b.fail("TS-214", `"${fn.name}" calls itself`, span, "helpers are inlined: write a loop");
     if (args.length !== fn.params.length)
       this.b.fail("TS-215", `"${fn.name}" takes ${fn.params.length} arguments, got ${args.length}`, span);
+    const around = this.#own;
+    this.#own = new Set(fn.params.map((p) => p.id));
     this.#active.push(name);
     this.b.chain.push({ name: fn.name, span });
     for (const [i, p] of fn.params.entries()) this.#env.set(p.id, args[i] ?? { is: "nothing" });
     const result = this.#statements(fn.body, true);
     this.b.chain.pop();
     this.#active.pop();
+    this.#own = around;
     return result;
   }
 
@@ -514,6 +582,8 @@ export class Lowering {
     }
     const index = given.map((e) => {
       const item = this.tile(e);
+      if (item.is === "weak" && !(Number.isInteger(item.value) && item.value >= 0))
+        this.b.fail("TS-205", `${item.value} is not an index`, e.span, "indices are whole numbers from 0");
       const v = item.is === "weak" ? this.b.constant(item.value, "u32", e.span) : item.value;
       if (v.type === "i32") return this.b.cast({ is: "tile", value: v }, "u32", e.span);
       if (v.type !== "u32")
@@ -590,11 +660,6 @@ export function isTile(item: Item | undefined): item is TileItem {
   return item?.is === "tile" || item?.is === "weak";
 }
 
-function joinType(items: readonly TileItem[]): ValueType {
-  const types = items.flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
-  return types.includes("f32") ? "f32" : (types[0] ?? "f32");
-}
-
 function describe(item: Item): string {
   return {
     tile: "a tile",
@@ -607,10 +672,16 @@ function describe(item: Item): string {
   }[item.is];
 }
 
-/** Ids of the locals that the statements assign, nested ones included. */
-function assigned(body: readonly Stmt[], found: Set<number> = new Set<number>()): Set<number> {
+/** A variable that statements assign, and where they last do. */
+interface Assigned {
+  readonly name: string;
+  readonly span: Span;
+}
+
+/** The locals that the statements assign, nested ones included. */
+function assigned(body: readonly Stmt[], found: Map<number, Assigned> = new Map()): Map<number, Assigned> {
   for (const s of body) {
-    if (s.kind === "assign") found.add(s.id);
+    if (s.kind === "assign") found.set(s.id, { name: s.name, span: s.span });
     if (s.kind === "for" || s.kind === "block") assigned(s.body, found);
     if (s.kind === "if") {
       assigned(s.yes, found);

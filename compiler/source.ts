@@ -65,12 +65,10 @@ export function readKernels(file: string, names: readonly string[]): ModuleSynta
     if (f.fileName !== LIB_NAME) sources.set(f.fileName, { file: f.fileName, text: f.text });
   }
   const convert = new Convert(checker, join(HOME, "dsl", "words.ts"), join(HOME, "dsl", "types.ts"));
-  const syntactic = program.getSyntacticDiagnostics(root);
-  if (syntactic.length > 0)
-    throw new KernelError(
-      syntactic.map((d) => complaintOf(d, root, "TS-100")),
-      sources,
-    );
+  const syntactic = program
+    .getSourceFiles()
+    .flatMap((f) => program.getSyntacticDiagnostics(f).map((d) => complaintOf(d, f, "TS-100")));
+  if (syntactic.length > 0) throw new KernelError(syntactic, sources);
   const kernels = new Map<string, string>();
   for (const name of names) kernels.set(name, convert.kernel(name, root));
   convert.finish();

@@ -5,7 +5,7 @@
  * dsl/helpers.ts.
  */
 import type { TileItem } from "./builder.ts";
-import type { BinaryOp, ReduceKind, UnaryOp, Value, ValueType } from "./ir.ts";
+import type { BinaryOp, ReduceKind, Span, UnaryOp, Value, ValueType } from "./ir.ts";
 import type { Item, Lowering } from "./lower.ts";
 import type { Expr } from "./syntax.ts";
 
@@ -29,14 +29,13 @@ function text(l: Lowering, e: Call, i: number): string | undefined {
 function dimName(l: Lowering, e: Call, i: number): string {
   const dim = text(l, e, i);
   if (dim === undefined) return l.b.fail("TS-215", "the name of a dim is needed here", e.span);
+  return knownDim(l, dim, e.args[i]?.span ?? e.span);
+}
+
+function knownDim(l: Lowering, dim: string, span: Span): string {
   const known = new Set([...l.params.values()].flatMap((p) => (p.kind === "tensor" ? p.dims : [])));
   if (!known.has(dim))
-    l.b.fail(
-      "TS-217",
-      `no tensor of this kernel has a dim "${dim}"`,
-      e.args[i]?.span ?? e.span,
-      `known dims: ${[...known].join(", ")}`,
-    );
+    l.b.fail("TS-217", `no tensor of this kernel has a dim "${dim}"`, span, `known dims: ${[...known].join(", ")}`);
   return dim;
 }
 
@@ -75,7 +74,14 @@ const filled = (l: Lowering, e: Call, value: Value): Item => {
   const axes = (text(l, e, 0) ?? "")
     .split(/\s+/)
     .filter(Boolean)
-    .map((dim) => l.b.whole(dim).id);
+    .map((dim) => l.b.whole(knownDim(l, dim, e.args[0]?.span ?? e.span)).id);
+  if (value.axes.some((a) => !axes.includes(a)))
+    l.b.fail(
+      "TS-216",
+      "full fills a tile with one number, got a tile",
+      e.args[1]?.span ?? e.span,
+      "use the tile itself",
+    );
   return tileOf(l.b.splat(value, axes, e.span));
 };
 
@@ -156,6 +162,7 @@ const WORDS: Readonly<Record<string, Word>> = {
   pow: binary("pow"),
   idiv: (l, e) => {
     const [a, b] = [arg(l, e, 0), arg(l, e, 1)];
+    if (b.is === "weak" && b.value === 0) return l.b.fail("TS-206", "an integer divided by zero", e.span);
     if (a.is === "weak" && b.is === "weak") return { is: "weak", value: Math.trunc(a.value / b.value) };
     const type = a.is === "tile" ? a.value.type : b.is === "tile" ? b.value.type : "u32";
     if (type !== "u32" && type !== "i32")
