@@ -104,6 +104,13 @@ function settle(x: number, type: ValueType): number {
   return type === "i32" ? x | 0 : Number(x !== 0);
 }
 
+/** A real number as an integer: cut off towards zero and held within what the type can say (and f32 can reach), as WGSL does. */
+function saturate(x: number, type: ValueType): number {
+  if (type === "u32") return Math.trunc(Math.min(Math.max(x, 0), 4294967040)) || 0;
+  if (type === "i32") return Math.trunc(Math.min(Math.max(x, -2147483648), 2147483520)) || 0;
+  return x;
+}
+
 const bits = new DataView(new ArrayBuffer(4));
 
 /** Runs a program over host tensors, in place. `scalars` gives the run-time numbers. */
@@ -283,7 +290,8 @@ class Interpreter {
       }
       case "cast": {
         const x = read(op.x, op);
-        return this.#make(op, (at) => (Math.trunc(x(at)) === x(at) || op.type === "f32" ? x(at) : Math.trunc(x(at))));
+        const real = this.#cell(op.x).type === "f32";
+        return this.#make(op, (at) => (real && op.type !== "f32" ? saturate(x(at), op.type) : x(at)));
       }
       case "bitcast": {
         const x = read(op.x, op);

@@ -125,6 +125,7 @@ export class Emitter {
 
   /** A pure operation: found again if it was made before, placed as far out as its operands allow. */
   pure(rhs: Rhs, type: LaneType, operands: readonly Atom[]): Atom {
+    if (operands.length > 0 && operands.every((a) => a.kind === "const")) rhs = this.#atRunTime(rhs);
     const depth = operands.reduce((d, a) => Math.max(d, a.kind === "ref" ? a.depth : 0), 0);
     const scope = this.#scopes[depth];
     if (scope === undefined) throw new Error("an operand is used outside its region");
@@ -135,6 +136,13 @@ export class Emitter {
     scope.stmts.push({ op: "let", name: made.name, type, rhs });
     scope.known.set(id, made);
     return made;
+  }
+
+  /** WGSL computes what has only constants while compiling, and refuses the shader where that overflows or has no value; a name is read at run time. */
+  #atRunTime(rhs: Rhs): Rhs {
+    const named = (x: Atom): Atom => this.pure({ op: "copy", x }, x.type, []);
+    if (rhs.op === "binary") return { ...rhs, a: named(rhs.a) };
+    return rhs.op === "unary" || rhs.op === "cast" || rhs.op === "bitcast" ? { ...rhs, x: named(rhs.x) } : rhs;
   }
 
   /** An operation that must stay where it is: loads of memory that is written, work that lanes do together. */
@@ -190,6 +198,12 @@ export class Emitter {
         if (x.kind === "const" && fn === "mul" && x.value === 0) return x;
       }
       if (fn === "div" && b.kind === "const" && b.value === 1) return a;
+    }
+    if (b.kind === "const" && b.type.base !== "f32") {
+      // WGSL refuses these when they are constants, and defines them when they are not.
+      if (fn === "shl" || fn === "shr") b = constant(b.value & 31, b.type);
+      if (fn === "div" && b.value === 0) return this.widen(a, width);
+      if (fn === "rem" && b.value === 0) return constant(0, { base: a.type.base, width });
     }
     const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
     return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);

@@ -231,7 +231,7 @@ class Printer {
     switch (r.op) {
       case "unary": {
         const x = atom(r.x);
-        if (r.fn === "neg") return `-${x}`;
+        if (r.fn === "neg") return `-(${x})`;
         if (r.fn === "not") return `!${x}`;
         if (r.fn === "rsqrt") return `inverseSqrt(${x})`;
         // SwiftShader's tanh of large arguments is not finite.
@@ -298,7 +298,7 @@ class Printer {
 
 /** Parameter names cannot clash with WGSL's own words or ours. */
 function name(param: string): string {
-  return `p_${param}`;
+  return `p_${param.replaceAll("$", "_dollar_")}`;
 }
 
 /** WGSL of a lane program; its entry point is `main`, group 0 holds the buffers in order and then the uniform block. */
