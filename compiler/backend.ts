@@ -9,6 +9,7 @@ import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
 import { hoistPartials } from "./partial.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials } from "./schedule.ts";
+import { showGenerated } from "./show.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";
 import { verify } from "./verify.ts";
@@ -31,5 +32,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
   const lanes = { ...lowered, body: sweep(lowered.body) };
-  return { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
+  const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
+  showGenerated(generated);
+  return generated;
 }

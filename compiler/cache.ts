@@ -4,13 +4,8 @@
  * An entry is found by the kernel file and the names wanted, and is good while every file that was read still has the same hash and the compiler's front half
  * is the same. Entries are written to a temporary name and renamed, so that concurrent processes see all or nothing.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import type { TileProgram } from "./ir.ts";
+import { fs, hasFiles, os, path, pathOf, sha256 } from "./node.ts";
 
 /** Bytes of all entries beyond which the oldest are removed. */
 const MOST_BYTES = 64 << 20;
@@ -24,7 +19,7 @@ export interface Artefact {
 }
 
 export function hashOf(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 24);
+  return sha256(text);
 }
 
 let fingerprint: string | undefined;
@@ -34,7 +29,7 @@ export function compilerVersion(): string {
   if (fingerprint !== undefined) return fingerprint;
   try {
     fingerprint = hashOf(
-      FRONT.map((f) => readFileSync(fileURLToPath(new URL(`./${f}.ts`, import.meta.url)), "utf8")).join("\0"),
+      FRONT.map((f) => fs().readFileSync(pathOf(new URL(`./${f}.ts`, import.meta.url).href) ?? "", "utf8")).join("\0"),
     );
   } catch {
     fingerprint = "packed";
@@ -42,24 +37,38 @@ export function compilerVersion(): string {
   return fingerprint;
 }
 
-/** Where this machine keeps compiled kernels; TILESTATE_CACHE moves it, "off" turns it off. */
-export function cacheFolder(): string | undefined {
+/** The folder of everything this machine keeps for us; TILESTATE_CACHE moves it, "off" turns it off. */
+export function cacheRoot(): string | undefined {
+  if (!hasFiles()) return undefined;
   const set = process.env.TILESTATE_CACHE;
   if (set === "off") return undefined;
-  if (set !== undefined && set !== "") return join(set, "kernels");
-  const base = process.env.XDG_CACHE_HOME ?? (homedir() ? join(homedir(), ".cache") : tmpdir());
-  return join(base, "tilestate", "kernels");
+  if (set !== undefined && set !== "") return set;
+  const home = os().homedir();
+  const base = process.env.XDG_CACHE_HOME ?? (home ? path().join(home, ".cache") : os().tmpdir());
+  return path().join(base, "tilestate");
+}
+
+/** Where this machine keeps compiled kernels. */
+export function cacheFolder(): string | undefined {
+  const root = cacheRoot();
+  return root === undefined ? undefined : path().join(root, "kernels");
+}
+
+/** Where this machine keeps what the tuner found (runtime/tuned.ts). */
+export function tuningFolder(): string | undefined {
+  const root = cacheRoot();
+  return root === undefined ? undefined : path().join(root, "tuning");
 }
 
 function entryPath(file: string, names: readonly string[]): string | undefined {
   const folder = cacheFolder();
-  return folder === undefined ? undefined : join(folder, `${hashOf([file, ...names].join("\0"))}.json`);
+  return folder === undefined ? undefined : path().join(folder, `${hashOf([file, ...names].join("\0"))}.json`);
 }
 
 /** True when every source still has the text it was compiled from. */
 export function isFresh(artefact: Artefact): boolean {
   try {
-    return artefact.sources.every((s) => hashOf(readFileSync(s.file, "utf8")) === s.hash);
+    return artefact.sources.every((s) => hashOf(fs().readFileSync(s.file, "utf8")) === s.hash);
   } catch {
     return false;
   }
@@ -67,26 +76,30 @@ export function isFresh(artefact: Artefact): boolean {
 
 /** The cached programs of a file, if they are still right. */
 export function lookUp(file: string, names: readonly string[]): readonly TileProgram[] | undefined {
-  const path = entryPath(file, names);
-  if (path === undefined) return undefined;
+  const entry = entryPath(file, names);
+  if (entry === undefined) return undefined;
   try {
-    const artefact = JSON.parse(readFileSync(path, "utf8")) as Artefact;
+    const artefact = JSON.parse(fs().readFileSync(entry, "utf8")) as Artefact;
     return artefact.compiler === compilerVersion() && isFresh(artefact) ? artefact.programs : undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Writes a file under a temporary name and renames it, so that readers see all of it or nothing; makes its folder. */
+export function writeWhole(file: string, text: string): void {
+  fs().mkdirSync(path().dirname(file), { recursive: true });
+  const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  fs().writeFileSync(draft, text);
+  fs().renameSync(draft, file);
+}
+
 /** Keeps programs for the next run. A cache that cannot be written is no error. */
 export function keep(file: string, names: readonly string[], artefact: Artefact): void {
-  const path = entryPath(file, names);
-  const folder = cacheFolder();
-  if (path === undefined || folder === undefined) return;
+  const entry = entryPath(file, names);
+  if (entry === undefined) return;
   try {
-    mkdirSync(folder, { recursive: true });
-    const draft = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-    writeFileSync(draft, JSON.stringify(artefact));
-    renameSync(draft, path);
+    writeWhole(entry, JSON.stringify(artefact));
     trim();
   } catch {
     // The next run compiles again.
@@ -98,11 +111,12 @@ export function cacheEntries(): { path: string; bytes: number; modified: number 
   const folder = cacheFolder();
   if (folder === undefined) return [];
   try {
-    return readdirSync(folder)
+    return fs()
+      .readdirSync(folder)
       .map((name) => {
-        const path = join(folder, name);
-        const s = statSync(path);
-        return { path, bytes: s.size, modified: s.mtimeMs };
+        const entry = path().join(folder, name);
+        const s = fs().statSync(entry);
+        return { path: entry, bytes: s.size, modified: s.mtimeMs };
       })
       .sort((a, b) => b.modified - a.modified);
   } catch {
@@ -113,7 +127,7 @@ export function cacheEntries(): { path: string; bytes: number; modified: number 
 /** Removes every entry; says how many there were. */
 export function clearCache(): number {
   const entries = cacheEntries();
-  for (const e of entries) rmSync(e.path, { force: true });
+  for (const e of entries) fs().rmSync(e.path, { force: true });
   return entries.length;
 }
 
@@ -121,6 +135,6 @@ function trim(): void {
   let total = 0;
   for (const e of cacheEntries()) {
     total += e.bytes;
-    if (total > MOST_BYTES) rmSync(e.path, { force: true });
+    if (total > MOST_BYTES) fs().rmSync(e.path, { force: true });
   }
 }

@@ -1,6 +1,7 @@
 /** The compiler's doors: load kernels, generate shaders, interpret programs. Nothing here imports ts-morph until source must be compiled. */
 export { type Generated, generate } from "./backend.ts";
-export { cacheEntries, cacheFolder, clearCache } from "./cache.ts";
+export { BundleError, bundle, isBundle, type KernelBundle, programsOf, registerBundle } from "./bundle.ts";
+export { cacheEntries, cacheFolder, clearCache, tuningFolder, writeWhole } from "./cache.ts";
 export { type Diagnostic, KernelError } from "./diagnostics.ts";
 export { type HostTensor, interpret } from "./interpret.ts";
 export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";

@@ -1,14 +1,15 @@
 /**
  * From `import.meta` and kernel names to tile programs, by the cheapest way.
  *
- * First the artefact that ships beside the file (`compiled.json`, how built-in kernels come), then this machine's cache, and only then the front end with
- * ts-morph, which is imported late for that reason.
+ * First the artefact that ships beside the file (`compiled.json`, how built-in kernels come), then, where there is no TypeScript source, registered bundles;
+ * then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW shows a kernel it is
+ * always compiled, so that there is something to see.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { BundleError, fromRegistered } from "./bundle.ts";
 import { type Artefact, compilerVersion, hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import type { TileProgram } from "./ir.ts";
+import { fs, path, pathOf } from "./node.ts";
+import { printTileProgram, show, showing } from "./show.ts";
 
 /** The name of the artefact beside shipped kernels. */
 export const SHIPPED = "compiled.json";
@@ -17,16 +18,19 @@ const shipped = new Map<string, Artefact | undefined>();
 
 /** The artefact beside a file; its source names are relative to its own folder. */
 function beside(file: string): Artefact | undefined {
+  const { dirname, join, resolve } = path();
   const folder = dirname(file);
   if (!shipped.has(folder)) {
     let found: Artefact | undefined;
     try {
-      const read = JSON.parse(readFileSync(join(folder, SHIPPED), "utf8")) as Artefact;
+      const read = JSON.parse(fs().readFileSync(join(folder, SHIPPED), "utf8")) as Artefact;
       const artefact = { ...read, sources: read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) })) };
       // In a checkout the sources are there and may have changed since; in a package they cannot.
       const compilerSame = compilerVersion() === "packed" || compilerVersion() === artefact.compiler;
       found =
-        compilerSame && (isFresh(artefact) || !artefact.sources.some((s) => existsSync(s.file))) ? artefact : undefined;
+        compilerSame && (isFresh(artefact) || !artefact.sources.some((s) => fs().existsSync(s.file)))
+          ? artefact
+          : undefined;
     } catch {
       found = undefined;
     }
@@ -36,7 +40,7 @@ function beside(file: string): Artefact | undefined {
 }
 
 /** How programs were come by, for reports and tests. */
-export type Way = "shipped" | "cached" | "compiled";
+export type Way = "shipped" | "bundled" | "cached" | "compiled";
 
 export interface Loaded {
   readonly file: string;
@@ -44,20 +48,29 @@ export interface Loaded {
   readonly programs: ReadonlyMap<string, TileProgram>;
 }
 
-/** Loads the kernels called `names` of the module whose `import.meta.url` is given. Throws KernelError with located diagnostics. */
+/**
+ * Loads the kernels called `names` of the module whose `import.meta.url` is given. Throws KernelError with located diagnostics, and BundleError where there
+ * is neither a source nor a bundle.
+ */
 export async function loadPrograms(url: string, names: readonly string[]): Promise<Loaded> {
-  const file = fileURLToPath(url);
-  const done = (way: Way, programs: readonly TileProgram[]): Loaded => ({
-    file,
-    way,
-    programs: new Map(programs.map((p) => [p.name, p])),
-  });
+  const file = pathOf(url);
+  const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
+    const programs = new Map([...list].map((p) => [p.name, p]));
+    // Those of a bundle were shown when they were unpacked.
+    if (way !== "bundled") for (const [name, p] of programs) show("tile", name, () => printTileProgram(p));
+    return { file: file ?? url, way, programs };
+  };
   const wanted = [...names].sort();
-  const ready = beside(file)?.programs.filter((p) => wanted.includes(p.name));
-  if (ready !== undefined && ready.length === wanted.length) return done("shipped", ready);
-  const cached = lookUp(file, wanted);
+  const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
+  if (file !== undefined && !(source && showing(wanted))) {
+    const ready = beside(file)?.programs.filter((p) => wanted.includes(p.name));
+    if (ready !== undefined && ready.length === wanted.length) return done("shipped", ready);
+  }
+  if (!source) return done("bundled", bundledOr(wanted, `${file ?? url} is no TypeScript file that can be read`));
+  const cached = showing(wanted) ? undefined : lookUp(file, wanted);
   if (cached !== undefined) return done("cached", cached);
-  const { compileFile } = await import("./compile.ts");
+  const compileFile = await importCompiler();
+  if (compileFile === undefined) return done("bundled", bundledOr(wanted, "the compiler is not part of this program"));
   const compiled = compileFile(file, wanted);
   keep(file, wanted, {
     compiler: compilerVersion(),
@@ -65,4 +78,22 @@ export async function loadPrograms(url: string, names: readonly string[]): Promi
     programs: compiled.programs,
   });
   return done("compiled", compiled.programs);
+}
+
+/** Undefined in programs that were packed without it. */
+async function importCompiler(): Promise<typeof import("./compile.ts").compileFile | undefined> {
+  // A variable, so that bundlers do not follow the import: it leads to ts-morph and all of TypeScript.
+  const specifier = "./compile.ts";
+  const here = pathOf(new URL(specifier, import.meta.url).href);
+  if (here === undefined || !fs().existsSync(here)) return undefined;
+  return ((await import(/* @vite-ignore */ specifier)) as typeof import("./compile.ts")).compileFile;
+}
+
+function bundledOr(names: readonly string[], why: string): Iterable<TileProgram> {
+  const bundled = fromRegistered(names);
+  if (bundled !== undefined) return bundled.values();
+  throw new BundleError(
+    `no source and no bundle of ${names.map((n) => `"${n}"`).join(", ")}: ${why}`,
+    "compile them beforehand with `tilestate kernels build`, and pass the bundle to gpu.kernels or registerBundle",
+  );
 }

@@ -7,10 +7,19 @@
  *     const plan = await gpu.record("step", () => { scale(x, 2, y); … });
  *     plan.run(8);                                      // eight times, nothing created
  */
-import { loadPrograms, type Target } from "../compiler/index.ts";
+import {
+  BundleError,
+  isBundle,
+  type KernelBundle,
+  loadPrograms,
+  programsOf,
+  type Target,
+  type TileProgram,
+} from "../compiler/index.ts";
 import type { Capabilities } from "./adapter.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
+import { UserError } from "./errors.ts";
 import { bindGroupOf, type Dispatch, Kernel, type Launch } from "./kernels.ts";
 import { Plan } from "./plan.ts";
 import {
@@ -44,6 +53,18 @@ export function targetOf(c: Capabilities): Target {
   };
 }
 
+async function programsFrom(
+  from: { readonly url: string } | KernelBundle,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, TileProgram>> {
+  try {
+    return isBundle(from) ? programsOf(from, names) : (await loadPrograms(from.url, names)).programs;
+  } catch (cause) {
+    if (!(cause instanceof BundleError)) throw cause;
+    throw new UserError(cause.message, { hint: cause.hint, cause });
+  }
+}
+
 export class Gpu {
   readonly device: Device;
   readonly target: Target;
@@ -63,13 +84,16 @@ export class Gpu {
     return createTensor(this.device, shape, dtype, options);
   }
 
-  /** Loads kernels of the calling module: pass `import.meta` and the kernel functions by name. Throws KernelError with located diagnostics. */
+  /**
+   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made.
+   * Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   */
   async kernels<T extends Record<string, (...args: never[]) => void>>(
-    meta: { readonly url: string },
+    from: { readonly url: string } | KernelBundle,
     functions: T,
   ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
     const names = Object.keys(functions);
-    const { programs } = await loadPrograms(meta.url, names);
+    const programs = await programsFrom(from, names);
     const launches = names.map((name) => {
       const program = programs.get(name);
       if (program === undefined) throw new Error(`the compiler returned no program for "${name}"`);

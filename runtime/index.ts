@@ -1,4 +1,6 @@
 /** The runtime's doors. */
+
+export { type KernelBundle, registerBundle } from "../compiler/index.ts";
 export type { Capabilities, Rung } from "./adapter.ts";
 export { Device, type DeviceRequest } from "./device.ts";
 export type { DType } from "./dtype.ts";

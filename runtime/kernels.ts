@@ -6,6 +6,7 @@
  */
 
 import {
+  type Binding,
   type Generated,
   generate,
   type Knobs,
@@ -18,6 +19,7 @@ import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
 import { DeviceTensor } from "./tensor.ts";
+import { tunedKnobs } from "./tuned.ts";
 
 /** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
 export type Argument<P> =
@@ -51,10 +53,11 @@ export class Kernel {
   readonly program: TileProgram;
   readonly #device: Device;
   readonly #target: Target;
-  readonly #knobs: Knobs;
+  readonly #knobs: Knobs | undefined;
   readonly #variants: Map<string, Variant> = new Map<string, Variant>();
 
-  constructor(device: Device, program: TileProgram, target: Target, knobs: Knobs = {}) {
+  /** Without knobs, those that tuning found are used, if it found any. */
+  constructor(device: Device, program: TileProgram, target: Target, knobs?: Knobs) {
     this.name = program.name;
     this.program = program;
     this.#device = device;
@@ -159,7 +162,7 @@ export class Kernel {
     const key = JSON.stringify([sizes, storage, cells]);
     let found = this.#variants.get(key);
     if (found === undefined) {
-      const generated = generate(this.program, { sizes, storage, cells }, this.#target, this.#knobs);
+      const generated = this.#generate({ sizes, storage, cells });
       const limit = this.#target.storageBuffers;
       if (generated.lanes.buffers.length > limit) {
         throw new UserError(
@@ -171,6 +174,17 @@ export class Kernel {
       this.#variants.set(key, found);
     }
     return found;
+  }
+
+  #generate(binding: Binding): Generated {
+    const tuned = this.#knobs === undefined ? tunedKnobs(this.#device.capabilities, this.program, binding) : undefined;
+    try {
+      return generate(this.program, binding, this.#target, this.#knobs ?? tuned);
+    } catch (error) {
+      // Records may be older than the compiler: then its own choice counts.
+      if (tuned === undefined) throw error;
+      return generate(this.program, binding, this.#target);
+    }
   }
 
   #wrong(param: string, expected: string, got: string): UserError {

@@ -1,15 +1,16 @@
 /** `tilestate kernels`: what kernels there are, what the compiler makes of them, whether a file of one's own compiles, and the cache of compiled ones. */
 import { basename, relative } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/show.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { bytes } from "../format.ts";
 import type { KernelEntry } from "../kernels/builtin.ts";
 import { examples, jsonOption, pairs, repeated, whole } from "../options.ts";
 
-const PARTS = ["source", "tile", "schedule", "wgsl"] as const;
-type Part = (typeof PARTS)[number];
+const PARTS: readonly Part[] = ["source", ...(Object.keys(STAGES) as Stage[])];
+type Part = "source" | Stage;
 
 interface ShowOptions {
   readonly file?: string;
@@ -33,8 +34,8 @@ export function configure(command: Command, context: Context): void {
 
   const show = sub(
     "show",
-    "source, tile IR, schedule and WGSL of a kernel",
-    "Show what the compiler makes of a kernel. Needs no GPU.",
+    "source, every IR, layout and WGSL of a kernel",
+    "Show what the compiler makes of a kernel, stage by stage. Needs no GPU; TILESTATE_SHOW does the same for a program that runs.",
   ).argument("<name>", "a built-in kernel, or with --file one of that file");
   examples(show, [
     "tilestate kernels show attend",
@@ -85,7 +86,7 @@ export function configure(command: Command, context: Context): void {
 
 async function list({ json }: { json?: boolean }, { io }: Context): Promise<void> {
   const { builtinKernels, programsOf } = await import("../kernels/builtin.ts");
-  const { signature } = await import("../kernels/print.ts");
+  const { signature } = await import("../../compiler/show.ts");
   const entries = builtinKernels();
   const programs = await programsOf(entries);
   if (json) {
@@ -108,8 +109,7 @@ async function list({ json }: { json?: boolean }, { io }: Context): Promise<void
 
 async function showKernel(name: string, options: ShowOptions, { io }: Context): Promise<void> {
   const { builtinKernels, kernelsIn, programsOf } = await import("../kernels/builtin.ts");
-  const [{ printSchedule, printTileProgram }, { sizesOf, storageOf, TARGETS }, { generate }] = await Promise.all([
-    import("../kernels/print.ts"),
+  const [{ sizesOf, storageOf, TARGETS }, { generate }] = await Promise.all([
     import("../kernels/targets.ts"),
     import("../../compiler/index.ts"),
   ]);
@@ -160,21 +160,19 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
   const binding = Object.entries(sizes)
     .map(([d, n]) => `${d}=${n}`)
     .join(" ");
-  const text: Record<Part, () => string> = {
-    source: () => entry.source,
-    tile: () => printTileProgram(program),
-    schedule: () => `target ${options.target}, ${binding}\n${printSchedule(program, generated.schedule)}`,
-    wgsl: () => generated.wgsl.trimEnd(),
-  };
-  const title: Record<Part, string> = {
-    source: shown(entry.file),
-    tile: "tile IR (the number on the right is the source line)",
-    schedule: "schedule",
-    wgsl: "WGSL",
+  const text = async (part: Part): Promise<string> => {
+    if (part === "source") return entry.source;
+    if (part === "tile") return printTileProgram(program);
+    if (part !== "syntax") return stageText(part, generated);
+    const { readKernels } = await import("../../compiler/source.ts");
+    const module = readKernels(fileURLToPath(entry.url), [name]);
+    return printSyntax(module, module.kernels.get(name) ?? "");
   };
   for (const [i, part] of parts.entries()) {
-    if (parts.length > 1) io.out(`${i === 0 ? "" : "\n"}// ---- ${title[part]}\n`);
-    io.out(`${text[part]()}\n`);
+    const title = part === "source" ? shown(entry.file) : STAGES[part];
+    const about = part === "schedule" ? `: target ${options.target}, ${binding}` : "";
+    if (parts.length > 1) io.out(`${i === 0 ? "" : "\n"}// ---- ${title}${about}\n`);
+    io.out(`${await text(part)}\n`);
   }
 }
 
@@ -185,7 +183,7 @@ async function compileFile(
 ): Promise<void> {
   const [{ kernelsIn }, { operationCount, signature }, { loadPrograms }, { readSource }] = await Promise.all([
     import("../kernels/builtin.ts"),
-    import("../kernels/print.ts"),
+    import("../../compiler/show.ts"),
     import("../../compiler/index.ts"),
     import("../kernels/find.ts"),
   ]);
@@ -214,7 +212,12 @@ async function compileFile(
     return;
   }
   for (const p of programs) io.out(`${signature(p)}  ${operationCount(p.body)} operations\n`);
-  const way = { shipped: "came compiled", cached: "were compiled before", compiled: `compiled in ${milliseconds} ms` };
+  const way = {
+    shipped: "came compiled",
+    bundled: "came in a bundle",
+    cached: "were compiled before",
+    compiled: `compiled in ${milliseconds} ms`,
+  };
   io.out(`${basename(file)}: ${programs.length} of ${names.length} kernels ${way[loaded.way]}\n`);
 }
 

@@ -1,14 +1,17 @@
-/** Tile IR, parameters and schedules as text for people. One operation a line, values by number, the source line on the right. */
-import type { Param, Schedule, TileProgram } from "../../compiler/index.ts";
-import { type Axis, isValue, type Op, operands, type Value } from "../../compiler/ir.ts";
+/**
+ * Syntax and tile IR as text for people: one operation a line, values by number, the source line on the right.
+ */
+import { type Axis, isValue, type Op, operands, type Param, type TileProgram, type Value } from "./ir.ts";
+import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "./syntax.ts";
 
-/** `k: Tensor<"groups slots dim", f32 | f16>`, with what the kernel does to it. */
+/** `k: Tensor<"groups slots dim", f32 | f16>`. */
 export function paramText(p: Param): string {
   if (p.kind === "scalar") return `${p.name}: Scalar<${p.dtype}>`;
   const storage = p.storage.length === 1 && p.storage[0] === "f32" ? "" : `, ${p.storage.join(" | ")}`;
   return `${p.name}: Tensor<"${p.dims.join(" ")}"${storage}>`;
 }
 
+/** What the kernel does to a parameter. */
 export function paramUse(p: Param): string {
   if (p.kind === "scalar") return "given with each call";
   return p.reads && p.writes ? "read and written" : p.writes ? "written" : p.reads ? "read" : "unused";
@@ -27,6 +30,12 @@ export function operationCount(ops: readonly Op[]): number {
   }, 0);
 }
 
+/** `columns#2`: an axis is a dim with an identity. */
+export function axisName(axes: readonly Axis[], id: number): string {
+  return `${axes[id]?.dim ?? "?"}#${id}`;
+}
+
+/** A whole tile program. */
 export function printTileProgram(program: TileProgram): string {
   const lines = [`kernel ${program.name}`];
   for (const p of program.params) lines.push(`  param ${paramText(p)}  ${paramUse(p)}`);
@@ -38,10 +47,6 @@ export function printTileProgram(program: TileProgram): string {
   lines.push(`  grid ${grid.join(" x ") || "one program"}`);
   printOps(program.body, "  ", axis, lines);
   return lines.join("\n");
-}
-
-function axisName(axes: readonly Axis[], id: number): string {
-  return `${axes[id]?.dim ?? "?"}#${id}`;
 }
 
 function printOps(ops: readonly Op[], indent: string, axis: (id: number) => string, lines: string[]): void {
@@ -107,23 +112,82 @@ function valueText(op: Extract<Op, Value>, axis: (id: number) => string): string
   }
 }
 
-/** Who does what, in words. */
-export function printSchedule(program: TileProgram, s: Schedule): string {
-  const who = {
-    thread: "one thread",
-    subgroup: `one subgroup of ${s.lanes} lanes`,
-    workgroup: `one workgroup of ${s.lanes} lanes`,
+/** What was read of one kernel: the functions it is made of, each statement in a line, and the files they stand in. */
+export function printSyntax(module: ModuleSyntax, key: string): string {
+  const lines: string[] = [];
+  const seen = new Set<string>();
+  const visit = (k: string): void => {
+    const fn = module.functions.get(k);
+    if (fn === undefined || seen.has(k)) return;
+    seen.add(k);
+    const reached: string[] = [];
+    lines.push(`${fn.span.file}:${fn.span.line}`, ...functionLines(fn, reached));
+    for (const next of reached) visit(next);
   };
-  const lines = [
-    `a program is ${who[s.mode]}; ${s.programsPerWorkgroup} programs in a workgroup of ${s.workgroupSize}`,
-    `${s.programs} programs: ${program.grid.map((g, i) => `${g.dim} ${s.grid[i]}`).join(" x ") || "one"}`,
-  ];
-  for (const a of program.axes) {
-    const l = s.axes[a.id];
-    if (l === undefined) continue;
-    const how = l.spread ? "spread over the lanes" : "whole in each lane";
-    const width = l.width === 1 ? "" : `, ${l.width} at a time`;
-    lines.push(`axis ${axisName(program.axes, a.id)}: ${l.size} elements, ${how}, ${l.count} registers${width}`);
-  }
+  visit(key);
   return lines.join("\n");
+}
+
+/** A function as lines; `reached` collects the keys of the functions that it calls. */
+function functionLines(fn: FunctionSyntax, reached: string[]): string[] {
+  const params = fn.params.map(({ name, type: t }) => {
+    if (t.is === "tensor") return `${name}: Tensor<"${t.dims.join(" ")}", ${t.storage.join(" | ")}>`;
+    return t.is === "scalar" ? `${name}: Scalar<${t.dtype}>` : name;
+  });
+  const lines = [`  function ${fn.name}(${params.join(", ")})`];
+  const say = (e: Expr): string => expression(e, reached);
+  const walk = (body: readonly Stmt[], indent: string): void => {
+    for (const s of body) {
+      const put = (text: string): void => void lines.push(`${indent}${text}`);
+      if (s.kind === "declare") put(`let ${s.name} = ${say(s.value)}`);
+      else if (s.kind === "assign") put(`${s.name} ${s.op === "=" ? "" : s.op}= ${say(s.value)}`);
+      else if (s.kind === "expression") put(say(s.value));
+      else if (s.kind === "return") put(s.value === undefined ? "return" : `return ${say(s.value)}`);
+      else if (s.kind === "refused") put(`refused: ${s.what}`);
+      else if (s.kind === "block") walk(s.body, indent);
+      else if (s.kind === "for") {
+        put(`for ${s.name} of ${say(s.source)}`);
+        walk(s.body, `${indent}  `);
+      } else {
+        put(`if ${say(s.test)}`);
+        walk(s.yes, `${indent}  `);
+        if (s.no.length > 0) put("else");
+        walk(s.no, `${indent}  `);
+      }
+    }
+  };
+  walk(fn.body, "    ");
+  return lines;
+}
+
+/** An expression with every operator in brackets and every name marked by what it stands for: `dsl.` for words, `~` for helpers. */
+function expression(e: Expr, reached: string[]): string {
+  const say = (x: Expr): string => expression(x, reached);
+  switch (e.kind) {
+    case "number":
+    case "boolean":
+      return String(e.value);
+    case "string":
+      return JSON.stringify(e.value);
+    case "name":
+      if (e.symbol.is === "function") reached.push(e.symbol.key);
+      if (e.symbol.is === "const") return `${e.text} (= ${say(e.symbol.value)})`;
+      return { word: "dsl.", function: "~", local: "", global: "" }[e.symbol.is] + e.text;
+    case "call":
+      return `${say(e.callee)}(${e.args.map(say).join(", ")})`;
+    case "member":
+      return `${say(e.object)}.${e.name}`;
+    case "unary":
+      return `${e.op}${say(e.x)}`;
+    case "binary":
+      return `(${say(e.a)} ${e.op} ${say(e.b)})`;
+    case "conditional":
+      return `(${say(e.test)} ? ${say(e.yes)} : ${say(e.no)})`;
+    case "array":
+      return `[${e.items.map(say).join(", ")}]`;
+    case "lambda":
+      return `(${e.fn.params.map((p) => p.name).join(", ")}) => …`;
+    case "refused":
+      return `refused: ${e.what}`;
+  }
 }

@@ -1,0 +1,120 @@
+/**
+ * Tuned knobs: what `tilestate kernels tune` found out, looked up when a kernel is bound.
+ *
+ * A record belongs to an adapter, a kernel (by a hash of its tile IR, so a comment does not void it and a change does) and one binding of sizes and formats.
+ * The user's own records, in the folder `tuning` of the cache, come before those that ship with the package (tuned.json, same form). They are read once a
+ * process; a kernel whose name is in no record costs one look into a map. TILESTATE_TUNING=off does without.
+ */
+import { type Binding, type Knobs, type TileProgram, tuningFolder } from "../compiler/index.ts";
+import type { Capabilities } from "./adapter.ts";
+import { env } from "./env.ts";
+import shipped from "./tuned.json" with { type: "json" };
+
+/** One finding. Times are medians in microseconds, with and without the knobs. */
+export interface TuningRecord {
+  readonly adapter: string;
+  readonly kernel: string;
+  /** Of the tile IR. */
+  readonly hash: string;
+  readonly binding: string;
+  readonly knobs: Knobs;
+  readonly us: number;
+  readonly untunedUs: number;
+}
+
+/** The form of a file of records. */
+export interface TuningFile {
+  readonly tilestate: number;
+  readonly records: readonly TuningRecord[];
+}
+
+const FORMAT = 1;
+
+/** Names an adapter for records: without versions of drivers, and with the rung, which decides what code is generated. */
+export function adapterKey(c: Capabilities): string {
+  const name = c.name.replace(/\s*\(.*\)/g, "");
+  return [c.vendor, c.architecture, name, c.rung].join("/").toLowerCase();
+}
+
+/** Names sizes and formats. */
+export function bindingKey(b: Binding): string {
+  const sorted = (x: Readonly<Record<string, number | string>>): string =>
+    Object.entries(x)
+      .sort(([a], [c]) => (a < c ? -1 : 1))
+      .map(([k, v]) => `${k}=${v}`)
+      .join(" ");
+  return [sorted(b.sizes), sorted(b.storage), [...b.cells].sort().join(" ")].join("; ");
+}
+
+/** A hash of what a kernel does: its tile IR without positions in the source. */
+export function programHash(program: TileProgram): string {
+  const text = JSON.stringify(program, (key, value: unknown) => (key === "span" ? undefined : value));
+  // Two FNV-1a sums of 32 bits from different starts: it has to be made in browsers too, and has no enemies.
+  let [a, b] = [0x811c9dc5, 0x01234567];
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    a = Math.imul(a ^ c, 0x01000193);
+    b = Math.imul(b ^ c, 0x01000193);
+  }
+  return [a, b].map((x) => (x >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/** Where the user's records of an adapter are kept; undefined where nothing is. */
+export function tuningPath(adapter: string): string | undefined {
+  const folder = tuningFolder();
+  return folder === undefined ? undefined : `${folder}/${adapter.replace(/[^a-z0-9]+/g, "-")}.json`;
+}
+
+/** The records of a file; none when it is missing or of another form. */
+export function readRecords(file: string): readonly TuningRecord[] {
+  try {
+    const read = JSON.parse(process.getBuiltinModule("node:fs").readFileSync(file, "utf8")) as TuningFile;
+    return read.tilestate === FORMAT && Array.isArray(read.records) ? read.records : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Text of a file of records: the old ones with the new ones in their place. */
+export function recordsText(before: readonly TuningRecord[], now: readonly TuningRecord[]): string {
+  const all = new Map([...before, ...now].map((r) => [recordKey(r), r]));
+  const records = [...all.values()].sort((a, b) => (recordKey(a) < recordKey(b) ? -1 : 1));
+  return `${JSON.stringify({ tilestate: FORMAT, records } satisfies TuningFile, null, 2)}\n`;
+}
+
+/** A new hash of the same kernel replaces the old one: the old source is gone. */
+function recordKey(r: TuningRecord): string {
+  return [r.adapter, r.kernel, r.binding].join("\n");
+}
+
+const tables = new Map<string, ReadonlyMap<string, readonly TuningRecord[]>>();
+
+/** Kernel name -> records of this adapter, the user's first. */
+function tableOf(adapter: string): ReadonlyMap<string, readonly TuningRecord[]> {
+  let table = tables.get(adapter);
+  if (table === undefined) {
+    const file = tuningPath(adapter);
+    const own = file === undefined ? [] : readRecords(file);
+    const all = [...own, ...(shipped as TuningFile).records].filter((r) => r.adapter === adapter);
+    table = new Map(all.map((r) => [r.kernel, all.filter((other) => other.kernel === r.kernel)]));
+    tables.set(adapter, table);
+  }
+  return table;
+}
+
+/** The knobs that were found best for this kernel, bound like this on this adapter; undefined when nobody tuned it or TILESTATE_TUNING is "off". */
+export function tunedKnobs(c: Capabilities, program: TileProgram, binding: Binding): Knobs | undefined {
+  if (env("TILESTATE_TUNING") === "off") return undefined;
+  const records = tableOf(adapterKey(c)).get(program.name);
+  if (records === undefined) return undefined;
+  const key = bindingKey(binding);
+  const near = records.filter((r) => r.binding === key);
+  if (near.length === 0) return undefined;
+  const hash = programHash(program);
+  return near.find((r) => r.hash === hash)?.knobs;
+}
+
+/** Forgets what was read, so that new records count in this process. */
+export function forgetTuning(): void {
+  tables.clear();
+}
