@@ -27,6 +27,19 @@ export class KernelError extends Error {
   }
 }
 
+/** A complaint that only shows once sizes and formats are known. The source line is shown where the file is at hand. */
+export function unfit(d: Diagnostic): KernelError {
+  const { file } = d.span;
+  try {
+    return new KernelError(
+      [d],
+      new Map([[file, { file, text: process.getBuiltinModule("node:fs").readFileSync(file, "utf8") }]]),
+    );
+  } catch {
+    return new KernelError([d], new Map());
+  }
+}
+
 /** Thrown while compiling; the driver adds sources and turns it into a KernelError. */
 export class Located extends Error {
   readonly diagnostic: Diagnostic;

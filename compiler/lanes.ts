@@ -223,11 +223,11 @@ class Lanes {
         undefined,
       );
       const write = (): void => {
-        if (wide > 1 && lanes === undefined && !combined) return this.#memory.storeWide(op.param, address, value);
+        if (wide > 1 && lanes === undefined && !combined) return this.#memory.storeWide(op, address, value);
         for (let i = 0; i < width; i++) {
           const one = (): void => {
             const place = wide > 1 ? e.binary("add", address, constant(i, U32)) : e.component(address, i);
-            if (op.combine === undefined) this.#memory.storeOne(op.param, place, e.component(value, i));
+            if (op.combine === undefined) this.#memory.storeOne(op, place, e.component(value, i));
             else e.push({ op: "atomic", buffer: op.param, fn: op.combine, index: place, value: e.component(value, i) });
           };
           if (lanes === undefined) one();

@@ -5,7 +5,8 @@
  * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
-import type { StorageType } from "./ir.ts";
+import { unfit } from "./diagnostics.ts";
+import type { Op, StorageType } from "./ir.ts";
 import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Specialised } from "./specialise.ts";
@@ -15,6 +16,9 @@ export interface Site {
   readonly index: readonly number[];
   readonly store: boolean;
 }
+
+/** What is written, and where that is said. */
+type StoreSite = Pick<Op & { op: "store" }, "param" | "span">;
 
 /** Row-major strides, in elements. */
 export function stridesOf(program: Specialised, param: string): number[] {
@@ -190,11 +194,22 @@ export class Memory {
     return e.binary("mul", e.pure({ op: "pick", x: four, at }, F32, [four, at]), this.#scale(b, address));
   }
 
+  #written(site: StoreSite): Buffer {
+    const b = this.#buffer(site.param);
+    if (b.storage === "q8" || b.storage === "q4") {
+      throw unfit({
+        code: "TS-303",
+        message: `"${site.param}" is stored as ${b.storage}, which kernels can only read`,
+        span: site.span,
+        help: "write f32 and quantise on the host",
+      });
+    }
+    return b;
+  }
+
   /** Stores `value` (of any width) at the aligned address `first`. */
-  storeWide(param: string, first: Atom, value: Atom): void {
-    const b = this.#buffer(param);
-    if (b.storage === "q8" || b.storage === "q4")
-      throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
+  storeWide(site: StoreSite, first: Atom, value: Atom): void {
+    const b = this.#written(site);
     const e = this.#e;
     const width = value.type.width;
     if (b.storage === "f16" || b.storage === "bf16") {
@@ -231,14 +246,15 @@ export class Memory {
   }
 
   /** Stores one element; 16-bit formats cannot, since two lanes would share a word. */
-  storeOne(param: string, address: Atom, value: Atom): void {
-    const b = this.#buffer(param);
-    if (b.storage === "q8" || b.storage === "q4")
-      throw new Error(`"${param}" is stored as ${b.storage}, which kernels can only read`);
+  storeOne(site: StoreSite, address: Atom, value: Atom): void {
+    const b = this.#written(site);
     if (b.storage === "f16" || b.storage === "bf16") {
-      throw new Error(
-        `"${param}" is stored as ${b.storage}, which is written two elements at a time: its last dim must be even and indexed by a block, an over-loop or left whole`,
-      );
+      throw unfit({
+        code: "TS-302",
+        message: `"${site.param}" is stored as ${b.storage}, and here single elements of it would be written`,
+        span: site.span,
+        help: "16-bit elements are written in pairs: the last dim must be even, and walked by a block, a whole dim or an over-loop without a run-time limit; or store f32",
+      });
     }
     if (b.unit === 1) this.#e.push({ op: "store", buffer: b.name, index: this.#inside(b, address), value });
     else

@@ -6,6 +6,7 @@
  * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
  */
 import { Definitions } from "./affine.ts";
+import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
@@ -131,10 +132,12 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     const registers = op.axes.reduce((n, a) => n * (axes[a]?.count ?? 1), 1);
     if (registers > MOST_REGISTERS && (op.op === "load" || op.op === "reduce")) {
       const dims = op.axes.map((a) => `${program.axes[a]?.dim}: ${axes[a]?.size}`).join(", ");
-      throw new Error(
-        `kernel ${program.name}, line ${op.span.line}: one tile (${dims}) takes ${registers} registers a lane, more than ${MOST_REGISTERS}; ` +
-          "walk one of its dims with `for (const i of over(…))` instead of taking it whole",
-      );
+      throw unfit({
+        code: "TS-301",
+        message: `kernel ${program.name}: this tile (${dims}) takes ${registers} registers a lane, more than ${MOST_REGISTERS}`,
+        span: op.span,
+        help: "walk one of its dims with `for (const i of over(…))` instead of taking it whole",
+      });
     }
   });
 
