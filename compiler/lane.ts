@@ -201,9 +201,9 @@ export class Emitter {
     }
     if (b.kind === "const" && b.type.base !== "f32") {
       // WGSL refuses these when they are constants, and defines them when they are not.
-      if (fn === "shl" || fn === "shr") b = constant(b.value & 31, b.type);
       if (fn === "div" && b.value === 0) return this.widen(a, width);
       if (fn === "rem" && b.value === 0) return constant(0, { base: a.type.base, width });
+      if (fn === "shl" || fn === "shr") b = constant(b.value & 31, b.type);
     }
     const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
     return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);
