@@ -13,6 +13,7 @@ import { showGenerated } from "./show.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";
 import { verify } from "./verify.ts";
+import { verifyLanes } from "./verify-lanes.ts";
 import { printWgsl } from "./wgsl.ts";
 
 export interface Generated {
@@ -31,7 +32,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
-  const lanes = { ...lowered, body: sweep(lowered.body) };
+  const lanes = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
   const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;

@@ -19,6 +19,9 @@ describe("random kernels", () => {
     const plans = Array.from({ length: PROGRAMS }, (_, i) => planOf(seed * 1009 + i, `k${i}`).plan);
     const programs = compilePlans(plans);
     expect(programs.size).toBe(PROGRAMS);
+    expect(
+      (await compare("simulator", plans, programs, seed)).map((f) => `${f.where}: ${f.what}\n${f.plan.source}`),
+    ).toEqual([]);
     for (const adapter of adaptersUnderTest()) {
       const gpu = await open({ adapter });
       gpus.push(gpu);
@@ -37,6 +40,7 @@ describe("random kernels", () => {
     );
     expect(await compare(gpu, [plan], programs, 3)).toEqual([]);
     expect((await compare(gpu, [plan], programs, 3, wrong)).length).toBeGreaterThan(0);
+    expect((await compare("simulator", [plan], programs, 3, wrong)).length).toBeGreaterThan(0);
   });
 });
 

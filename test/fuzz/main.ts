@@ -1,13 +1,13 @@
 /**
  * The differential fuzzer: `fuzz kernels --programs N --seed S [--batch B]`.
  *
- * Makes N random kernels, runs each in the interpreter, on lavapipe and on SwiftShader, shrinks what differs, and ends with `N programs, M differences`;
- * the exit code is 0 only for M = 0.
+ * Makes N random kernels, runs each in the interpreter, on the lane simulator, on lavapipe and on SwiftShader, shrinks what differs, and ends with
+ * `N programs, M differences`; the exit code is 0 only for M = 0. `--adapter simulator` alone needs no GPU.
  */
 import { parseArgs } from "node:util";
-import { type Gpu, open } from "../../runtime/index.ts";
+import { open } from "../../runtime/index.ts";
 import { shrink } from "./choices.ts";
-import { compare, compilePlans, type Difference, planOf } from "./run.ts";
+import { compare, compilePlans, type Difference, planOf, type Runner } from "./run.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,8 +25,9 @@ if (positionals[0] !== "kernels" || !(Number(values.programs) > 0)) {
 const seed = Number(values.seed);
 const total = Number(values.programs);
 console.log(`seed ${seed}`);
-const gpus: Gpu[] = [];
-for (const adapter of values.adapter ?? ["llvmpipe", "swiftshader"]) gpus.push(await open({ adapter }));
+const gpus: Runner[] = [];
+for (const adapter of values.adapter ?? ["simulator", "llvmpipe", "swiftshader"])
+  gpus.push(adapter === "simulator" ? adapter : await open({ adapter }));
 let differences = 0;
 
 async function differs(number: number, choices: readonly number[]): Promise<Difference | undefined> {
@@ -82,6 +83,6 @@ for (let at = 0; at < total; at += Number(values.batch)) {
   }
   if ((at / Number(values.batch)) % 8 === 7) console.log(`${at + count} programs …`);
 }
-for (const gpu of gpus) await gpu.close();
+for (const gpu of gpus) if (gpu !== "simulator") await gpu.close();
 console.log(`${total} programs, ${differences} differences`);
 process.exitCode = differences === 0 ? 0 : 1;

@@ -1,5 +1,5 @@
 /**
- * Runs generated kernels in the interpreter and on GPUs and says where they differ.
+ * Runs generated kernels in the interpreter, on the lane simulator and on GPUs, and says where they differ.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import { type HostTensor, interpret, type TileProgram } from "../../compiler/ind
 import { type DeviceTensor, type Gpu, Kernel } from "../../runtime/index.ts";
 import { bindGroupOf, compileAll } from "../../runtime/kernels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { LANE_TARGETS, nameOf, simulated } from "../support/lanes.ts";
 import { Choices } from "./choices.ts";
 import { generate, type KernelPlan, type TensorPlan } from "./generate.ts";
 
@@ -86,14 +87,18 @@ function expected(
   return { tensors, before };
 }
 
-/** The first differing element of each plan's outputs, on this GPU with each of the targets. Tests of this function give the GPU other programs. */
+/** What runs the compiled kernels: an adapter, or the simulator for targets that no adapter here has. */
+export type Runner = Gpu | "simulator";
+
+/** The first differing element of each plan's outputs, on this runner with each of the targets. Tests of this function give the runner other programs. */
 export async function compare(
-  gpu: Gpu,
+  gpu: Runner,
   plans: readonly KernelPlan[],
   programs: ReadonlyMap<string, TileProgram>,
   seed: number,
   onGpu: ReadonlyMap<string, TileProgram> = programs,
 ): Promise<Difference[]> {
+  if (gpu === "simulator") return compareSimulated(plans, programs, seed, onGpu);
   const found: Difference[] = [];
   const targets = [gpu.target, { ...gpu.target, subgroup: 0 }];
   for (const [which, target] of targets.entries()) {
@@ -132,14 +137,51 @@ export async function compare(
     );
     const got = await gpu.read(outputs.map((o) => o.tensor));
     for (const [i, o] of outputs.entries()) {
-      const want = o.j.want.tensors[o.t.name]?.data ?? [];
-      const bad = [...want].findIndex((w, at) => !same(w, got[i]?.[at] ?? Number.NaN, o.j.plan.inexact));
-      if (bad >= 0)
-        found.push({ plan: o.j.plan, where, what: `${o.t.name}[${bad}]: expected ${want[bad]}, got ${got[i]?.[bad]}` });
+      const what = differenceOf(o.j.plan, o.t.name, o.j.want.tensors[o.t.name]?.data ?? [], got[i] ?? []);
+      if (what !== undefined) found.push({ plan: o.j.plan, where, what });
     }
     for (const j of jobs) for (const t of Object.values(j.on)) t.destroy();
   }
   return found;
+}
+
+/** Every program for 32 lanes, which no software adapter has, and for another target in turn. */
+function compareSimulated(
+  plans: readonly KernelPlan[],
+  programs: ReadonlyMap<string, TileProgram>,
+  seed: number,
+  onLanes: ReadonlyMap<string, TileProgram>,
+): Difference[] {
+  return plans.flatMap((plan, i) => {
+    const program = programs.get(plan.name);
+    if (program === undefined) return [];
+    const want = expected(plan, program, seed + i);
+    const turn = LANE_TARGETS[(seed + i) % LANE_TARGETS.length];
+    const targets = new Set([...LANE_TARGETS.filter((t) => t.subgroup === 32), ...(turn === undefined ? [] : [turn])]);
+    return [...targets].flatMap((target): Difference[] => {
+      const difference = (what: string): Difference => ({ plan, where: nameOf(target), what });
+      try {
+        const scalars: Record<string, number> = plan.limit === undefined ? {} : { limit: plan.limit };
+        const got = simulated(onLanes.get(plan.name) ?? program, target, want.before, scalars);
+        return plan.tensors
+          .filter((t) => t.output)
+          .flatMap((t) => differenceOf(plan, t.name, want.tensors[t.name]?.data ?? [], got[t.name]?.data ?? []) ?? [])
+          .map(difference);
+      } catch (error) {
+        return [difference((error as Error).message)];
+      }
+    });
+  });
+}
+
+function differenceOf(
+  plan: KernelPlan,
+  name: string,
+  want: HostTensor["data"] | readonly number[],
+  got: ArrayLike<number>,
+): string | undefined {
+  const bad = [...want].findIndex((w, at) => !same(w, got[at] ?? Number.NaN, plan.inexact));
+  return bad < 0 ? undefined : `${name}[${bad}]: expected ${want[bad]}, got ${got[bad]}`;
 }
 
 function same(want: number, got: number, inexact: boolean): boolean {

@@ -1,0 +1,347 @@
+/**
+ * The interpreter of the lane IR: what every lane of every program does, one statement after the other, all lanes in step.
+ *
+ * The tile interpreter says what a kernel means; this one says what the compiler made of it, without an adapter, for any number of lanes. It is stricter than
+ * a GPU: values that nothing defines poison what uses them, stores out of range are errors instead of being clamped, and two lanes that write one word, or
+ * read what another lane of the same dispatch has written, are told apart from lanes that keep to themselves. The idea of a software twin of the device that
+ * defines the operations is tinygrad's.
+ */
+import type { HostTensor } from "./interpret.ts";
+import type { BinaryOp, ValueType } from "./ir.ts";
+import type { Atom, LaneProgram, Rhs, Stmt } from "./lane.ts";
+import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "./simulate-buffers.ts";
+import { SimulatedBuffer } from "./simulate-memory.ts";
+import { binaryOf, bitcastOf, castOf, literalOf, unaryOf } from "./simulate-values.ts";
+
+/** What each lane holds of one name: lanes x width components. NaN is a value that nothing defines. */
+type Cells = Float64Array;
+/** One statement; `active` are the lanes that execute it. */
+type Step = (active: readonly number[]) => void;
+
+/**
+ * Runs all programs of a dispatch over raw buffers, in place. `buffers` holds the words of each buffer by its name, in the storage layout, without padding;
+ * `scalars` the uniforms. Throws an Error that names the kernel, the buffer and the lane when the program does what no adapter promises.
+ */
+export function simulate(
+  program: LaneProgram,
+  buffers: Readonly<Record<string, Uint32Array>>,
+  scalars: Readonly<Record<string, number>> = {},
+): void {
+  new Simulator(program, buffers, scalars).run();
+}
+
+/** `simulate` on host tensors, in place; scalars that the program reads from memory are taken from `scalars` too. */
+export function simulateTensors(
+  program: LaneProgram,
+  tensors: Readonly<Record<string, HostTensor>>,
+  scalars: Readonly<Record<string, number>> = {},
+): void {
+  const words = Object.fromEntries(
+    program.buffers.map((b) => {
+      const cell = scalars[b.name];
+      if (tensors[b.name] === undefined && cell === undefined)
+        throw new Error(`${program.name}: no tensor "${b.name}"`);
+      return [
+        b.name,
+        encodeBuffer(tensors[b.name] ?? { shape: [1], storage: b.storage, data: new Float32Array([cell ?? 0]) }),
+      ];
+    }),
+  );
+  simulate(program, words, scalars);
+  for (const b of program.buffers) {
+    const t = tensors[b.name];
+    if (b.writes && t !== undefined) t.data.set(decodeBuffer(words[b.name] as Uint32Array, t.storage, t.data.length));
+  }
+}
+
+class Simulator {
+  readonly #p: LaneProgram;
+  readonly #scalars: Readonly<Record<string, number>>;
+  readonly #memory: Map<string, SimulatedBuffer> = new Map();
+  readonly #cells: Map<string, Cells> = new Map();
+  readonly #body: readonly Step[];
+  #program = 0;
+  /** Why the last load gave nothing, for the message when that nothing is used. */
+  #why = "";
+
+  constructor(
+    program: LaneProgram,
+    buffers: Readonly<Record<string, Uint32Array>>,
+    scalars: Readonly<Record<string, number>>,
+  ) {
+    this.#p = program;
+    this.#scalars = scalars;
+    for (const b of program.buffers) this.#memory.set(b.name, new SimulatedBuffer(program, b, buffers[b.name]));
+    this.#cells.set("pid", new Float64Array(program.lanes));
+    this.#cells.set(
+      "lane",
+      Float64Array.from({ length: program.lanes }, (_, l) => l),
+    );
+    this.#body = this.#block(program.body);
+  }
+
+  run(): void {
+    const all = Array.from({ length: this.#p.lanes }, (_, l) => l);
+    for (let pid = 0; pid < this.#p.programs; pid++) {
+      this.#program = pid;
+      this.#cells.get("pid")?.fill(pid);
+      for (const step of this.#body) step(all);
+    }
+  }
+
+  #bad(what: string, lane?: number): never {
+    const who = lane === undefined ? "" : `, lane ${lane}`;
+    throw new Error(
+      `kernel ${this.#p.name}, simulated on ${this.#p.lanes} lanes: program ${this.#program}${who}: ${what}`,
+    );
+  }
+
+  // ---- Operands ---------------------------------------------------------------------------------------------------------------
+
+  #define(name: string, width: number): Cells {
+    const made = new Float64Array(this.#p.lanes * width).fill(Number.NaN);
+    this.#cells.set(name, made);
+    return made;
+  }
+
+  #named(name: string): Cells {
+    return this.#cells.get(name) ?? this.#bad(`${name} is used but not defined`);
+  }
+
+  #read(a: Atom): Cells {
+    if (a.kind === "ref") return this.#named(a.name);
+    return new Float64Array(this.#p.lanes * a.type.width).fill(literalOf(a.value, a.type.base));
+  }
+
+  #buffer(name: string): SimulatedBuffer {
+    return this.#memory.get(name) ?? this.#bad(`there is no buffer "${name}"`);
+  }
+
+  /** The number that all of these lanes agree on. */
+  #same(x: Cells, active: readonly number[], what: string): number {
+    const first = x[active[0] ?? 0] as number;
+    for (const l of active) if (x[l] !== first) this.#bad(`${what} is ${x[l]}, but ${first} in lane ${active[0]}`, l);
+    return first;
+  }
+
+  // ---- Statements -------------------------------------------------------------------------------------------------------------
+
+  #block(stmts: readonly Stmt[]): Step[] {
+    return stmts.map((s) => this.#statement(s));
+  }
+
+  #statement(s: Stmt): Step {
+    switch (s.op) {
+      case "let":
+        return this.#rhs(s.rhs, s.type, this.#define(s.name, s.type.width));
+      case "var":
+      case "assign": {
+        const given = s.op === "var" ? s.init : s.value;
+        const from = given === undefined ? undefined : this.#read(given);
+        const to = s.op === "var" ? this.#define(s.name, s.type.width) : this.#named(s.name);
+        const width = to.length / this.#p.lanes;
+        return (active) => {
+          for (const l of active)
+            for (let c = l * width; c < (l + 1) * width; c++)
+              to[c] = from === undefined ? Number.NaN : (from[c] as number);
+        };
+      }
+      case "for":
+        return this.#loop(s);
+      case "if": {
+        const cond = this.#read(s.cond);
+        const [yes, no] = [this.#block(s.yes), this.#block(s.no)];
+        return (active) => {
+          for (const l of active)
+            if (Number.isNaN(cond[l])) this.#bad(`branches on a value that nothing defines${this.#why}`, l);
+          for (const [side, wanted] of [
+            [yes, 1],
+            [no, 0],
+          ] as const) {
+            const lanes = active.filter((l) => cond[l] === wanted);
+            if (lanes.length > 0) for (const step of side) step(lanes);
+          }
+        };
+      }
+      case "store":
+        return this.#store(s);
+      case "atomic": {
+        const b = this.#buffer(s.buffer);
+        const [index, value] = [this.#read(s.index), this.#read(s.value)];
+        return (active) => {
+          for (const l of active) this.#check(b.update(s.fn, index[l] as number, value[l] as number), l);
+        };
+      }
+    }
+  }
+
+  #check(fault: string | undefined, lane: number): void {
+    if (fault !== undefined) this.#bad(fault + (fault.includes("nothing defines") ? this.#why : ""), lane);
+  }
+
+  #loop(s: Stmt & { op: "for" }): Step {
+    const [start, limit] = [this.#read(s.start), this.#read(s.limit)];
+    const counter = this.#define(s.name, 1);
+    const body = this.#block(s.body);
+    return (active) => {
+      const from = this.#same(start, active, `the start of loop ${s.name}`);
+      for (let i = from; ; i += s.step) {
+        const to = this.#same(limit, active, `the limit of loop ${s.name}`);
+        if (Number.isNaN(i) || Number.isNaN(to))
+          this.#bad(`loop ${s.name} has a bound that nothing defines${this.#why}`);
+        if (i >= to) return;
+        if (i > 0xffffffff) this.#bad(`loop ${s.name} never ends: its counter wraps around below the limit ${to}`);
+        for (const l of active) counter[l] = i;
+        for (const step of body) step(active);
+      }
+    };
+  }
+
+  #store(s: Stmt & { op: "store" }): Step {
+    const b = this.#buffer(s.buffer);
+    const [index, value] = [this.#read(s.index), this.#read(s.value)];
+    const part = s.part === undefined ? undefined : this.#read(s.part);
+    const width = s.value.type.width;
+    return (active) => {
+      for (const l of active) {
+        const me = this.#program * this.#p.lanes + l;
+        for (let c = 0; c < width; c++) {
+          const at = part === undefined ? c : (part[l] as number);
+          this.#check(b.write(me, index[l] as number, at, value[l * width + c] as number), l);
+        }
+      }
+    };
+  }
+
+  // ---- Values -----------------------------------------------------------------------------------------------------------------
+
+  #rhs(r: Rhs, type: { readonly base: ValueType; readonly width: number }, out: Cells): Step {
+    const { width } = type;
+    /** Each component from the components at its own place. */
+    const map =
+      (make: (i: number, lane: number, part: number) => number): Step =>
+      (active) => {
+        for (const l of active) for (let c = 0; c < width; c++) out[l * width + c] = make(l * width + c, l, c);
+      };
+    switch (r.op) {
+      case "unary":
+      case "cast":
+      case "bitcast": {
+        const [x, from] = [this.#read(r.x), r.x.type.base];
+        const fn =
+          r.op === "unary"
+            ? unaryOf(r.fn, from)
+            : r.op === "cast"
+              ? castOf(from, type.base)
+              : bitcastOf(from, type.base);
+        return map((i) => fn(x[i] as number));
+      }
+      case "binary": {
+        const [a, b] = [this.#read(r.a), this.#read(r.b)];
+        const fn = binaryOf(r.fn, r.a.type.base);
+        return map((i) => fn(a[i] as number, b[i] as number));
+      }
+      case "select": {
+        const [cond, yes, no] = [this.#read(r.cond), this.#read(r.yes), this.#read(r.no)];
+        const one = r.cond.type.width === 1;
+        return map((i, l) => {
+          const c = cond[one ? l : i] as number;
+          return Number.isNaN(c) ? c : ((c === 1 ? yes : no)[i] as number);
+        });
+      }
+      case "splat": {
+        const x = this.#read(r.x);
+        return map((_, l) => x[l] as number);
+      }
+      case "copy": {
+        const x = this.#read(r.x);
+        return map((i) => x[i] as number);
+      }
+      case "compose": {
+        const from = r.parts.flatMap((p) => {
+          const cells = this.#read(p);
+          return Array.from({ length: p.type.width }, (_, c) => ({ cells, c, width: p.type.width }));
+        });
+        return map((_, l, c) => {
+          const p = from[c];
+          return p === undefined ? Number.NaN : (p.cells[l * p.width + p.c] as number);
+        });
+      }
+      case "pick": {
+        const [x, at, many] = [this.#read(r.x), this.#read(r.at), r.x.type.width];
+        return map((_, l) => ((at[l] as number) < many ? (x[l * many + (at[l] as number)] as number) : Number.NaN));
+      }
+      case "load":
+        return this.#load(r, map);
+      case "unpack": {
+        const x = this.#read(r.x);
+        return map((_, l, c) => unpack(r.format, x[l] as number, c));
+      }
+      case "pack": {
+        const [a, b] = [this.#read(r.a), this.#read(r.b)];
+        return map((_, l) => (halfOf(a[l] as number, r.format) | (halfOf(b[l] as number, r.format) << 16)) >>> 0);
+      }
+      case "scalar": {
+        const given = this.#scalars[r.param];
+        if (given === undefined) this.#bad(`no value for the scalar "${r.param}"`);
+        return map(() => literalOf(given, type.base));
+      }
+      case "lanes":
+      case "before":
+        return this.#together(r, type, out);
+    }
+  }
+
+  #load(r: Rhs & { op: "load" }, map: (make: (i: number, lane: number, part: number) => number) => Step): Step {
+    const b = this.#buffer(r.buffer);
+    const index = this.#read(r.index);
+    const part = r.part === undefined ? undefined : this.#read(r.part);
+    return map((_, l, c) => {
+      const got = b.read(
+        this.#program * this.#p.lanes + l,
+        index[l] as number,
+        part === undefined ? c : (part[l] as number),
+      );
+      if (typeof got === "number") return got;
+      this.#why = `; lane ${l} ${got}`;
+      return Number.NaN;
+    });
+  }
+
+  /** What lanes do together: a tree, as adapters do it, so that sums of f32 round alike; or the sum over the lanes before. */
+  #together(
+    r: Rhs & { op: "lanes" | "before" },
+    type: { readonly base: ValueType; readonly width: number },
+    out: Cells,
+  ): Step {
+    const x = this.#read(r.x);
+    const n = this.#p.lanes;
+    const { width } = type;
+    const names: Readonly<Record<string, BinaryOp>> = { sum: "add", max: "max", min: "min" };
+    const fn = binaryOf(r.op === "before" ? "add" : (names[r.fn] ?? "add"), type.base);
+    return (active) => {
+      if (active.length < n) this.#bad(`"${r.op}" is reached by ${active.length} of ${n} lanes`);
+      for (let c = 0; c < width; c++) {
+        const own = Array.from({ length: n }, (_, l) => x[l * width + c] as number);
+        let sum = 0;
+        for (let l = 0; r.op === "before" && l < n; l++) {
+          out[l * width + c] = sum;
+          sum = fn(sum, own[l] as number);
+        }
+        if (r.op === "before") continue;
+        for (let held = n; held > 1; held = Math.ceil(held / 2)) {
+          const half = Math.ceil(held / 2);
+          for (let l = 0; l + half < held; l++) own[l] = fn(own[l] as number, own[l + half] as number);
+        }
+        for (let l = 0; l < n; l++) out[l * width + c] = own[0] as number;
+      }
+    };
+  }
+}
+
+function unpack(format: "f16" | "bf16" | "q8" | "q4", word: number, part: number): number {
+  if (Number.isNaN(word)) return word;
+  if (format === "f16" || format === "bf16") return ofHalf((word >>> (part * 16)) & 0xffff, format);
+  const byte = (word >>> (part * 8)) & 255;
+  return format === "q8" ? (byte << 24) >> 24 : (byte & 15) - 8;
+}
