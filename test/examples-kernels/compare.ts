@@ -1,0 +1,137 @@
+/**
+ * Runs example kernels three ways (interpreter, every adapter, every rung and profile that changes the code) and compares each with given numbers.
+ *
+ * The numbers come from plain f64 arithmetic in the tests. Tensors without data start as NaN (integers as a loud pattern), so that an element that no program
+ * wrote shows as a difference.
+ */
+import { expect } from "vitest";
+import { type HostTensor, interpret, loadPrograms, type Target } from "../../compiler/index.ts";
+import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
+import { targetOf } from "../../runtime/gpu.ts";
+import { type Dispatch, Kernel } from "../../runtime/kernels.ts";
+import { Plan } from "../../runtime/plan.ts";
+import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { createTensor, type DeviceTensor } from "../../runtime/tensor.ts";
+import { withDevice } from "../support/gpu.ts";
+
+/** A tensor of a comparison: the numbers that its storage holds, or none where the kernel is to write them. */
+export interface Given {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly values: Float32Array | Uint32Array | Int32Array | undefined;
+}
+
+/** One call: the kernel's name, then names of tensors, and numbers for scalars. */
+export type Call = readonly [kernel: string, ...args: (string | number)[]];
+
+export interface Comparison {
+  /** File in examples/kernels, or a file URL. */
+  readonly file: string;
+  readonly tensors: Readonly<Record<string, Given>>;
+  readonly calls: readonly Call[];
+  /** Numbers that tensors must hold afterwards. */
+  readonly want: Readonly<Record<string, ArrayLike<number>>>;
+  /** Largest difference, relative to the largest magnitude wanted (1e-5 unless told; 0 for integers). */
+  readonly tolerance?: number;
+}
+
+/** A tensor with values, rounded to what `dtype` can hold. */
+export function given(shape: readonly number[], values: ArrayLike<number>, dtype: DType = "f32"): Given {
+  const f32 = Float32Array.from(values);
+  const rounded = (): Given["values"] => {
+    if (dtype === "u32") return Uint32Array.from(values);
+    if (dtype === "i32") return Int32Array.from(values);
+    if (dtype === "f16") return decodeF16(encodeF16(f32));
+    if (dtype === "bf16") return decodeBF16(encodeBF16(f32));
+    return dtype === "f32" ? f32 : dequantise(quantise(f32, dtype), f32.length, dtype);
+  };
+  return { shape, dtype, values: rounded() };
+}
+
+/** A tensor that the kernels are to write. */
+export function blank(shape: readonly number[], dtype: DType = "f32"): Given {
+  return { shape, dtype, values: undefined };
+}
+
+function startOf(g: Given): Float32Array | Uint32Array | Int32Array {
+  if (g.values !== undefined) return g.values.slice();
+  const n = g.shape.reduce((a, b) => a * b, 1);
+  if (g.dtype === "u32") return new Uint32Array(n).fill(0xdeadbeef);
+  return g.dtype === "i32" ? new Int32Array(n).fill(-559038737) : new Float32Array(n).fill(Number.NaN);
+}
+
+/** Compares what the interpreter makes of the calls with the wanted numbers; odd block sizes, so that edges are ragged. */
+export async function compareInterpreter(c: Comparison): Promise<void> {
+  const programs = await programsOf(c);
+  for (const blocks of [
+    { overBlock: 5, rows: 3 },
+    { overBlock: 64, rows: 4 },
+  ]) {
+    const tensors = new Map<string, HostTensor>();
+    for (const [name, g] of Object.entries(c.tensors)) {
+      tensors.set(name, { shape: g.shape, storage: g.dtype, data: startOf(g) });
+    }
+    for (const [name, ...args] of c.calls) {
+      const program = programs.get(name);
+      if (program === undefined) throw new Error(`no kernel ${name}`);
+      const bound: Record<string, HostTensor> = {};
+      const scalars: Record<string, number> = {};
+      for (const [i, p] of program.params.entries()) {
+        const arg = args[i];
+        const tensor = typeof arg === "string" ? tensors.get(arg) : undefined;
+        if (typeof arg === "number") scalars[p.name] = arg;
+        else if (tensor !== undefined) bound[p.name] = tensor;
+      }
+      interpret(program, bound, scalars, blocks);
+    }
+    for (const [name, want] of Object.entries(c.want)) {
+      close(`interpreter ${name}`, tensors.get(name)?.data ?? [], want, c.tolerance);
+    }
+  }
+}
+
+/** Targets that make different code for one adapter: its own, rung L0, and the other profile. */
+function targetsOf(own: Target): Readonly<Record<string, Target>> {
+  return { own, L0: { ...own, subgroup: 0, pinned: false }, gpu: { ...own, profile: "gpu" } };
+}
+
+/** Compares what an adapter makes of the calls, on every target that it can run, with the wanted numbers. */
+export async function compareAdapter(adapter: string, c: Comparison): Promise<void> {
+  const device = await withDevice(adapter);
+  const programs = await programsOf(c);
+  for (const [label, target] of Object.entries(targetsOf(targetOf(device.capabilities)))) {
+    const tensors = new Map<string, DeviceTensor>();
+    for (const [name, g] of Object.entries(c.tensors)) {
+      tensors.set(name, createTensor(device, g.shape, g.dtype, { label: name, data: startOf(g) }));
+    }
+    const dispatches = c.calls.map(([name, ...args]): Dispatch => {
+      const program = programs.get(name);
+      if (program === undefined) throw new Error(`no kernel ${name}`);
+      return new Kernel(device, program, target).prepare(args.map((a) => (typeof a === "string" ? tensors.get(a) : a)));
+    });
+    const plan = await Plan.make(device, c.file, dispatches);
+    plan.run();
+    for (const [name, want] of Object.entries(c.want)) {
+      const got = await tensors.get(name)?.read();
+      close(`${adapter}, ${label}: ${name}`, got ?? [], want, c.tolerance);
+    }
+    plan.destroy();
+    for (const t of tensors.values()) t.destroy();
+  }
+}
+
+async function programsOf(c: Comparison): Promise<Awaited<ReturnType<typeof loadPrograms>>["programs"]> {
+  const url = new URL(c.file, new URL("../../examples/kernels/", import.meta.url)).href;
+  return (await loadPrograms(url, [...new Set(c.calls.map(([name]) => name))])).programs;
+}
+
+function close(what: string, got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-5): void {
+  expect(got.length, `${what}: elements`).toBe(want.length);
+  const scale = Array.from(want).reduce((m, x) => Math.max(m, Math.abs(x)), 0);
+  for (let i = 0; i < want.length; i++) {
+    const difference = Math.abs((got[i] ?? Number.NaN) - (want[i] ?? Number.NaN));
+    if (!(difference <= tolerance * scale)) {
+      expect.fail(`${what}[${i}]: expected ${want[i]}, got ${got[i]} (scale ${scale}, tolerance ${tolerance})`);
+    }
+  }
+}
