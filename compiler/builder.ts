@@ -11,7 +11,10 @@ import type { Axis, BinaryOp, GridDim, Op, ReduceKind, Span, UnaryOp, Value, Val
 export const HUGE: number = 3.4028234663852886e38;
 
 /** A tile or scalar while lowering: a value of the program, or a number known now. */
-export type TileItem = { readonly is: "tile"; readonly value: Value } | { readonly is: "weak"; readonly value: number };
+export type TileItem =
+  | { readonly is: "tile"; readonly value: Value }
+  /** `truth`: the number stands for a condition, true or false. */
+  | { readonly is: "weak"; readonly value: number; readonly truth?: boolean };
 
 const COMPARE: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
 const ORDER: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge"]);
@@ -111,7 +114,7 @@ export class Builder {
   }
 
   /** Makes a weak number real, in the wanted type (f32 unless told). */
-  settle(item: TileItem, span: Span, want: ValueType = "f32"): Value {
+  settle(item: TileItem, span: Span, want: ValueType = item.is === "weak" && item.truth ? "bool" : "f32"): Value {
     return item.is === "tile" ? item.value : this.constant(item.value, want, span);
   }
 
@@ -148,7 +151,7 @@ export class Builder {
   unary(fn: UnaryOp, x: TileItem, span: Span): TileItem {
     if (x.is === "weak") {
       if (fn === "neg") return { is: "weak", value: -x.value };
-      if (fn === "not") return { is: "weak", value: Number(!x.value) };
+      if (fn === "not") return { is: "weak", value: Number(!x.value), truth: true };
     }
     const keeps = fn === "neg" || fn === "abs";
     const v = fn === "not" ? this.settle(x, span, "bool") : keeps ? this.settle(x, span) : this.as(x, "f32", span);
@@ -176,7 +179,7 @@ export class Builder {
       this.fail("TS-205", `"${op}" joins conditions, got ${number.value.type}`, span, "compare it: x !== 0");
     if (a.is === "weak" && b.is === "weak") {
       const [x, y] = [Boolean(a.value), Boolean(b.value)];
-      return { is: "weak", value: Number(op === "&&" ? x && y : x || y) };
+      return { is: "weak", value: Number(op === "&&" ? x && y : x || y), truth: true };
     }
     return this.binary(op === "&&" ? "and" : "or", a, b, span);
   }
@@ -189,7 +192,8 @@ export class Builder {
   }
 
   binary(fn: BinaryOp, a: TileItem, b: TileItem, span: Span): TileItem {
-    if (a.is === "weak" && b.is === "weak") return { is: "weak", value: FOLD[fn](a.value, b.value) };
+    if (a.is === "weak" && b.is === "weak")
+      return { is: "weak", value: FOLD[fn](a.value, b.value), ...(COMPARE.has(fn) ? { truth: true } : {}) };
     const ta = a.is === "tile" ? a.value.type : undefined;
     const tb = b.is === "tile" ? b.value.type : undefined;
     let type: ValueType = ta ?? tb ?? "f32";
@@ -252,7 +256,8 @@ export class Builder {
   join(items: readonly TileItem[], span: Span): ValueType {
     const types = items.flatMap((x) => (x.is === "tile" ? [x.value.type] : []));
     const weaks = items.flatMap((x) => (x.is === "weak" ? [x.value] : []));
-    const type = types.includes("f32") ? "f32" : (types[0] ?? "f32");
+    const none = items.every((x) => x.is === "weak" && x.truth) ? "bool" : "f32";
+    const type = types.includes("f32") ? "f32" : (types[0] ?? none);
     if (type === "bool" || type === "f32") return type;
     if (weaks.some((w) => !Number.isInteger(w) && Math.abs(w) !== Infinity)) return "f32";
     const negative = weaks.find((w) => w < 0);

@@ -392,7 +392,10 @@ export class Lowering {
         `"${name}" becomes ${describe(next ?? { is: "nothing" })}: a loop can only change tiles and scalars`,
         span,
       );
-    if (next.is === "weak") return { type: known.type ?? "f32", axes: known.axes };
+    if (next.is === "weak") {
+      const truth = next.truth === true && entered?.is === "weak" && entered.truth === true;
+      return { type: known.type ?? (truth ? "bool" : "f32"), axes: known.axes };
+    }
     const escaping = next.value.axes.find((a) => a === loopAxis);
     if (escaping !== undefined) {
       this.b.fail(
@@ -417,7 +420,7 @@ export class Lowering {
       case "number":
         return { is: "weak", value: e.value };
       case "boolean":
-        return { is: "weak", value: Number(e.value) };
+        return { is: "weak", value: Number(e.value), truth: true };
       case "string":
         return { is: "text", value: e.value };
       case "name":
