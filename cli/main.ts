@@ -57,6 +57,11 @@ const COMMANDS: readonly Entry[] = [
     summary: "list, show and compile kernels",
     load: () => import("./commands/kernels.ts"),
   },
+  {
+    name: "bench",
+    summary: "time generated kernels against hand-written ones",
+    load: () => import("./commands/bench.ts"),
+  },
 ];
 
 const EXAMPLES = `
