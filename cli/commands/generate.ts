@@ -71,7 +71,7 @@ async function generate(prompt: string | undefined, options: Options, context: C
     import("../session.ts"),
   ]);
   const source = await openModel(options.model);
-  const { text, ids, tokenizer } = await readPrompt(prompt, options, source);
+  const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source);
   await withGpu(context, options.adapter, async (gpu) => {
     const decoder = await Decoder.load(gpu, source, { state: options.state });
     const talk = options.quiet !== true;
@@ -83,17 +83,20 @@ async function generate(prompt: string | undefined, options: Options, context: C
       said.push(part);
       show(part);
     };
-    for (const id of ids) say(stream.push(id));
     const made: number[] = [];
     const began = performance.now();
     let first = began;
     const { tokens, temperature, topK, topP, seed, prefill } = options;
     const settings = { tokens, temperature, topK, topP, seed, prefill, ...(options.ignoreEos ? { stop: [] } : {}) };
+    // The prompt is shown once it was accepted, so that a complaint about it stands alone.
+    const showPrompt = once(() => ids.forEach((id) => void say(stream.push(id))));
     for await (const id of decoder.generate(ids, settings)) {
       if (made.length === 0) first = performance.now();
+      showPrompt();
       made.push(id);
       say(stream.push(id));
     }
+    showPrompt();
     say(stream.end());
     show("\n");
     const speed = made.length > 1 ? rate(made.length - 1, performance.now() - first) : undefined;
@@ -105,7 +108,7 @@ async function generate(prompt: string | undefined, options: Options, context: C
         adapter: adapterJson(gpu),
         state: decoder.policy.text,
         bytes: { weights: decoder.contract.weights, state: decoder.contract.state, scratch: decoder.contract.scratch },
-        prompt: text,
+        prompt: given,
         prompt_ids: ids,
         ids: made,
         text: tokenizer === undefined ? undefined : said.join(""),
@@ -122,6 +125,14 @@ async function generate(prompt: string | undefined, options: Options, context: C
       io.err("hint: a state that drops tokens, such as tova:128, goes on without end\n");
     }
   });
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) action();
+    done = true;
+  };
 }
 
 /** Has the text used up all positions of a state that drops nothing? */

@@ -6,7 +6,9 @@ import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "..
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { bytes } from "../format.ts";
+import { configureBuild } from "../kernels/build.ts";
 import type { KernelEntry } from "../kernels/builtin.ts";
+import { configureTune } from "../kernels/tune.ts";
 import { examples, jsonOption, pairs, repeated, whole } from "../options.ts";
 
 const PARTS: readonly Part[] = ["source", ...(Object.keys(STAGES) as Stage[])];
@@ -40,7 +42,7 @@ export function configure(command: Command, context: Context): void {
   examples(show, [
     "tilestate kernels show attend",
     "tilestate kernels show logits --target gpu --size vocab=32000 --size dim=2048 --storage head=f16 --part wgsl",
-    "tilestate kernels show scale --file examples/scale.ts",
+    "tilestate kernels show softmax --file examples/softmax.ts",
   ])
     .option("--file <file>", "take the kernel from this TypeScript file")
     .addOption(
@@ -67,12 +69,29 @@ export function configure(command: Command, context: Context): void {
     "Compile every exported kernel of a TypeScript file (functions of no result with a Tensor parameter).",
   ).argument("<file>", "a TypeScript file");
   examples(compile, [
-    "tilestate kernels compile examples/scale.ts",
+    "tilestate kernels compile examples/softmax.ts",
     "tilestate kernels compile mine.ts --names blur,edge",
   ])
     .option("--names <list>", "only these functions, separated by commas", (text: string) => text.split(","))
     .addOption(jsonOption())
     .action((file: string, options: { names?: string[]; json?: boolean }) => compileFile(file, options, context));
+
+  configureTune(
+    sub(
+      "tune",
+      "find faster schedules of kernels on this adapter, and keep them",
+      "Try other knobs of the schedule than the compiler's own on the adapter at hand and keep what is faster (docs/tuning.md).",
+    ),
+    context,
+  );
+  configureBuild(
+    sub(
+      "build",
+      "compile kernels into a module, for programs without source",
+      "Compile the kernels of TypeScript files into a module that browser bundles, single executables and packages carry (docs/bundles.md).",
+    ),
+    context,
+  );
 
   const cache = sub(
     "cache",

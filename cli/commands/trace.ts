@@ -77,7 +77,8 @@ async function run(options: Options, context: Context): Promise<void> {
 async function readRecording(file: SafetensorsFile): Promise<Recording> {
   const find = (name: string): SafetensorsTensor => {
     const found = file.tensors.get(name);
-    const names = [...file.tensors.keys()].join(", ") || "none";
+    const all = [...file.tensors.keys()];
+    const names = all.length === 0 ? "none" : `${all.slice(0, 6).join(", ")}${all.length > 6 ? ", …" : ""}`;
     if (found === undefined) throw new UserError(`${file.where}: no tensor "${name}"; there are: ${names}`);
     if (found.shape.length !== 3 || found.shape.includes(0)) {
       const rows = name === "q" ? "query heads" : "KV heads";

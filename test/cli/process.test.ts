@@ -1,0 +1,73 @@
+/** The command as a process of its own: it ends by itself, with the right code, also after Ctrl-C and where there is no adapter at all. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { fixture } from "../models/formats/shared.ts";
+import { golden } from "../support/goldens.ts";
+import { adaptersUnderTest } from "../support/gpu.ts";
+
+const LAUNCHER = fileURLToPath(new URL("../../cli/tilestate.mjs", import.meta.url));
+const [fastest = ""] = adaptersUnderTest();
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Starts the launcher in the runtime that runs this test. */
+function launch(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): [ChildProcessWithoutNullStreams, Promise<Ended>] {
+  const how = process.versions.bun ? ["--bun"] : process.versions.deno ? ["run", "-A"] : [];
+  const child = spawn(process.execPath, [...how, LAUNCHER, ...args], { env: { ...process.env, ...env } });
+  child.stdin.end();
+  const [out, err]: string[][] = [[], []];
+  child.stdout.on("data", (text: Uint8Array) => out?.push(new TextDecoder().decode(text)));
+  child.stderr.on("data", (text: Uint8Array) => err?.push(new TextDecoder().decode(text)));
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, out: out?.join("") ?? "", err: err?.join("") ?? "" }));
+  });
+  return [child, ended];
+}
+
+test("a text, and an end", async () => {
+  const [, ended] = launch(["generate", "--tokens", "12", "--quiet", "--adapter", fastest]);
+  const { code, out } = await ended;
+  expect(code).toBe(0);
+  expect((await golden("hearth")).greedy.text.startsWith(out.trimEnd())).toBe(true);
+});
+
+test("Ctrl-C closes the GPU and ends with 130, saying nothing", async () => {
+  const [child, ended] = launch(["generate", "--state", "tova:16", "--tokens", "1000000", "--adapter", fastest]);
+  // The first text shows that it is under way.
+  child.stdout.once("data", () => child.kill("SIGINT"));
+  const { code, signal, out, err } = await ended;
+  expect([code, signal]).toEqual([130, null]);
+  expect(out.startsWith("A tale from")).toBe(true);
+  expect(err).not.toContain("error");
+});
+
+describe("no adapter at all", () => {
+  test("tells what was tried and what to install", async () => {
+    const none = fixture("nothing-here");
+    // The embedded adapter cannot be unpacked into something that is a file.
+    const cache = fixture("families/llama2-mha/config.json/cache");
+    const [, ended] = launch(["generate"], {
+      VK_DRIVER_FILES: none,
+      VK_ICD_FILENAMES: none,
+      TILESTATE_CACHE: cache,
+      TILESTATE_ADAPTER: "auto",
+    });
+    const { code, out, err } = await ended;
+    expect([code, out]).toEqual([1, ""]);
+    const [message = "", hint = ""] = err.slice(err.indexOf("error: ")).split("\n");
+    expect(message).toMatch(
+      /^error: no WebGPU adapter: tried the system's GPU drivers \(.*\), then the embedded software adapter \(.*\)$/,
+    );
+    expect(hint).toMatch(/^hint: install a GPU driver with Vulkan, or mesa-vulkan-drivers 23 or newer/);
+  });
+});
