@@ -63,7 +63,7 @@ async function demo(options: Options, context: Context): Promise<void> {
     await tell(gpu, source, options, context);
     await compare(gpu, source, readings, began + options.seconds * 1000, context);
   });
-  io.out(`\n${Math.round((performance.now() - began) / 1000)} s. Next: tilestate --help\n`);
+  io.out(`\n${Math.round((performance.now() - began) / 1000)} s. Next: npx tilestate --help\n`);
 }
 
 /** The memory contract and a tale. */
@@ -113,16 +113,15 @@ async function compare(
   const first = await scoreState(gpu, source, "full", all.slice(0, 1));
   const each = performance.now() - began;
   const rows = PARTS.flatMap((part) => statesOf(context / part).map((state) => ({ part, state })));
-  // The full cache is the slowest state, so its time tells how many tales there is time for.
+  // The full cache is the slowest state, so its time (and a tenth for what else the machine does) tells how many tales there is time for.
   const left = deadline - performance.now();
-  const tales = Math.max(1, Math.min(all.length, Math.floor((left + each) / (each * (rows.length + 1)))));
+  const tales = Math.max(1, Math.min(all.length, Math.floor((left + each) / (1.1 * each * (rows.length + 1)))));
   const readings = all.slice(0, tales);
   const rest = tales === 1 ? first : await scoreState(gpu, source, "full", readings.slice(1));
   const full = tales === 1 ? first : together(first, rest);
-  const what = tales === 1 ? "A tale" : `${tales} tales`;
-  io.out(
-    `\n${what} of ${Math.round(full.tokens / tales)} tokens${tales === 1 ? "" : " each"}, with ${full.questions} questions about what was said earlier:\n\n`,
-  );
+  const long = Math.round(full.tokens / tales / 10) * 10;
+  const what = tales === 1 ? `A tale of some ${long} tokens` : `${tales} tales of some ${long} tokens each`;
+  io.out(`\n${what}, with ${full.questions} questions about what was said earlier:\n\n`);
   io.out(`${heading(COLUMNS)}\n`);
   const print = (part: string, s: StateScore): void => {
     const cells = [s.state, part, share(s), bytes(s.stateBytes), String(rate(s.tokens, s.milliseconds))];
