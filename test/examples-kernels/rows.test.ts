@@ -86,6 +86,7 @@ function matmulCase(m: number, k: number, n: number, dtype: "f32" | "q8"): Compa
     tensors: { a, b, c: blank([m, n]) },
     calls: [["matmul", "a", "b", "c"]],
     want: { c: product(a.values ?? [], b.values ?? [], m, k, n) },
+    manyBarriers: true,
   };
 }
 
@@ -100,6 +101,7 @@ function geluCase(m: number, k: number, n: number): Comparison {
     tensors: { a, b, bias, c: blank([m, n]) },
     calls: [["matmulGelu", "a", "b", "bias", "c"]],
     want: { c: flat.map((z, i) => gelu(z + (bias.values?.[i % n] ?? 0))) },
+    manyBarriers: true,
   };
 }
 
