@@ -75,7 +75,7 @@ export class Bench {
 }
 
 /** Numbers between -1 and 1 from the finaliser of MurmurHash3. */
-export function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
+function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
   const out = new Float32Array(length);
   for (let i = 0; i < length; i++) {
     let x = (Math.imul(i + 1, 0x9e3779b9) + seed) | 0;

@@ -63,7 +63,7 @@ export async function measure(gpu: Gpu, name: string, duel: Duel, effort?: Effor
     const ours: Side = { run: (times) => plan.run(times) };
     const theirs = await shaderOf(gpu, `${name}, hand-written`, duel);
     await agree(gpu, name, duel, ours, theirs);
-    return effort && (await time(gpu, name, ours, theirs, effort));
+    return effort && (await time(gpu, ours, theirs, effort));
   } finally {
     plan.destroy();
   }
@@ -125,27 +125,25 @@ async function agree(gpu: Gpu, name: string, duel: Duel, ours: Side, theirs: Sid
 /** A side, how often it runs in a batch, and milliseconds of one run in each round. */
 interface Timed {
   readonly side: Side;
-  readonly key: string;
   times: number;
   readonly wall: number[];
   readonly cpu: number[];
 }
 
-async function time(gpu: Gpu, name: string, ours: Side, theirs: Side, effort: Effort): Promise<Times> {
+async function time(gpu: Gpu, ours: Side, theirs: Side, effort: Effort): Promise<Times> {
   const software = gpu.capabilities.kind === "software";
-  const start = (side: Side, who: string): Timed => ({ side, key: `${name}, ${who}`, times: 1, wall: [], cpu: [] });
-  const sides = [start(ours, "ours"), start(theirs, "hand-written")] as const;
+  const start = (side: Side): Timed => ({ side, times: 1, wall: [], cpu: [] });
+  const sides = [start(ours), start(theirs)] as const;
   const batch = async (s: Timed): Promise<{ wall: number; cpu: number }> => {
     const [cpu, wall] = [process.cpuUsage(), performance.now()];
     s.side.run(s.times);
-    await settle(gpu.device, s.key);
+    await finished(gpu);
     const elapsed = performance.now() - wall;
     const { user, system } = process.cpuUsage(cpu);
     return { wall: elapsed / s.times, cpu: (user + system) / 1000 / s.times };
   };
-  for (const s of sides) s.times = Math.min(20_000, Math.max(1, Math.ceil(effort.batch / (await batch(s)).wall)));
-  // The first full batch teaches the wait how long to rest.
-  for (const s of sides) await batch(s);
+  // The first guess contains the step of the wait; the second is made on a batch that is long against it.
+  for (const s of sides) for (let i = 0; i < 2; i++) s.times = runs(effort.batch / (await batch(s)).wall);
   for (let round = 0; round < effort.rounds; round++) {
     for (const s of round % 2 === 0 ? sides : sides.toReversed()) {
       const { wall, cpu } = await batch(s);
@@ -158,6 +156,34 @@ async function time(gpu: Gpu, name: string, ours: Side, theirs: Side, effort: Ef
   const times = { ours_ms: median(a.wall), handwritten_ms: median(b.wall), ratio: ratio(a.wall, b.wall) };
   if (!software) return times;
   return { ...times, ours_cpu_ms: median(a.cpu), handwritten_cpu_ms: median(b.cpu), cpu_ratio: ratio(a.cpu, b.cpu) };
+}
+
+function runs(wanted: number): number {
+  return Math.min(20_000, Math.max(1, Math.ceil(wanted)));
+}
+
+/** Milliseconds between two looks at whether a batch is done: short against a batch, and long against what a look costs. */
+const STEP_MS = 1;
+const idle: Int32Array = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Waits for all submitted work with steps of one length. The runtime's own wait rests for most of the time that the last one took, which is kinder to the
+ * machine, but carries the noise of one batch into the next.
+ */
+async function finished(gpu: Gpu): Promise<void> {
+  let done = false;
+  const mark = (): void => {
+    done = true;
+  };
+  const turn = (): Promise<void> => new Promise((next) => void setImmediate(next));
+  const work = gpu.device.raw.queue.onSubmittedWorkDone();
+  work.then(mark, mark);
+  if (gpu.device.paced) {
+    // Blocked, so that Dawn's event loop does not take the core from the kernels.
+    for (await turn(); !done; await turn()) Atomics.wait(idle, 0, 0, STEP_MS);
+  }
+  await work;
+  await gpu.device.drain();
 }
 
 export function median(values: readonly number[]): number {
@@ -181,7 +207,7 @@ export async function copyRate(gpu: Gpu, rounds: number): Promise<number> {
       const times = 4;
       for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
       device.queue.submit([encoder.finish()]);
-      await settle(gpu.device, "copy");
+      await finished(gpu);
       if (round > 0) rates.push((2 * bytes * times) / (performance.now() - began) / 1e6);
     }
     return median(rates);
