@@ -22,6 +22,8 @@ export interface DawnRequest {
   readonly adapter?: string | undefined;
   /** Dawn toggles to switch on; with a leading "-", off. */
   readonly toggles?: readonly string[] | undefined;
+  /** Dawn's module itself, for programs packed into one file, where no package is found (docs/bundles.md). It takes the place of npm `webgpu`. */
+  readonly dawn?: DawnModule | undefined;
 }
 
 /** An open adapter. It can make one device. */
@@ -51,17 +53,17 @@ const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", softwa
 export async function openDawn(request: DawnRequest = {}): Promise<Dawn> {
   const wish = (request.adapter ?? env("TILESTATE_ADAPTER") ?? "auto").trim().toLowerCase();
   const name = ALIASES[wish] ?? (wish || "auto");
-  const toggles = request.toggles ?? [];
+  const { toggles = [], dawn } = request;
   if (name === "native" || (name === "auto" && !onServer())) return openNative();
-  if (name === "null") return openNull(toggles);
+  if (name === "null") return openNull(toggles, dawn);
   if (name === "swiftshader") return openEmbedded(toggles, []);
-  return name === "auto" ? openAuto(toggles) : openNamed(name, toggles);
+  return name === "auto" ? openAuto(toggles, dawn) : openNamed(name, toggles, dawn);
 }
 
-async function openAuto(toggles: readonly string[]): Promise<Dawn> {
+async function openAuto(toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
   const tried: string[] = [];
   try {
-    const opened = await openSystem([], toggles);
+    const opened = await openSystem([], toggles, given);
     if (opened !== undefined) return opened;
     tried.push("the system's GPU drivers (Dawn found no adapter)");
   } catch (error) {
@@ -78,10 +80,14 @@ async function openAuto(toggles: readonly string[]): Promise<Dawn> {
 }
 
 /** Dawn on the system's drivers; undefined when it has no adapter. */
-async function openSystem(options: readonly string[], toggles: readonly string[]): Promise<Dawn | undefined> {
-  const dawn = await importDawn();
+async function openSystem(
+  options: readonly string[],
+  toggles: readonly string[],
+  given: DawnModule | undefined,
+): Promise<Dawn | undefined> {
+  const [source, dawn] = await systemDawn(given);
   const open = async (all: readonly string[]): Promise<Dawn | undefined> => {
-    const gpu = pinned("system", dawn, [...options, ...toggleOptions(all)]);
+    const gpu = pinned(source, dawn, [...options, ...toggleOptions(all)]);
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     return adapter === null ? undefined : opened(adapter, gpu, isNullBackend(adapter.info) ? "null" : "system", []);
   };
@@ -91,8 +97,8 @@ async function openSystem(options: readonly string[], toggles: readonly string[]
   return (await open([...BASE_TOGGLES, ...GPU_TOGGLES, ...toggles]).catch(() => undefined)) ?? plain;
 }
 
-async function openNull(toggles: readonly string[]): Promise<Dawn> {
-  const found = await openSystem(["backend=null"], ["allow_unsafe_apis", ...toggles]);
+async function openNull(toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
+  const found = await openSystem(["backend=null"], ["allow_unsafe_apis", ...toggles], given);
   if (found === undefined) throw new UserError("Dawn's null backend gave no adapter");
   return found;
 }
@@ -117,11 +123,11 @@ async function openNative(): Promise<Dawn> {
 }
 
 /** The system's adapter whose name, vendor, architecture or description contains `word`. */
-async function openNamed(word: string, toggles: readonly string[]): Promise<Dawn> {
-  const names = await listAdapters();
+async function openNamed(word: string, toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
+  const names = await listAdapters(given);
   const byName = names.find((name) => name.toLowerCase().includes(word));
   for (const name of byName === undefined ? names : [byName]) {
-    const found = await openSystem([`adapter=${name}`], toggles);
+    const found = await openSystem([`adapter=${name}`], toggles, given);
     if (found === undefined) continue;
     const { vendor, architecture, device, description } = found.adapter.info;
     const said = [name, vendor, architecture, device, nameOf(found.adapter.info), description].join("\n").toLowerCase();
@@ -134,8 +140,8 @@ async function openNamed(word: string, toggles: readonly string[]): Promise<Dawn
 }
 
 /** Dawn has no call that lists adapters, but names them all when asked for one that does not exist. */
-async function listAdapters(): Promise<string[]> {
-  const gpu = pinned("system", await importDawn(), [`adapter=${NO_SUCH_ADAPTER}`]);
+async function listAdapters(given: DawnModule | undefined): Promise<string[]> {
+  const gpu = pinned(...(await systemDawn(given)), [`adapter=${NO_SUCH_ADAPTER}`]);
   try {
     await gpu.requestAdapter();
     return [];
@@ -143,6 +149,11 @@ async function listAdapters(): Promise<string[]> {
     const names = [...String((error as Error).message).matchAll(/name: '(.*)'$/gm)].map((match) => match[1] ?? "");
     return [...new Set(names)].filter((name) => name !== "");
   }
+}
+
+/** Dawn on the system's drivers, with the name under which its instances are kept. */
+async function systemDawn(given: DawnModule | undefined): Promise<[string, DawnModule]> {
+  return given === undefined ? ["system", await importDawn()] : ["given", given];
 }
 
 async function importDawn(): Promise<DawnModule> {

@@ -30,10 +30,12 @@ export interface TuningFile {
 
 const FORMAT = 1;
 
-/** Names an adapter for records: without versions of drivers, and with the rung, which decides what code is generated. */
+/** Names an adapter for records: without versions of drivers, and with the rung and the sizes of subgroups, which decide what code is generated. */
 export function adapterKey(c: Capabilities): string {
-  const name = c.name.replace(/\s*\(.*\)/g, "");
-  return [c.vendor, c.architecture, name, c.rung].join("/").toLowerCase();
+  // The names of software adapters go on with the version of their compiler.
+  const name = c.kind === "software" ? c.name.split(" ", 1)[0] : c.name;
+  const { min = 0, max = 0 } = c.subgroups ?? {};
+  return [c.vendor, name, c.rung, min === max ? min : `${min}-${max}`].join("/").toLowerCase();
 }
 
 /** Names sizes and formats. */
