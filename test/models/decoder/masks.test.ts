@@ -83,6 +83,15 @@ describe.each(adaptersUnderTest())(`states on %s, seed ${SEED}`, (adapter) => {
     );
   });
 
+  test("positions beyond a row of the rotary tables are as exact as the first", async () => {
+    const long = randomIds(SEED + 2, 2100, 64);
+    const logits = await withDecoder(adapter, model(2), { state: `window:${C}` }, (decoder) => decoder.forward(long));
+    const newest = (_: number, t: number): number[] =>
+      Array.from({ length: Math.min(t, C) + 1 }, (_, i) => t - Math.min(t, C) + i);
+    const reference = await referenceRun(model(2), long, newest);
+    expect(largestDifference(logits, flat(reference.logits)) / spread(logits)).toBeLessThan(1e-4);
+  });
+
   describe("a prompt that is read at once", () => {
     test.each([
       { state: `tova:${C}`, recent: 0, first: 0 },
