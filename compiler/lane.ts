@@ -34,8 +34,8 @@ export type Rhs =
   | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4"; readonly x: Atom }
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
-  /** All lanes of the program together. */
-  | { readonly op: "lanes"; readonly fn: ReduceKind; readonly x: Atom }
+  /** All lanes of the program together; `first`: what the first of them has. */
+  | { readonly op: "lanes"; readonly fn: ReduceKind | "first"; readonly x: Atom }
   /** Sum of x over the lanes before this one. */
   | { readonly op: "before"; readonly x: Atom };
 

@@ -5,6 +5,7 @@
  * are computed like any others and ignored by reductions and stores.
  */
 import { Definitions } from "./affine.ts";
+import { sharedLoads } from "./agree.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
@@ -28,12 +29,14 @@ class Lanes {
   readonly #memory: Memory;
   readonly #r: Registers;
   readonly #target: Target;
+  readonly #shared: ReadonlySet<number>;
 
   constructor(program: Specialised, schedule: Schedule, target: Target) {
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
+    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true);
     this.#r = new Registers(program, schedule, this.#e);
     this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers);
@@ -189,13 +192,15 @@ class Lanes {
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#r.width(op.axes);
+    const shared = this.#s.lanes > 1 && this.#shared.has(op.id);
+    const agreed = (x: Atom): Atom => (shared ? this.#e.here({ op: "lanes", fn: "first", x }, x.type) : x);
     this.#r.define(op, (at) => {
       const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
-      if (wide > 1) return this.#memory.loadWide(op.param, address, offset, width);
+      if (wide > 1) return agreed(this.#memory.loadWide(op.param, address, offset, width));
       const parts = Array.from({ length: address.type.width }, (_, i) =>
         this.#memory.loadOne(op.param, this.#e.component(address, i)),
       );
-      return this.#e.widen(this.#e.compose(parts), width);
+      return this.#e.widen(agreed(this.#e.compose(parts)), width);
     });
   }
 

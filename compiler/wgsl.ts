@@ -23,7 +23,12 @@ const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
   eq: "==",
   ne: "!=",
 };
-const SUBGROUP: Readonly<Record<ReduceKind, string>> = { sum: "subgroupAdd", max: "subgroupMax", min: "subgroupMin" };
+const SUBGROUP: Readonly<Record<ReduceKind | "first", string>> = {
+  sum: "subgroupAdd",
+  max: "subgroupMax",
+  min: "subgroupMin",
+  first: "subgroupBroadcastFirst",
+};
 
 function typeName(t: LaneType): string {
   return t.width === 1 ? t.base : `vec${t.width}<${t.base}>`;
@@ -108,11 +113,20 @@ class Printer {
 
   /** Rung L0: a tree in workgroup memory, for adapters without subgroup operations. */
   #treeReduction(id: string): string[] {
-    const [fn, type] = id.split(":") as [ReduceKind, string];
+    const [fn, type] = id.split(":") as [ReduceKind | "first", string];
     const n = this.#p.lanes;
     const base = type.replace(/^vec\d<(.*)>$/, "$1").trim();
     const combine = fn === "sum" ? "a + b" : `${fn}(a, b)`;
     const label = `${fn}_${type.replace(/[<>]/g, "_")}`;
+    if (fn === "first") {
+      return [
+        `var<workgroup> room_${label}: ${type};`,
+        `fn lanes_${label}(x: ${type}, lane: u32) -> ${type} {`,
+        `  if (lane == 0u) { room_${label} = x; }`,
+        `  return workgroupUniformLoad(&room_${label});`,
+        "}",
+      ];
+    }
     return [
       `var<workgroup> room_${label}: array<${type}, ${n}>;`,
       `fn lanes_${label}(x: ${type}, lane: u32) -> ${type} { // ${base}`,
