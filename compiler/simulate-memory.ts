@@ -32,14 +32,19 @@ export class SimulatedBuffer {
     this.#writers = buffer.writes && !buffer.atomic ? new Uint32Array(words.length) : undefined;
   }
 
-  /** One component of an element for the invocation `me`, or why there is none. */
-  read(me: number, index: number, part: number): number | string {
+  /** One component of an element for the invocation `me`, if there is one that it may read. */
+  read(me: number, index: number, part: number): number | undefined {
+    const at = this.#place(index, part);
+    if (at === undefined) return undefined;
+    const writer = this.#writers?.[at] ?? 0;
+    return writer !== 0 && writer !== me + 1 ? undefined : this.#decode(at);
+  }
+
+  /** Why `read` gave nothing. */
+  reason(index: number, part: number): string {
     const at = this.#place(index, part);
     if (at === undefined) return `loaded ${this.#element(index)}`;
-    const writer = this.#writers?.[at] ?? 0;
-    if (writer !== 0 && writer !== me + 1)
-      return `loaded word ${at} of "${this.#buffer.name}", which ${this.#who(writer)} had written in the same dispatch`;
-    return this.#decode(at);
+    return `loaded word ${at} of "${this.#buffer.name}", which ${this.#who(this.#writers?.[at] ?? 0)} had written in the same dispatch`;
   }
 
   /** Writes one component; the fault if that is not allowed. */

@@ -61,8 +61,8 @@ class Simulator {
   readonly #cells: Map<string, Cells> = new Map();
   readonly #body: readonly Step[];
   #program = 0;
-  /** Why the last load gave nothing, for the message when that nothing is used. */
-  #why = "";
+  /** Why a lane's last vain load gave nothing, for the message when that nothing is used. */
+  #why: { readonly buffer: SimulatedBuffer; readonly index: number; readonly part: number }[] = [];
 
   constructor(
     program: LaneProgram,
@@ -84,6 +84,7 @@ class Simulator {
     const all = Array.from({ length: this.#p.lanes }, (_, l) => l);
     for (let pid = 0; pid < this.#p.programs; pid++) {
       this.#program = pid;
+      this.#why = [];
       this.#cells.get("pid")?.fill(pid);
       for (const step of this.#body) step(all);
     }
@@ -120,7 +121,10 @@ class Simulator {
   /** The number that all of these lanes agree on. */
   #same(x: Cells, active: readonly number[], what: string): number {
     const first = x[active[0] ?? 0] as number;
-    for (const l of active) if (x[l] !== first) this.#bad(`${what} is ${x[l]}, but ${first} in lane ${active[0]}`, l);
+    for (const l of active) {
+      if (Number.isNaN(x[l])) this.#bad(`${what} is a value that nothing defines${this.#reason(l)}`, l);
+      if (x[l] !== first) this.#bad(`${what} is ${x[l]}, but ${first} in lane ${active[0]}`, l);
+    }
     return first;
   }
 
@@ -153,7 +157,7 @@ class Simulator {
         const [yes, no] = [this.#block(s.yes), this.#block(s.no)];
         return (active) => {
           for (const l of active)
-            if (Number.isNaN(cond[l])) this.#bad(`branches on a value that nothing defines${this.#why}`, l);
+            if (Number.isNaN(cond[l])) this.#bad(`branches on a value that nothing defines${this.#reason(l)}`, l);
           for (const [side, wanted] of [
             [yes, 1],
             [no, 0],
@@ -175,8 +179,15 @@ class Simulator {
     }
   }
 
+  /** Nothing may have come from another lane, through a reduction. */
+  #reason(lane: number): string {
+    const from = this.#why[lane] === undefined ? this.#why.findIndex((w) => w !== undefined) : lane;
+    const why = this.#why[from];
+    return why === undefined ? "" : `; lane ${from} ${why.buffer.reason(why.index, why.part)}`;
+  }
+
   #check(fault: string | undefined, lane: number): void {
-    if (fault !== undefined) this.#bad(fault + (fault.includes("nothing defines") ? this.#why : ""), lane);
+    if (fault !== undefined) this.#bad(fault + (fault.includes("nothing defines") ? this.#reason(lane) : ""), lane);
   }
 
   #loop(s: Stmt & { op: "for" }): Step {
@@ -187,10 +198,8 @@ class Simulator {
       const from = this.#same(start, active, `the start of loop ${s.name}`);
       for (let i = from; ; i += s.step) {
         const to = this.#same(limit, active, `the limit of loop ${s.name}`);
-        if (Number.isNaN(i) || Number.isNaN(to))
-          this.#bad(`loop ${s.name} has a bound that nothing defines${this.#why}`);
-        if (i >= to) return;
         if (i > 0xffffffff) this.#bad(`loop ${s.name} never ends: its counter wraps around below the limit ${to}`);
+        if (i >= to) return;
         for (const l of active) counter[l] = i;
         for (const step of body) step(active);
       }
@@ -297,13 +306,10 @@ class Simulator {
     const index = this.#read(r.index);
     const part = r.part === undefined ? undefined : this.#read(r.part);
     return map((_, l, c) => {
-      const got = b.read(
-        this.#program * this.#p.lanes + l,
-        index[l] as number,
-        part === undefined ? c : (part[l] as number),
-      );
-      if (typeof got === "number") return got;
-      this.#why = `; lane ${l} ${got}`;
+      const [i, p] = [index[l] as number, part === undefined ? c : (part[l] as number)];
+      const got = b.read(this.#program * this.#p.lanes + l, i, p);
+      if (got !== undefined) return got;
+      this.#why[l] = { buffer: b, index: i, part: p };
       return Number.NaN;
     });
   }
@@ -323,6 +329,10 @@ class Simulator {
       if (active.length < n) this.#bad(`"${r.op}" is reached by ${active.length} of ${n} lanes`);
       for (let c = 0; c < width; c++) {
         const own = Array.from({ length: n }, (_, l) => x[l * width + c] as number);
+        if (r.op === "lanes" && r.fn === "first") {
+          for (let l = 0; l < n; l++) out[l * width + c] = own[0] as number;
+          continue;
+        }
         let sum = 0;
         for (let l = 0; r.op === "before" && l < n; l++) {
           out[l * width + c] = sum;

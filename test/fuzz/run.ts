@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compileFile } from "../../compiler/compile.ts";
-import { type HostTensor, interpret, type TileProgram } from "../../compiler/index.ts";
+import { type HostTensor, interpret, type Target, type TileProgram } from "../../compiler/index.ts";
 import { type DeviceTensor, type Gpu, Kernel } from "../../runtime/index.ts";
 import { bindGroupOf, compileAll } from "../../runtime/kernels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
@@ -145,23 +145,22 @@ export async function compare(
   return found;
 }
 
-/** Every program for 32 lanes, which no software adapter has, and for another target in turn. */
-function compareSimulated(
+/** The first differing element of each plan's outputs on the lane simulator; by default for 32 lanes, which no software adapter has, and another target in turn. */
+export function compareSimulated(
   plans: readonly KernelPlan[],
   programs: ReadonlyMap<string, TileProgram>,
   seed: number,
-  onLanes: ReadonlyMap<string, TileProgram>,
+  onLanes: ReadonlyMap<string, TileProgram> = programs,
+  targetsOf: (number: number) => readonly Target[] = inTurn,
 ): Difference[] {
   return plans.flatMap((plan, i) => {
     const program = programs.get(plan.name);
     if (program === undefined) return [];
     const want = expected(plan, program, seed + i);
-    const turn = LANE_TARGETS[(seed + i) % LANE_TARGETS.length];
-    const targets = new Set([...LANE_TARGETS.filter((t) => t.subgroup === 32), ...(turn === undefined ? [] : [turn])]);
-    return [...targets].flatMap((target): Difference[] => {
+    const scalars: Record<string, number> = plan.limit === undefined ? {} : { limit: plan.limit };
+    return targetsOf(seed + i).flatMap((target): Difference[] => {
       const difference = (what: string): Difference => ({ plan, where: nameOf(target), what });
       try {
-        const scalars: Record<string, number> = plan.limit === undefined ? {} : { limit: plan.limit };
         const got = simulated(onLanes.get(plan.name) ?? program, target, want.before, scalars);
         return plan.tensors
           .filter((t) => t.output)
@@ -172,6 +171,11 @@ function compareSimulated(
       }
     });
   });
+}
+
+function inTurn(number: number): readonly Target[] {
+  const turn = LANE_TARGETS[number % LANE_TARGETS.length] as Target;
+  return [...new Set([...LANE_TARGETS.filter((t) => t.subgroup === 32), turn])];
 }
 
 function differenceOf(

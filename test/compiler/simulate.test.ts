@@ -1,0 +1,293 @@
+/**
+ * Built-in kernels and random ones, compiled for adapters of 4, 8 and 32 lanes and for none, on the simulator: what the compiled tile IR means is what the lane
+ * IR does. No GPU takes part.
+ */
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { compileFile } from "../../compiler/compile.ts";
+import { generate, type HostTensor, interpret, type Target, type TileProgram } from "../../compiler/index.ts";
+import type { StorageType } from "../../compiler/ir.ts";
+import type { LaneProgram, Stmt } from "../../compiler/lane.ts";
+import { simulateTensors } from "../../compiler/simulate.ts";
+import { encode } from "../../compiler/storage.ts";
+import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { Choices } from "../fuzz/choices.ts";
+import { compareSimulated, compilePlans, planOf } from "../fuzz/run.ts";
+import { copyOf, LANE_TARGETS, nameOf, simulated } from "../support/lanes.ts";
+
+/** One use of a built-in kernel. What is not given is random: reals between -1 and 1, and 0 for u32. */
+interface Use {
+  readonly kernel: string;
+  readonly file: string;
+  readonly sizes: Readonly<Record<string, number>>;
+  readonly given?: Readonly<Record<string, readonly number[]>>;
+  readonly storage?: Readonly<Record<string, StorageType>>;
+  readonly scalars?: Readonly<Record<string, number>>;
+  /** Scalars read from memory. */
+  readonly cells?: readonly string[];
+}
+
+const FORMATS: readonly StorageType[] = ["f32", "f16", "bf16", "q8", "q4"];
+const QKV = { rows: 8, halves: 2, half: 4, dim: 64, scales: 2, turns: 1024, parts: 2, heads: 4, groups: 2, slots: 5 };
+const TOKENS = { heads: 4, tokens: 19, groups: 2, dim: 8, slots: 7 };
+/** A permutation, as ranks are. */
+const RANKS = Array.from({ length: 19 }, (_, i) => (i * 7) % 19);
+const AGES = Array.from({ length: 33 }, (_, i) => ((i * 5) % 33) + 40);
+const one = { clock: 1, one: 1 };
+
+const USES: readonly Use[] = [
+  ...FORMATS.flatMap((w): Use[] => [
+    {
+      kernel: "embed",
+      file: "embed",
+      sizes: { vocab: 6, dim: 64 },
+      storage: { table: w },
+      scalars: { token: 5 },
+      cells: ["token"],
+    },
+    { kernel: "project", file: "project", sizes: { dim: 10, inner: 96 }, storage: { w } },
+    {
+      kernel: "swiglu",
+      file: "swiglu",
+      sizes: { ff: 9, dim: 160 },
+      storage: { gate: w, up: w, gamma: w },
+      scalars: { eps: 1e-5 },
+    },
+    {
+      kernel: "logits",
+      file: "logits",
+      sizes: { vocab: 11, dim: 64, rows: 3, clock: 3 },
+      given: { clock: [7, 0, 0] },
+      storage: { head: w },
+      scalars: { eps: 1e-5 },
+    },
+    {
+      kernel: "qkv",
+      file: "qkv",
+      sizes: { ...QKV, clock: 3 },
+      given: { clock: [1030, 0, 0] },
+      storage: { w },
+      scalars: { free: 3, eps: 1e-5 },
+      cells: ["free"],
+    },
+  ]),
+  { kernel: "project", file: "project", sizes: { dim: 7, inner: 37 } },
+  { kernel: "project", file: "project", sizes: { dim: 4, inner: 1024 }, storage: { w: "q4" } },
+  ...[5, 36, 60].map(
+    (now): Use => ({
+      kernel: "attend",
+      file: "attend",
+      sizes: { heads: 4, groups: 2, slots: 37, dim: 32, clock: 1 },
+      given: { clock: [now] },
+    }),
+  ),
+  {
+    kernel: "attend",
+    file: "attend",
+    sizes: { heads: 2, groups: 1, slots: 64, dim: 20, clock: 1 },
+    given: { clock: [40] },
+  },
+  ...[
+    [0, 0, 1],
+    [0.8, 0, 1],
+    [0.8, 5, 1],
+    [1.2, 0, 0.7],
+    [0.5, 20, 0.9],
+  ].map(
+    (settings): Use => ({
+      kernel: "choose",
+      file: "choose",
+      sizes: { rows: 2, vocab: 120, settings: 3, ring: 8, one: 1, clock: 3 },
+      given: { settings, clock: [5, 3, 11] },
+    }),
+  ),
+  {
+    kernel: "choose",
+    file: "choose",
+    sizes: { rows: 1, vocab: 37, settings: 3, ring: 4, one: 1, clock: 3 },
+    given: { settings: [0, 0, 1], clock: [2, 9, 1], prompt: [4, 5, 6, 7] },
+  },
+  {
+    kernel: "advance",
+    file: "choose",
+    sizes: { ring: 4, one: 1, clock: 3 },
+    given: { clock: [2, 9, 1], prompt: [4, 5, 6, 7] },
+  },
+  { kernel: "weigh", file: "oneshot", sizes: TOKENS },
+  { kernel: "protect", file: "oneshot", sizes: TOKENS, scalars: { recent: 3, first: 2 } },
+  { kernel: "rank", file: "oneshot", sizes: TOKENS },
+  { kernel: "place", file: "oneshot", sizes: { ...TOKENS, one: 1 }, given: { ranks: RANKS } },
+  {
+    kernel: "write",
+    file: "write",
+    sizes: { steps: 3, heads: 4, groups: 2, dim: 16, slots: 5, clock: 1 },
+    given: { clock: [2] },
+    scalars: { free: 4 },
+    cells: ["free"],
+  },
+  { kernel: "full", file: "../state/policies/full", sizes: one, given: { clock: [6] } },
+  ...[6, 90].flatMap((now): Use[] => [
+    {
+      kernel: "window",
+      file: "../state/policies/window",
+      sizes: { ...one, slots: 33 },
+      given: { clock: [now], positions: AGES },
+      scalars: { first: 42 },
+    },
+    {
+      kernel: "tova",
+      file: "../state/policies/tova",
+      sizes: { ...one, slots: 33, heads: 3 },
+      given: { clock: [now], positions: AGES },
+      scalars: { recent: 25, first: 42 },
+    },
+  ]),
+];
+
+const compiled = new Map<string, ReadonlyMap<string, TileProgram>>();
+
+/** The tile program of a built-in kernel, compiled from its source. */
+function builtIn(use: Use): TileProgram {
+  let programs = compiled.get(use.file);
+  if (programs === undefined) {
+    const names = [...new Set(USES.filter((u) => u.file === use.file).map((u) => u.kernel))];
+    const file = fileURLToPath(new URL(`../../models/kernels/${use.file}.ts`, import.meta.url));
+    programs = new Map(compileFile(file, names).programs.map((p) => [p.name, p]));
+    compiled.set(use.file, programs);
+  }
+  return programs.get(use.kernel) as TileProgram;
+}
+
+function inputs(program: TileProgram, use: Use, seed: number): Record<string, HostTensor> {
+  const c = new Choices(seed);
+  const made: Record<string, HostTensor> = {};
+  for (const p of program.params) {
+    if (p.kind !== "tensor") continue;
+    const shape = p.dims.map((d) => use.sizes[d] ?? expect.fail(`${use.kernel}: no size for "${d}"`));
+    const length = shape.reduce((a, b) => a * b, 1);
+    const storage = use.storage?.[p.name] ?? (p.storage[0] as StorageType);
+    const given = use.given?.[p.name];
+    if (storage === "u32") {
+      made[p.name] = { shape, storage, data: Uint32Array.from({ length }, (_, i) => given?.[i] ?? 0) };
+      continue;
+    }
+    const real = Float32Array.from({ length }, (_, i) => given?.[i] ?? (c.below(20001) - 10000) / 10000);
+    const blocks = storage === "q8" || storage === "q4";
+    const data = blocks ? dequantise(quantise(real, storage), length, storage) : real.map((x) => encode(x, storage));
+    made[p.name] = { shape, storage, data };
+  }
+  return made;
+}
+
+/** Integers and flags must be the same; sums of reals are rounded in another order. */
+function close(want: HostTensor, got: HostTensor): boolean {
+  const exact = want.storage === "u32" || want.storage === "i32";
+  return [...want.data].every((w, i) => {
+    const g = got.data[i] ?? Number.NaN;
+    return Object.is(w, g) || w === g || (!exact && Math.abs(w - g) <= 1e-5 + 1e-4 * Math.abs(w));
+  });
+}
+
+describe("every built-in kernel does on lanes what it means", () => {
+  const cases = USES.map((use, i) => ({
+    ...use,
+    seed: 100 + i,
+    title: `${use.kernel} ${JSON.stringify({ ...use.sizes, ...use.storage })}`,
+  }));
+
+  it.each(cases)("$title (seed $seed)", (use) => {
+    const program = builtIn(use);
+    const before = inputs(program, use, use.seed);
+    const want = copyOf(before);
+    interpret(program, want, use.scalars);
+    const changed = program.params.filter((p) => p.kind === "tensor" && p.writes);
+    expect(changed.length).toBeGreaterThan(0);
+    for (const target of LANE_TARGETS) {
+      const got = simulated(program, target, before, use.scalars, use.cells);
+      for (const { name } of changed) {
+        const same = close(want[name] as HostTensor, got[name] as HostTensor);
+        if (!same)
+          expect([nameOf(target), name, [...(got[name]?.data ?? [])]]).toEqual([
+            nameOf(target),
+            name,
+            [...(want[name]?.data ?? [])],
+          ]);
+      }
+    }
+  });
+
+  it("of which none is forgotten", async () => {
+    const kernels = Object.keys(await import("../../models/kernels/index.ts"));
+    const policies = Object.keys((await import("../../models/state/policy.ts")).POLICIES);
+    expect([...new Set(USES.map((u) => u.kernel))].sort()).toEqual([...kernels, ...policies].sort());
+  });
+});
+
+describe("random kernels do on lanes what they mean", () => {
+  const seed = Number(process.env.FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000));
+
+  it(`for every target (FUZZ_SEED=${seed})`, () => {
+    console.log(`fuzz seed ${seed}`);
+    const plans = Array.from({ length: 60 }, (_, i) => planOf(seed * 2003 + i, `k${i}`).plan);
+    const found = compareSimulated(plans, compilePlans(plans), seed, undefined, () => LANE_TARGETS);
+    expect(found.map((f) => `${f.where}: ${f.what}\n${JSON.stringify(f.plan.sizes)}\n${f.plan.source}`)).toEqual([]);
+  });
+});
+
+describe("a fault in the compiled program is noticed", () => {
+  // A token or a slot stays the same after many a mistake; kernels that store sums do not.
+  const discrete = ["choose", "window", "tova", "full"];
+  const cases = USES.filter((u) => !discrete.includes(u.kernel)).map((use, i) => ({
+    ...use,
+    seed: 500 + i,
+  }));
+  const target = LANE_TARGETS.find((t) => t.subgroup === 8 && t.profile === "gpu") as Target;
+
+  /** The program with the arithmetic of its n-th addition or reduction changed. */
+  function broken(program: LaneProgram, n: number): LaneProgram | undefined {
+    let left = n;
+    const change = (stmts: readonly Stmt[]): Stmt[] =>
+      stmts.map((s): Stmt => {
+        if (s.op === "for") return { ...s, body: change(s.body) };
+        if (s.op === "if") return { ...s, yes: change(s.yes), no: change(s.no) };
+        if (s.op !== "let") return s;
+        const { rhs } = s;
+        if (rhs.op === "lanes" && left-- === 0) return { ...s, rhs: { op: "copy", x: rhs.x } };
+        if (rhs.op === "binary" && rhs.fn === "add" && left-- === 0) return { ...s, rhs: { ...rhs, fn: "sub" } };
+        return s;
+      });
+    const body = change(program.body);
+    return left < 0 ? { ...program, body } : undefined;
+  }
+
+  it.each(cases)("$kernel $sizes (seed $seed)", (use) => {
+    const program = builtIn(use);
+    const before = inputs(program, use, use.seed);
+    const want = copyOf(before);
+    interpret(program, want, use.scalars);
+    const storage = Object.fromEntries(Object.entries(before).map(([name, t]) => [name, t.storage]));
+    const { lanes } = generate(program, { sizes: use.sizes, storage, cells: use.cells ?? [] }, target);
+    let [noticed, all] = [0, 0];
+    for (let n = 0; ; n++) {
+      const wrong = broken(lanes, n);
+      if (wrong === undefined) break;
+      all++;
+      const got = copyOf(before);
+      try {
+        simulateTensors(wrong, got, use.scalars);
+      } catch {
+        noticed++;
+        continue;
+      }
+      if (
+        program.params.some(
+          (p) => p.kind === "tensor" && p.writes && !close(want[p.name] as HostTensor, got[p.name] as HostTensor),
+        )
+      )
+        noticed++;
+    }
+    // Not all: some additions only count dead elements, and some branches are not taken by these inputs.
+    expect(all).toBeGreaterThan(0);
+    expect(noticed / all).toBeGreaterThan(0.8);
+  });
+});
