@@ -91,6 +91,18 @@ describe.each(adaptersUnderTest())(`generation on %s, seed ${SEED}`, (adapter) =
     });
   });
 
+  test("noise is fresh at every position", async () => {
+    await withDecoder(adapter, model, { state: "tova:16" }, async (decoder) => {
+      // So hot that the logits hardly count: every id is about as likely everywhere.
+      const ids = await continued(decoder, PROMPT, { tokens: 8 * VOCAB, stop: [], temperature: 1e4, seed: SEED });
+      const counts = Array.from({ length: VOCAB }, (_, id) => ids.filter((other) => other === id).length);
+      expect(Math.min(...counts)).toBeGreaterThan(0);
+      expect(Math.max(...counts)).toBeLessThan(8 + 5 * Math.sqrt(8));
+      const repeats = ids.filter((id, i) => id === ids[i - 1]).length;
+      expect(repeats).toBeLessThan(8 + 5 * Math.sqrt(8));
+    });
+  });
+
   test("a text ends where it should", async () => {
     const text = await withDecoder(adapter, model, { state: "tova:16" }, (decoder) =>
       continued(decoder, PROMPT, { tokens: 60, stop: [] }),
@@ -145,6 +157,10 @@ describe.each(adaptersUnderTest())(`generation on %s, seed ${SEED}`, (adapter) =
   test("prompts of every length around half a ring and a ring are read alike by all ways of reading", async () => {
     await withDecoder(adapter, model, { state: "tova:16" }, async (decoder) => {
       const ids = randomIds(SEED + 3, 1540, VOCAB);
+      // Step by step, up to a whole ring; first of all, while the ring holds nothing of an earlier reading.
+      decoder.start(ids.slice(0, 1024));
+      for (let t = 0; t < 1024; t++) decoder.advanceOne();
+      const stepped = await decoder.kept();
       const logits = await decoder.forward(ids);
       const top = ids.map((_, t) => argmax(row(logits, t, VOCAB)));
       expect([...(await decoder.predict(ids))]).toEqual(top);
@@ -152,10 +168,6 @@ describe.each(adaptersUnderTest())(`generation on %s, seed ${SEED}`, (adapter) =
         const next = await continued(decoder, ids.slice(0, length), { tokens: 1, stop: [] });
         expect(next, `prompt of ${length}`).toEqual([top[length - 1]]);
       }
-      // Step by step, up to a whole ring.
-      decoder.start(ids.slice(0, 1024));
-      for (let t = 0; t < 1024; t++) decoder.advanceOne();
-      const stepped = await decoder.kept();
       await decoder.forward(ids.slice(0, 1024));
       expect(await decoder.kept()).toEqual(stepped);
     });
