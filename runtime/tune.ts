@@ -81,6 +81,7 @@ class Tuner {
   readonly #gpu: Gpu;
   readonly #device: Device;
   readonly #program: TileProgram;
+  readonly #hash: string;
   readonly #args: readonly unknown[];
   readonly #rounds: number;
   readonly #milliseconds: number;
@@ -99,6 +100,7 @@ class Tuner {
     this.#gpu = gpu;
     this.#device = gpu.device;
     this.#program = program;
+    this.#hash = programHash(program);
     this.#args = args;
     this.#rounds = options.rounds ?? 7;
     this.#milliseconds = options.milliseconds ?? 10;
@@ -149,7 +151,7 @@ class Tuner {
       record: {
         adapter: adapterKey(this.#gpu.capabilities),
         kernel: this.#program.name,
-        hash: programHash(this.#program),
+        hash: this.#hash,
         binding: bindingKey(first.variant.generated.specialised.binding),
         knobs: this.#shortest(final.candidate),
         us: final.us,
@@ -235,8 +237,10 @@ class Tuner {
         this.#signal?.throwIfAborted();
         taken.get(c)?.push((await this.#elapsed(c)) * (1000 / this.#times));
       }
-      const least = Math.min(...running.map((c) => median(taken.get(c) ?? [])));
-      running = running.filter((c) => c === defender || median(taken.get(c) ?? []) < least * HOPELESS);
+      // By the best time of each so far: one bad moment is no reason to give up on a candidate.
+      const least = (c: Candidate): number => Math.min(...(taken.get(c) ?? []));
+      const bar = HOPELESS * Math.min(...running.map(least));
+      running = running.filter((c) => c === defender || least(c) < bar);
     }
     const results = [...taken].map(([candidate, us]) => ({ candidate, us: median(us) }));
     for (const { candidate, us } of results)
@@ -308,11 +312,14 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** Sums in another order differ a little; that is allowed for, against the size of what the tensor holds. Undefined when all is well. */
-function differenceOf(
+/**
+ * The first element that differs, in words; undefined when all is well. Sums in another order differ a little, which is allowed for against the size of what
+ * the tensor holds. Exported for tests.
+ */
+export function differenceOf(
   expected: readonly TensorValues[],
   got: readonly TensorValues[],
-  tensors: readonly DeviceTensor[],
+  tensors: readonly { readonly dtype: string; readonly label: string }[],
 ): string | undefined {
   for (const [i, want] of expected.entries()) {
     const have = got[i];

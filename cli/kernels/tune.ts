@@ -24,11 +24,11 @@ interface TuneArguments {
 
 const COLUMNS: readonly Column[] = [
   { title: "kernel", width: 12 },
-  { title: "sizes", width: 34 },
   { title: "untuned us", width: 10, right: true },
   { title: "tuned us", width: 10, right: true },
   { title: "gain", width: 6, right: true },
-  { title: "knobs", width: 24 },
+  { title: "knobs", width: 20 },
+  { title: "sizes", width: 20 },
 ];
 
 export function configureTune(command: Command, context: Context): void {
@@ -116,11 +116,11 @@ function line(r: TuningRecord, sizes: Record<string, number>): string {
   const extents = Object.entries(sizes).map(([d, n]) => `${d}=${n}`);
   return row(COLUMNS, [
     r.kernel,
-    extents.join(" "),
     us(r.untunedUs),
     us(r.us),
     `${(r.untunedUs / r.us).toFixed(2)}x`,
     knobs.join(" ") || "the compiler's own",
+    extents.join(" "),
   ]);
 }
 

@@ -1,0 +1,246 @@
+/** The tuner: what it tries, what it discards and restores, what it keeps, and that kernels use what was kept. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import type { Op } from "../../compiler/ir.ts";
+import { Gpu } from "../../runtime/gpu.ts";
+import { Kernel } from "../../runtime/kernels.ts";
+import { differenceOf, sampleArguments, tune } from "../../runtime/tune.ts";
+import shipped from "../../runtime/tuned.json" with { type: "json" };
+import {
+  adapterKey,
+  bindingKey,
+  forgetTuning,
+  programHash,
+  readRecords,
+  recordsText,
+  type TuningRecord,
+  tunedKnobs,
+  tuningPath,
+} from "../../runtime/tuned.ts";
+import { cliJson } from "../cli/run.ts";
+import { complaint, temporary } from "../models/formats/temporary.ts";
+import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+
+const at = temporary();
+const file = new URL("./programs/tuning.ts", import.meta.url);
+const sizes = { rows: 24, columns: 512 };
+const before = { cache: process.env.TILESTATE_CACHE, tuning: process.env.TILESTATE_TUNING };
+let program: TileProgram;
+
+beforeAll(async () => {
+  process.env.TILESTATE_CACHE = at("cache");
+  const loaded = (await loadPrograms(file.href, ["accumulate"])).programs.get("accumulate");
+  if (loaded === undefined) throw new Error("no program");
+  program = loaded;
+});
+afterEach(() => {
+  delete process.env.TILESTATE_TUNING;
+  forgetTuning();
+});
+afterAll(() => {
+  for (const [name, value] of [
+    ["TILESTATE_CACHE", before.cache],
+    ["TILESTATE_TUNING", before.tuning],
+  ] as const) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+});
+
+describe.each(adaptersUnderTest())("on %s", (name) => {
+  test("every knob is tried, no result is wrong, and what the kernel overwrites is restored", async () => {
+    const gpu = new Gpu(await withDevice(name));
+    const args = sampleArguments(gpu, program, { sizes, seed: 7 });
+    const total = args[1];
+    if (typeof total !== "object") throw new Error("no tensor");
+    const first = await total.read();
+    const allocated = gpu.device.allocated;
+    const { record, trials } = await tune(gpu, program, args, { rounds: 3, milliseconds: 1 });
+    expect([...(await total.read())]).toEqual([...first]);
+    expect(gpu.device.allocated).toBe(allocated);
+
+    for (const knob of ["lanes", "rows", "unroll", "depth"])
+      expect(
+        trials.some((t) => knob in t.knobs),
+        knob,
+      ).toBe(true);
+    expect(trials.filter((t) => t.verdict === "wrong")).toEqual([]);
+    const timed = trials.filter((t) => t.verdict === "timed");
+    expect(timed.length).toBeGreaterThan(2);
+    for (const t of timed) expect(t.us).toBeGreaterThan(0);
+    expect(record).toMatchObject({
+      adapter: adapterKey(gpu.capabilities),
+      kernel: "accumulate",
+      hash: programHash(program),
+      binding: "columns=512 rows=24; total=f32 x=f32; ",
+    });
+    expect(record.us).toBeLessThanOrEqual(record.untunedUs);
+    for (const a of args) if (typeof a === "object") a.destroy();
+  });
+
+  test("configurations with other results or without a shader are discarded, and say why", async () => {
+    const gpu = new Gpu(await withDevice(name));
+    const args = sampleArguments(gpu, program, { sizes, seed: 7 });
+    let tries = 0;
+    // From the second configuration on the kernel is another one, and from the tenth on it is none; the tuner asks this signal before each.
+    const twice = doubled(program.body);
+    const changing: TileProgram = Object.defineProperty({ ...program }, "body", {
+      get: () => {
+        if (tries >= 10) throw new Error("spoilt on purpose");
+        return tries >= 2 ? twice : program.body;
+      },
+      enumerable: true,
+    });
+    const signal = { throwIfAborted: () => void tries++ } as AbortSignal;
+    const { record, trials } = await tune(gpu, changing, args, { rounds: 1, milliseconds: 1, signal });
+    const failed = trials.filter((t) => t.verdict === "failed");
+    expect(failed.at(-1)?.why).toBe("spoilt on purpose");
+    const wrong = trials.filter((t) => t.verdict === "wrong");
+    expect(wrong.length).toBeGreaterThan(0);
+    expect(wrong[0]?.why).toMatch(/^"total" \[\d+\] is -?[\d.e-]+ instead of -?[\d.e-]+$/);
+    expect(trials.filter((t) => t.verdict === "timed").every((t) => Object.keys(t.knobs).length > 0)).toBe(true);
+    expect(wrong.map((t) => JSON.stringify(t.knobs))).not.toContain(JSON.stringify(record.knobs));
+    for (const a of args) if (typeof a === "object") a.destroy();
+  });
+
+  test("kernels use the user's records, and nothing else than what fits", async () => {
+    const gpu = new Gpu(await withDevice(name));
+    const args = sampleArguments(gpu, program, { sizes });
+    const lanesOf = (p: TileProgram = program): number =>
+      new Kernel(gpu.device, p, gpu.target).prepare(args).variant.generated.schedule.lanes;
+    const usual = lanesOf();
+    expect(usual).toBeGreaterThan(1);
+    const binding = { sizes, storage: { x: "f32", total: "f32" }, cells: [] } as const;
+    const record: TuningRecord = {
+      adapter: adapterKey(gpu.capabilities),
+      kernel: "accumulate",
+      hash: programHash(program),
+      binding: bindingKey(binding),
+      knobs: { lanes: 1 },
+      us: 1,
+      untunedUs: 2,
+    };
+    const keep = (r: Partial<TuningRecord>): void => {
+      const path = tuningPath(record.adapter) ?? "";
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, recordsText([], [{ ...record, ...r }]));
+      forgetTuning();
+    };
+    keep({});
+    expect(tunedKnobs(gpu.capabilities, program, binding)).toEqual({ lanes: 1 });
+    expect(lanesOf()).toBe(1);
+    // Knobs that are given count more, also when they are none.
+    expect(new Kernel(gpu.device, program, gpu.target, {}).prepare(args).variant.generated.schedule.lanes).toBe(usual);
+    process.env.TILESTATE_TUNING = "off";
+    expect(lanesOf()).toBe(usual);
+    delete process.env.TILESTATE_TUNING;
+    expect(lanesOf({ ...program, body: doubled(program.body) })).toBe(usual);
+    for (const other of [{ adapter: "another" }, { binding: "rows=1" }, { hash: "0" }, { kernel: "other" }]) {
+      keep(other);
+      expect(lanesOf(), JSON.stringify(other)).toBe(usual);
+    }
+    // Knobs that the compiler of today refuses.
+    keep({ knobs: { lanes: 3, unroll: -1, depth: 1e9 } });
+    expect(() => lanesOf()).not.toThrow();
+    writeFileSync(tuningPath(record.adapter) ?? "", "{ not JSON");
+    forgetTuning();
+    expect(lanesOf()).toBe(usual);
+    for (const a of args) if (typeof a === "object") a.destroy();
+  });
+
+  test("`kernels tune` keeps its findings where kernels look for them, or where it is told to", async () => {
+    interface Said {
+      readonly kept?: string;
+      readonly tuned: readonly { readonly record: TuningRecord }[];
+    }
+    const args = ["kernels", "tune", "accumulate", "--file", "test/runtime/programs/tuning.ts", "--adapter", name];
+    const more = ["--size", "rows=8", "--size", "columns=256", "--rounds", "1"];
+    const said = await cliJson<Said>(...args, ...more);
+    const [found] = said.tuned;
+    expect(said.kept).toBe(tuningPath(found?.record.adapter ?? ""));
+    expect(readRecords(said.kept ?? "")).toContainEqual(found?.record);
+    expect(found?.record.binding).toBe("columns=256 rows=8; total=f32 x=f32; ");
+    const elsewhere = await cliJson<Said>(...args, ...more, "--save", at(`${name}.json`));
+    expect(elsewhere.kept).toBe(at(`${name}.json`));
+    expect(readRecords(at(`${name}.json`))).toHaveLength(1);
+    expect((await cliJson<Said>(...args, ...more, "--dry")).kept).toBeUndefined();
+  });
+});
+
+describe("samples", () => {
+  test("ask for every size and for storage that the kernel takes", async () => {
+    const gpu = new Gpu(await withDevice(adaptersUnderTest()[0] ?? ""));
+    expect(await complaint(() => sampleArguments(gpu, program, { sizes: { rows: 2 } }))).toBe(
+      'kernel accumulate: no size for the dim "columns" of "x"',
+    );
+    expect(await complaint(() => sampleArguments(gpu, program, { sizes, storage: { x: "q4" } }))).toBe(
+      'kernel accumulate: tensor "x" may be stored as f32, not as q4',
+    );
+  });
+});
+
+describe("results are compared", () => {
+  const f32 = [{ dtype: "f32", label: "y" }];
+  const u32 = [{ dtype: "u32", label: "n" }];
+  const floats = (...x: number[]): Float32Array<ArrayBuffer>[] => [Float32Array.from(x)];
+
+  test("with room for another order of summing, and no more", () => {
+    expect(differenceOf(floats(1, 100), floats(1.001, 100), f32)).toBeUndefined();
+    expect(differenceOf(floats(1, 1), floats(1.001, 1), f32)).toBe('"y" [0] is 1.0010000467300415 instead of 1');
+    expect(differenceOf(floats(1, 1), floats(1, Number.NaN), f32)).toBe('"y" [1] is NaN instead of 1');
+    expect(differenceOf(floats(1, Number.NaN), floats(1, Number.POSITIVE_INFINITY), f32)).toBeUndefined();
+  });
+
+  test("exactly, where they are whole numbers", () => {
+    const [a, b] = [[Uint32Array.of(4_000_000_000)], [Uint32Array.of(4_000_000_001)]];
+    expect(differenceOf(a, a, u32)).toBeUndefined();
+    expect(differenceOf(a, b, u32)).toBe('"n" [0] is 4000000001 instead of 4000000000');
+  });
+});
+
+describe("records", () => {
+  const record: TuningRecord = {
+    adapter: "a",
+    kernel: "k",
+    hash: "1",
+    binding: "n=1",
+    knobs: { rows: 2 },
+    us: 1,
+    untunedUs: 2,
+  };
+
+  test("of the same kernel, binding and adapter replace each other, and are in order", () => {
+    const text = recordsText([record, { ...record, binding: "n=0" }], [{ ...record, hash: "2" }]);
+    const { records } = JSON.parse(text) as { records: TuningRecord[] };
+    expect(records.map((r) => [r.binding, r.hash])).toEqual([
+      ["n=0", "1"],
+      ["n=1", "2"],
+    ]);
+  });
+
+  test("that ship are of the form that is read, one for each kernel, binding and adapter", () => {
+    expect(shipped.tilestate).toBe(1);
+    const records = shipped.records as readonly TuningRecord[];
+    expect(`${JSON.stringify(JSON.parse(recordsText([], records)))}`).toBe(JSON.stringify(shipped));
+  });
+
+  test("belong to what a kernel does and not to where it stands", () => {
+    const moved = JSON.parse(JSON.stringify(program), (key, v: unknown) => (key === "line" ? 1234 : v)) as TileProgram;
+    expect(programHash(moved)).toBe(programHash(program));
+    expect(programHash({ ...program, body: doubled(program.body) })).not.toBe(programHash(program));
+  });
+});
+
+/** The same program, but what it stores is the sum twice. */
+function doubled(body: readonly Op[]): readonly Op[] {
+  return body.flatMap((op): Op[] => {
+    if (op.op !== "store") return [op];
+    const value = { id: 9999, type: "f32", axes: [], span: op.span } as const;
+    return [
+      { ...value, op: "binary", fn: "add", a: op.value, b: op.value },
+      { ...op, value: value.id },
+    ];
+  });
+}
