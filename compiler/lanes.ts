@@ -9,7 +9,7 @@ import { sharedLoads } from "./agree.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
-import { identityOf } from "./partial.ts";
+import { identityOf, isDot } from "./partial.ts";
 import { Registers } from "./registers.ts";
 import type { Schedule, Target } from "./schedule.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
@@ -249,30 +249,52 @@ class Lanes {
     this.#e.push({ op: "if", cond, yes, no: [] });
   }
 
-  /** One lane's own part of a reduction: all its registers along the axis combined into one. */
+  /**
+   * One lane's own part of a reduction: all its registers along the axis combined into one. Sums of products give one number, the dot product of the
+   * registers; a vector of partial sums would keep four times as much alive through a loop.
+   */
   #fold(op: Op & { op: "reduce" | "fold" }, axes: readonly number[], at: readonly number[]): Atom {
     const e = this.#e;
     const x = this.#r.tile(op.x);
+    const { width, count } = this.#r.layout(op.axis);
+    const product = width > 1 && isDot(op, this.#definitions) ? this.#definitions.ops.get(op.x) : undefined;
+    const along = [...axes, op.axis];
     let whole: Atom | undefined;
-    for (let r = 0; r < this.#r.layout(op.axis).count; r++) {
-      let term = this.#r.reg(x, [...axes, op.axis], [...at, r]);
+    for (let r = 0; r < count; r++) {
+      const place = [...at, r];
       const alive = op.masked === true ? undefined : this.#r.alive(op.axis, r);
-      if (alive !== undefined) term = e.select(alive, term, constant(identityOf(op.fn, op.type), term.type));
+      const identity = (t: Atom): Atom =>
+        alive === undefined ? t : e.select(alive, t, constant(identityOf(op.fn, op.type), t.type));
+      let term: Atom;
+      if (product?.op === "binary" && alive?.type.width !== width) {
+        const [a, b] = [
+          this.#r.reg(this.#r.tile(product.a), along, place),
+          this.#r.reg(this.#r.tile(product.b), along, place),
+        ];
+        const parts = Array.from({ length: width }, (_, i) => e.binary("mul", e.component(a, i), e.component(b, i)));
+        term = identity(parts.reduce((p, q) => e.binary("add", p, q)));
+      } else {
+        term = identity(this.#r.reg(x, along, place));
+        if (product !== undefined) term = this.#across(op.fn, term);
+      }
       whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
     }
     if (whole === undefined) throw new Error(`kernel ${this.#p.name}: a reduction of nothing`);
     return whole;
   }
 
+  /** The components of one register combined. */
+  #across(fn: ReduceKind, x: Atom): Atom {
+    const parts = Array.from({ length: x.type.width }, (_, i) => this.#e.component(x, i));
+    return parts.reduce((a, b) => this.#e.binary(FUNCTIONS[fn], a, b));
+  }
+
   #reduce(op: Op & { op: "reduce" }): void {
     const e = this.#e;
     const l = this.#r.layout(op.axis);
     this.#r.define(op, (at) => {
-      let whole = this.#fold(op, op.axes, at);
-      if (l.width > 1) {
-        const parts = Array.from({ length: whole.type.width }, (_, i) => e.component(whole, i));
-        whole = parts.reduce((a, b) => e.binary(FUNCTIONS[op.fn], a, b));
-      }
+      const part = this.#fold(op, op.axes, at);
+      const whole = l.width > 1 ? this.#across(op.fn, part) : part;
       return l.spread && this.#s.lanes > 1 ? e.here({ op: "lanes", fn: op.fn, x: whole }, whole.type) : whole;
     });
   }

@@ -165,7 +165,9 @@ export class Memory {
       const per = perWord(b.storage);
       const word = e.component(raw(offset), Math.floor((offset % b.unit) / per));
       const four = this.#quads(b, word, offset % per >= 4);
-      return e.binary("mul", four, this.#scale(b, e.binary("add", start, constant(offset, U32))));
+      // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one scale.
+      const block = offset - (offset % Math.min(QUANT_BLOCK, b.unit));
+      return e.binary("mul", four, this.#scale(b, e.binary("add", start, constant(block, U32))));
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);

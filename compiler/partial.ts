@@ -22,6 +22,18 @@ export function identityOf(fn: ReduceKind, type: ValueType): number {
   return fn === "max" ? 0 : 0xffffffff;
 }
 
+/** Where a partial axis comes from, and whether its elements are dot products (one number a lane) or what a lane's vectors add up to. */
+export interface PartialAxis {
+  readonly from: number;
+  readonly dot: boolean;
+}
+
+/** Is this the sum of an f32 product? Then a lane forms dot products of its registers. */
+export function isDot(op: { readonly fn: ReduceKind; readonly x: number }, definitions: Definitions): boolean {
+  const x = definitions.ops.get(op.x);
+  return op.fn === "sum" && x?.op === "binary" && x.fn === "mul" && x.type === "f32";
+}
+
 /**
  * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new partial axis to the axis that it is
  * what is left of.
@@ -29,9 +41,9 @@ export function identityOf(fn: ReduceKind, type: ValueType): number {
 export function hoistPartials(
   program: Specialised,
   spread: (axis: number) => boolean,
-): { program: Specialised; made: ReadonlyMap<number, number> } {
+): { program: Specialised; made: ReadonlyMap<number, PartialAxis> } {
   const all: Axis[] = [...program.axes];
-  const made = new Map<number, number>();
+  const made = new Map<number, PartialAxis>();
   let next = 1 + highest(program.body);
   const fresh = (like: Value, axes: readonly number[]): Value => ({
     id: next++,
@@ -82,7 +94,7 @@ export function hoistPartials(
 
       const to = all.length;
       all.push({ id: to, dim: program.axes[r.axis]?.dim ?? "", kind: "partial" });
-      made.set(to, r.axis);
+      made.set(to, { from: r.axis, dot: isDot(r, definitions) });
       const axes = [...c.inside.axes, to];
       const identity: Value = { id: next++, type: c.inside.type, axes: [], span: NOWHERE };
       const start = fresh(c.inside, axes);

@@ -9,6 +9,7 @@ import { Definitions } from "./affine.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
+import type { PartialAxis } from "./partial.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
 
 /** What the adapter offers, as far as code generation cares. */
@@ -153,19 +154,23 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
 }
 
 /** The schedule with a layout for each partial axis: one register a lane. */
-export function withPartials(plan: Schedule, made: ReadonlyMap<number, number>): Schedule {
+export function withPartials(plan: Schedule, made: ReadonlyMap<number, PartialAxis>): Schedule {
   const axes = [...plan.axes];
-  for (const [to, from] of made) {
-    const width = axes[from]?.width ?? 1;
+  for (const [to, { from, dot }] of made) {
+    const width = dot ? 1 : (axes[from]?.width ?? 1);
     axes[to] = { spread: true, size: plan.lanes * width, count: 1, width, chunk: 1 };
   }
   return { ...plan, axes };
 }
 
-/** The largest chunk up to `wanted` whose turns divide the extent. */
+/** Part of the last turn that may be wasted on dead elements for the sake of wider loads. */
+const WASTE = 1.35;
+
+/** The largest chunk up to `wanted` whose turns cover the extent without much waste. */
 function widest(wanted: number, extent: number, lanes: number): number {
   let chunk = wanted;
-  while (chunk > 1 && extent % (lanes * 4 * chunk) !== 0) chunk /= 2;
+  const covered = (): number => Math.ceil(extent / (lanes * 4 * chunk)) * lanes * 4 * chunk;
+  while (chunk > 1 && (extent % (4 * chunk) !== 0 || covered() > WASTE * extent)) chunk /= 2;
   return chunk;
 }
 
@@ -218,11 +223,13 @@ function survey(program: Specialised): Survey {
     const storage = program.binding.storage[op.param] ?? "f32";
     if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
     let touched = [...own].reduce(
-      (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? 4) : size(a)),
+      (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? size(a)) : size(a)),
       1,
     );
     for (const l of loops) if (l.axis === undefined || !own.has(l.axis)) touched *= l.axis === undefined ? 8 : 1;
-    if (program.axes[walk.axis]?.kind === "block") touched = Math.min(touched, 64);
+    // A block whose size the author chose is what one program works on, rows as a rule: lanes are better spent elsewhere.
+    if (program.axes[walk.axis]?.kind === "block" && program.axes[walk.axis]?.size !== undefined)
+      touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
   });
   return { weights, conflicts, reduces, narrow };

@@ -11,6 +11,7 @@ import type { Device } from "./device.ts";
 const SHORTEST_MS = 0.05;
 const FIRST_STEP_MS = 0.1;
 const LONGEST_STEP_MS = 1;
+const MOST_REST_MS = 25;
 /** Timers are late by up to this; the rest is slept precisely. */
 const TIMER_SLACK_MS = 1.5;
 
@@ -18,9 +19,9 @@ const TIMER_SLACK_MS = 1.5;
 export class Pace {
   #expected = 0;
 
-  /** Milliseconds to rest before asking. */
+  /** Milliseconds to rest before asking. Bounded, since the first time may have been spent on compiling. */
   get rest(): number {
-    return this.#expected * 0.9;
+    return Math.min(this.#expected * 0.9, MOST_REST_MS);
   }
 
   /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
