@@ -66,7 +66,7 @@ function entryPath(file: string, names: readonly string[]): string | undefined {
 }
 
 /** True when every source still has the text it was compiled from. */
-export function isFresh(artefact: Artefact): boolean {
+export function isFresh(artefact: Pick<Artefact, "sources">): boolean {
   try {
     return artefact.sources.every((s) => hashOf(fs().readFileSync(s.file, "utf8")) === s.hash);
   } catch {

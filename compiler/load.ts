@@ -5,8 +5,8 @@
  * then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW shows a kernel it is
  * always compiled, so that there is something to see.
  */
-import { BundleError, fromRegistered } from "./bundle.ts";
-import { type Artefact, compilerVersion, hashOf, isFresh, keep, lookUp } from "./cache.ts";
+import { BundleError, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
+import { compilerVersion, hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
 import { printTileProgram, show, showing } from "./show.ts";
@@ -14,29 +14,34 @@ import { printTileProgram, show, showing } from "./show.ts";
 /** The name of the artefact beside shipped kernels. */
 export const SHIPPED = "compiled.json";
 
-const shipped = new Map<string, Artefact | undefined>();
+/** What `compiled.json` holds; ship.ts makes it. File names are relative to its folder. */
+export interface Shipped {
+  readonly compiler: string;
+  readonly sources: readonly { readonly file: string; readonly hash: string }[];
+  readonly bundle: KernelBundle;
+}
 
-/** The artefact beside a file; its source names are relative to its own folder. */
-function beside(file: string): Artefact | undefined {
-  const { dirname, join, resolve } = path();
+const shipped = new Map<string, KernelBundle | undefined>();
+
+/** The bundle beside a file, if it is still what its sources say. */
+function beside(file: string): KernelBundle | undefined {
+  const { dirname } = path();
   const folder = dirname(file);
-  if (!shipped.has(folder)) {
-    let found: Artefact | undefined;
-    try {
-      const read = JSON.parse(fs().readFileSync(join(folder, SHIPPED), "utf8")) as Artefact;
-      const artefact = { ...read, sources: read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) })) };
-      // In a checkout the sources are there and may have changed since; in a package they cannot.
-      const compilerSame = compilerVersion() === "packed" || compilerVersion() === artefact.compiler;
-      found =
-        compilerSame && (isFresh(artefact) || !artefact.sources.some((s) => fs().existsSync(s.file)))
-          ? artefact
-          : undefined;
-    } catch {
-      found = undefined;
-    }
-    shipped.set(folder, found);
-  }
+  if (!shipped.has(folder)) shipped.set(folder, readShipped(folder));
   return shipped.get(folder);
+}
+
+function readShipped(folder: string): KernelBundle | undefined {
+  const { join, resolve } = path();
+  try {
+    const read = JSON.parse(fs().readFileSync(join(folder, SHIPPED), "utf8")) as Shipped;
+    const sources = read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) }));
+    // In a checkout the sources are there and may have changed since; in a package without them they cannot.
+    const same = compilerVersion() === "packed" || compilerVersion() === read.compiler;
+    return same && (isFresh({ sources }) || !sources.some((s) => fs().existsSync(s.file))) ? read.bundle : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** How programs were come by, for reports and tests. */
@@ -57,14 +62,16 @@ export async function loadPrograms(url: string, names: readonly string[]): Promi
   const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
     const programs = new Map([...list].map((p) => [p.name, p]));
     // Those of a bundle were shown when they were unpacked.
-    if (way !== "bundled") for (const [name, p] of programs) show("tile", name, () => printTileProgram(p));
+    if (way !== "bundled" && way !== "shipped")
+      for (const [name, p] of programs) show("tile", name, () => printTileProgram(p));
     return { file: file ?? url, way, programs };
   };
   const wanted = [...names].sort();
   const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
   if (file !== undefined && !(source && showing(wanted))) {
-    const ready = beside(file)?.programs.filter((p) => wanted.includes(p.name));
-    if (ready !== undefined && ready.length === wanted.length) return done("shipped", ready);
+    const ready = beside(file);
+    if (ready !== undefined && wanted.every((n) => Object.hasOwn(ready.kernels, n)))
+      return done("shipped", programsOf(ready, wanted).values());
   }
   if (!source) return done("bundled", bundledOr(wanted, `${file ?? url} is no TypeScript file that can be read`));
   const cached = showing(wanted) ? undefined : lookUp(file, wanted);
