@@ -44,6 +44,15 @@ describe("lanes", () => {
     expect(run(laneProgram(body))).toEqual([10, 11, 13, 16]);
   });
 
+  it("take over what the first of them has", () => {
+    const body = [
+      set("a", F32, { op: "load", buffer: "x", index: lane }),
+      set("s", F32, { op: "lanes", fn: "first", x: ref("a", F32) }),
+      store("y", lane, ref("s", F32)),
+    ];
+    expect(run(laneProgram(body))).toEqual([1, 1, 1, 1]);
+  });
+
   it("go apart in branches, and only those on a side do what it says", () => {
     const small = set("c", BOOL, { op: "binary", fn: "lt", a: lane, b: u(2) });
     const yes = [{ op: "assign", name: "v", value: f(1) }] as const;
