@@ -74,7 +74,8 @@ export function programsOf(from: KernelBundle, names: readonly string[]): Readon
   );
 }
 
-const registered: KernelBundle[] = [];
+/** Exported for tests. */
+export const registered: KernelBundle[] = [];
 
 /**
  * Makes a bundle known to every `gpu.kernels(import.meta, …)` whose TypeScript source is not on disk, for modules that cannot be handed one.

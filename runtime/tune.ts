@@ -26,6 +26,8 @@ const CHOICES: { readonly [K in keyof Knobs]-?: readonly number[] } = {
 const WORTH = 0.97;
 /** A candidate this much slower than the best is not timed again. */
 const HOPELESS = 1.5;
+/** A candidate this much slower in a first short look is not timed at all. */
+const NO_MATCH = 4;
 /** Shaders beyond this take adapters' compilers too long. */
 const LARGEST_SHADER = 200_000;
 
@@ -94,6 +96,7 @@ class Tuner {
   readonly #seen: Map<string, Candidate | undefined> = new Map<string, Candidate | undefined>();
   #reference: readonly TensorValues[] = [];
   #times = 1;
+  #ownUs = 0;
   #waits = 0;
 
   constructor(gpu: Gpu, program: TileProgram, args: readonly unknown[], options: TuneOptions) {
@@ -193,8 +196,14 @@ class Tuner {
       const made = await this.#candidate(knobs, dispatch);
       const difference = differenceOf(this.#reference, await this.#result(made), this.#written);
       this.#seen.set(wgsl, difference === undefined ? made : undefined);
-      if (difference === undefined) return made;
-      this.#trials.push({ knobs, verdict: "wrong", why: difference });
+      if (difference !== undefined) {
+        this.#trials.push({ knobs, verdict: "wrong", why: difference });
+        return undefined;
+      }
+      const times = Math.ceil(this.#times / 8);
+      const us = (1000 * (await this.#elapsed(made, times))) / times;
+      if (us < NO_MATCH * this.#ownUs) return made;
+      this.#trials.push({ knobs, verdict: "timed", us });
     } catch (error) {
       // Only configurations may fail; a device that is gone takes everything with it.
       if (!this.#device.isOpen) throw error;
@@ -215,6 +224,7 @@ class Tuner {
   async #calibrate(own: Candidate): Promise<void> {
     for (;;) {
       const ms = await this.#elapsed(own);
+      this.#ownUs = (1000 * ms) / this.#times;
       if (ms >= this.#milliseconds * 0.7 || this.#times >= 4096) return;
       this.#times = Math.min(
         4096,
@@ -254,12 +264,12 @@ class Tuner {
     }
   }
 
-  /** Milliseconds of one timing. */
-  async #elapsed(c: Candidate): Promise<number> {
+  /** Milliseconds that so many dispatches take. */
+  async #elapsed(c: Candidate, times: number = this.#times): Promise<number> {
     this.#copy(this.#saved, this.#written);
     await this.#done();
     const began = performance.now();
-    c.plan.run(this.#times);
+    c.plan.run(times);
     await this.#done();
     return performance.now() - began;
   }

@@ -162,9 +162,10 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
     expect(said.kept).toBe(tuningPath(found?.record.adapter ?? ""));
     expect(readRecords(said.kept ?? "")).toContainEqual(found?.record);
     expect(found?.record.binding).toBe("columns=256 rows=8; total=f32 x=f32; ");
-    const elsewhere = await cliJson<Said>(...args, ...more, "--save", at(`${name}.json`));
-    expect(elsewhere.kept).toBe(at(`${name}.json`));
-    expect(readRecords(at(`${name}.json`))).toHaveLength(1);
+    if (name !== adaptersUnderTest()[0]) return;
+    const elsewhere = await cliJson<Said>(...args, ...more, "--save", at("mine.json"));
+    expect(elsewhere.kept).toBe(at("mine.json"));
+    expect(readRecords(at("mine.json"))).toHaveLength(1);
     expect((await cliJson<Said>(...args, ...more, "--dry")).kept).toBeUndefined();
   });
 });
