@@ -290,13 +290,28 @@ class Lanes {
   }
 
   #reduce(op: Op & { op: "reduce" }): void {
-    const e = this.#e;
     const l = this.#r.layout(op.axis);
-    this.#r.define(op, (at) => {
+    const own = this.#r.coordinates(op.axes).map((at) => {
       const part = this.#fold(op, op.axes, at);
-      const whole = l.width > 1 ? this.#across(op.fn, part) : part;
-      return l.spread && this.#s.lanes > 1 ? e.here({ op: "lanes", fn: op.fn, x: whole }, whole.type) : whole;
+      return l.width > 1 ? this.#across(op.fn, part) : part;
     });
+    const whole = l.spread && this.#s.lanes > 1 ? this.#together(op.fn, own) : own;
+    let next = 0;
+    this.#r.define(op, () => whole[next++] as Atom);
+  }
+
+  /** Combines each value over all lanes. Meetings in workgroup memory are dear, so up to four values go to one of them. */
+  #together(fn: ReduceKind, own: readonly Atom[]): readonly Atom[] {
+    const e = this.#e;
+    const some = this.#s.mode === "workgroup" && this.#s.lanes <= 256 && own.every((x) => x.type.width === 1);
+    const at = some ? (own.length > 2 ? 4 : own.length) : 1;
+    const found: Atom[] = [];
+    for (let i = 0; i < own.length; i += at) {
+      const x = e.compose(Array.from({ length: at }, (_, j) => own[Math.min(i + j, own.length - 1)] as Atom));
+      const whole = e.here({ op: "lanes", fn, x }, x.type);
+      for (let j = 0; j < at; j++) found.push(at === 1 ? whole : e.component(whole, j));
+    }
+    return found;
   }
 
   /**
