@@ -80,7 +80,8 @@ function cacheRoots(): string[] {
   const path = process.getBuiltinModule("node:path");
   const os = process.getBuiltinModule("node:os");
   const chosen = env("TILESTATE_CACHE");
-  if (chosen !== undefined) return [path.resolve(chosen)];
+  // "off" is about compiled kernels; the adapter's library needs a place in any case.
+  if (chosen !== undefined && chosen !== "off") return [path.resolve(chosen)];
   const roots: string[] = [];
   const xdg = env("XDG_CACHE_HOME");
   const home = env("HOME");
