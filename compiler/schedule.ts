@@ -62,7 +62,7 @@ export interface Knobs {
 const MOST_REGISTERS = 64;
 
 export function schedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule {
-  const { weights, conflicts, reduces, narrow } = survey(program);
+  const { weights, conflicts, reduces, narrow, paired } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
   const elementwise = reduces.size === 0 && (best === undefined || program.axes[best]?.kind === "block");
@@ -101,7 +101,9 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   const axes = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
-      const width = ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ?? 1;
+      const width =
+        ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ??
+        (extent % 2 === 0 && paired.has(id) ? 2 : 1);
       const chunk = width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
       const turn = lanes * width * chunk;
       const wanted =
@@ -191,6 +193,8 @@ interface Survey {
   readonly reduces: Set<number>;
   /** Axis -> registers in 16 bytes of the narrowest format read along it. */
   readonly narrow: Map<number, number>;
+  /** Axes along which 16-bit elements are stored, which goes by pairs. */
+  readonly paired: Set<number>;
 }
 
 /** How much memory each axis walks contiguously, which axes meet in one tile, and which are reduced. */
@@ -200,6 +204,7 @@ function survey(program: Specialised): Survey {
   const conflicts = new Map<number, Set<number>>();
   const reduces = new Set<number>();
   const narrow = new Map<number, number>();
+  const paired = new Set<number>();
   const size = (a: number): number => Math.max(1, extentOf(program, a));
   const meet = (axes: readonly number[]): void => {
     for (const a of axes) {
@@ -221,6 +226,7 @@ function survey(program: Specialised): Survey {
     const walk = last === undefined ? undefined : definitions.walk(last);
     if (walk === undefined) return;
     const storage = program.binding.storage[op.param] ?? "f32";
+    if (op.op === "store" && (storage === "f16" || storage === "bf16")) paired.add(walk.axis);
     if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
     let touched = [...own].reduce(
       (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? size(a)) : size(a)),
@@ -232,5 +238,5 @@ function survey(program: Specialised): Survey {
       touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
   });
-  return { weights, conflicts, reduces, narrow };
+  return { weights, conflicts, reduces, narrow, paired };
 }
