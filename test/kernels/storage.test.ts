@@ -1,0 +1,211 @@
+/** Storage formats: what loads widen, what stores round, which stores cannot be, and scalars as numbers and as tensors. */
+import { describe, expect, test } from "vitest";
+import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
+import {
+  type bf16,
+  block,
+  dot,
+  every,
+  type f16,
+  type i32,
+  max,
+  over,
+  program,
+  type real,
+  type Scalar,
+  sum,
+  type Tensor,
+  type u32,
+} from "../../dsl/index.ts";
+import { kernelsOf } from "./harness.ts";
+
+/** Loads of every format, in every way an element can be reached: in blocks, in a loop, one by one, backwards. */
+function reads(
+  x: Tensor<"rows n", real>,
+  one: Tensor<"rows", real>,
+  y: Tensor<"words rows n">,
+  z: Tensor<"rows">,
+): void {
+  const r = program("rows");
+  const i = every("n");
+  y.set([0, r, i], x.at(r, i));
+  y.set([1, r, i], x.at(r, 0) + i);
+  let total = one.at(r);
+  for (const j of over("n")) total += sum(x.at(r, j) * j);
+  z.set([r], total);
+}
+
+/** A product of two formats. */
+function mixed(w: Tensor<"rows n", real>, v: Tensor<"n", real>, y: Tensor<"rows">): void {
+  const r = block("rows", 4);
+  let total = 0;
+  for (const j of over("n")) total += dot(w.at(r, j), v.at(j));
+  y.set([r], total);
+}
+
+function halves(x: Tensor<"rows n">, y: Tensor<"rows n", f16>, z: Tensor<"rows n", bf16>): void {
+  const r = program("rows");
+  const i = block("n");
+  y.set([r, i], x.at(r, i) * 3);
+  z.set([r, i], x.at(r, i) * 3);
+}
+
+/** A whole dim and the blocks of a loop are written in pairs as well; a copy keeps the bits. */
+function halfRows(x: Tensor<"rows n", real>, y: Tensor<"rows n", f16 | bf16>, z: Tensor<"rows n", f16 | bf16>): void {
+  const r = program("rows");
+  let peak = -Infinity;
+  for (const i of over("n")) {
+    z.set([r, i], x.at(r, i));
+    peak = max(peak, sum(x.at(r, i)));
+  }
+  y.set([r], x.at(r) + 0 * peak);
+}
+
+function oddHalves(x: Tensor<"n">, y: Tensor<"n", f16 | bf16>): void {
+  const i = block("n");
+  y.set([i], x.at(i));
+}
+
+function oneHalf(x: Tensor<"n">, y: Tensor<"n", f16 | bf16>): void {
+  y.set([3], x.at(0));
+}
+
+function cutHalves(x: Tensor<"n">, live: Scalar<u32>, y: Tensor<"n", f16 | bf16>): void {
+  for (const i of over("n", live)) y.set([i], x.at(i));
+}
+
+function intoBlocks(x: Tensor<"n">, y: Tensor<"n", real>): void {
+  const i = block("n");
+  y.set([i], x.at(i));
+}
+
+function scalars(a: Scalar, b: Scalar<u32>, c: Scalar<i32>, x: Tensor<"n">, y: Tensor<"n">): void {
+  const i = block("n");
+  y.set([i], x.at(i) * a + b - c + (b > 2 ? 0.5 : 0));
+}
+
+/** Integers go in and out whole. */
+function integers(
+  u: Tensor<"n", u32>,
+  s: Tensor<"n", i32>,
+  y: Tensor<"n", u32>,
+  z: Tensor<"n", i32>,
+  f: Tensor<"n">,
+): void {
+  const i = block("n");
+  y.set([i], u.at(i));
+  z.set([i], s.at(i));
+  f.set([i], u.at(i) % 1000);
+}
+
+const { check, programs } = kernelsOf(import.meta, {
+  reads,
+  mixed,
+  halves,
+  halfRows,
+  oddHalves,
+  oneHalf,
+  cutHalves,
+  intoBlocks,
+  scalars,
+  integers,
+});
+
+describe("storage formats (seed 1)", () => {
+  test.each<[StorageType, number]>([
+    ["f32", 13],
+    ["f16", 13],
+    ["f16", 24],
+    ["bf16", 7],
+    ["bf16", 32],
+    ["q8", 32],
+    ["q8", 160],
+    ["q4", 32],
+    ["q4", 160],
+  ])("loads of %s, rows of %d", (dtype, n) =>
+    check("reads", {
+      sizes: { words: 2, rows: n % 32 === 0 ? 32 : 3, n },
+      storage: { x: dtype, one: dtype },
+      tolerance: 1e-5,
+    }),
+  );
+
+  test.each<[StorageType, StorageType, number]>([
+    ["f16", "bf16", 36],
+    ["bf16", "f32", 130],
+    ["q8", "f16", 64],
+    ["q4", "q8", 96],
+    ["q4", "f32", 256],
+  ])("%s times %s, %d elements", (w, v, n) =>
+    check("mixed", { sizes: { rows: 6, n }, storage: { w, v }, tolerance: 1e-5 }),
+  );
+
+  test.each([2, 6, 64])("16-bit stores, rows of %d", (n) => check("halves", { sizes: { rows: 3, n } }));
+  test.each<[StorageType, number]>([
+    ["f16", 8],
+    ["bf16", 10],
+    ["f16", 32],
+  ])("16-bit stores of %s in loops, rows of %d", (dtype, n) =>
+    check("halfRows", { sizes: { rows: 3, n }, storage: { x: dtype, y: dtype, z: dtype } }),
+  );
+
+  test("rounding: ties to even, overflow, small numbers", () => {
+    const x = [1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504, 1e-4, -2.5, 0, 1 / 3, -1 / 3].map((v) => v / 3);
+    return check("halves", { sizes: { rows: 1, n: 8 }, data: { x } });
+  });
+
+  test("scalars as numbers", () => check("scalars", { sizes: { n: 9 }, scalars: { a: 1.5, b: 4_000_000_000, c: -7 } }));
+  test("scalars as tensors", () =>
+    check("scalars", { sizes: { n: 9 }, scalars: { a: -0.25, b: 1, c: 2_000_000_000 }, cells: ["a", "b", "c"] }));
+  test("integers keep all their bits", () =>
+    check("integers", {
+      sizes: { n: 7 },
+      data: {
+        u: [0, 1, 2 ** 31, 2 ** 32 - 1, 16777217, 5, 6],
+        s: [0, -1, 2 ** 31 - 1, -(2 ** 31), 16777217, 5, -16777217],
+      },
+    }));
+});
+
+describe("stores that cannot be", () => {
+  const TARGET = { profile: "software", subgroup: 4, pinned: false, maxInvocations: 256, storageBuffers: 8 } as const;
+
+  async function complaint(name: string, n: number, storage: StorageType): Promise<string> {
+    const program = (await programs).get(name);
+    if (program === undefined) throw new Error(`no kernel ${name}`);
+    try {
+      generate(program, { sizes: { n }, storage: { x: "f32", y: storage }, cells: [] }, TARGET);
+    } catch (error) {
+      expect(error).toBeInstanceOf(KernelError);
+      // Line numbers move with every edit of this file.
+      return (error as Error).message
+        .replaceAll(/(?<=\.ts:)\d+|(?<=^ +)\d+(?= \|)/gm, "N")
+        .replaceAll(/^ +\|/gm, "    |");
+    }
+    throw new Error("nothing was refused");
+  }
+
+  test("single 16-bit elements", async () => {
+    expect(await complaint("oddHalves", 7, "f16")).toBe(
+      [
+        'storage.test.ts:N:3  TS-302  "y" is stored as f16, and here single elements of it would be written',
+        "  N |   y.set([i], x.at(i));",
+        "    |   ^^^^^^^^^^^^^^^^^^^",
+        "  help: 16-bit elements are written in pairs: the last dim must be even, and walked by a block, a whole dim or an over-loop without a run-time limit; or store f32",
+      ].join("\n"),
+    );
+    expect(await complaint("oneHalf", 8, "bf16")).toContain('"y" is stored as bf16, and here single elements of it');
+    expect(await complaint("cutHalves", 8, "f16")).toContain("TS-302");
+  });
+
+  test("block formats", async () => {
+    expect(await complaint("intoBlocks", 32, "q8")).toBe(
+      [
+        'storage.test.ts:N:3  TS-303  "y" is stored as q8, which kernels can only read',
+        "  N |   y.set([i], x.at(i));",
+        "    |   ^^^^^^^^^^^^^^^^^^^",
+        "  help: write f32 and quantise on the host",
+      ].join("\n"),
+    );
+  });
+});
