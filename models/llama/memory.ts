@@ -4,14 +4,13 @@
  * WebGPU cannot say how much memory is free, so what is needed is said first and refused early where it is known not to fit.
  */
 import { bytesOf } from "../../runtime/dtype.ts";
-import type { ModelSource } from "../formats/weights.ts";
+import type { ModelSource, WeightDType } from "../formats/weights.ts";
 import { canonicalShapes, elements } from "../formats/weights.ts";
 import { ROPE_ROWS } from "../kernels/rotate.ts";
 import type { PolicySpec } from "../state/policy.ts";
 import { POLICIES } from "../state/policy.ts";
 import { stateBytes } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { keptAs } from "./weights.ts";
 
 /** Prompt tokens and picked tokens that wait on the GPU at a time. */
 export const RING = 1024;
@@ -36,6 +35,11 @@ export function slotsOf(config: LlamaConfig, policy: PolicySpec): { kept: number
 /** Rows of the logits buffer: enough to read many tokens' logits at once, at most 8 MiB. */
 export function logitRows(config: LlamaConfig): number {
   return Math.max(1, Math.min(64, Math.floor((2 << 20) / config.vocab)));
+}
+
+/** The format in which a stored weight is kept on this adapter. */
+export function keptAs(stored: WeightDType, half: boolean): WeightDType {
+  return stored === "f16" && !half ? "f32" : stored;
 }
 
 /** Bytes a decoder of this model with this state takes on the GPU; `half` says whether the adapter has half precision (f16 weights are widened where not). */

@@ -8,6 +8,7 @@ import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
 import type { ModelSource, WeightDType, WeightTensor } from "../formats/weights.ts";
 import type { LlamaConfig } from "./config.ts";
+import { keptAs } from "./memory.ts";
 import type { Maker } from "./scratch.ts";
 
 export interface LayerWeights {
@@ -27,11 +28,6 @@ export interface Weights {
   readonly norm: DeviceTensor;
   /** The same tensor as `embed` when the model ties them. */
   readonly head: DeviceTensor;
-}
-
-/** The format in which a stored weight is kept on this adapter. */
-export function keptAs(stored: WeightDType, half: boolean): WeightDType {
-  return stored === "f16" && !half ? "f32" : stored;
 }
 
 async function floats(t: WeightTensor): Promise<Float32Array> {
