@@ -190,6 +190,9 @@ class Generator {
 
   #tensor(dims: readonly string[], storage: Storage, output: boolean): TensorPlan {
     if (dims.includes("one")) this.#sizes.one = 1;
+    // Adapters allow 12 tensors a kernel and fewer: with many in use, inputs are read again instead.
+    const again = this.#tensors.find((t) => !t.output && t.storage === storage && t.dims.join() === dims.join());
+    if (!output && this.#tensors.length >= 5 && again !== undefined) return again;
     const made: TensorPlan = { name: this.#fresh(output ? "y" : "x"), dims, storage, output };
     this.#tensors.push(made);
     return made;
@@ -274,7 +277,12 @@ class Generator {
     const last = this.#sizes[order.at(-1) ?? ""] ?? 0;
     const storages: Storage[] = ["f32", "f16", "bf16", "u32", "i32"];
     if (last % 32 === 0) storages.push("q8", "q4");
-    const storage = c.of(storages);
+    const storage = this.#tensors.length < 8 ? c.of(storages) : "f32";
+    if (
+      this.#tensors.length >= 8 &&
+      !this.#tensors.some((t) => !t.output && t.storage === "f32" && t.dims.join() === order.join())
+    )
+      return { text: "0.5", axes: [], type: "f32" };
     const t = this.#tensor(order, storage, false);
     const axes: string[] = [];
     const index = order.map((d) => {
