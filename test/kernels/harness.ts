@@ -1,8 +1,8 @@
 /**
  * The check that every kernel has to pass.
  *
- * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0 with the GPU
- * profile (workgroup memory, no subgroups) and with one thread a program; Dawn's null backend compiles it with a pinned subgroup size. Outputs start as poison:
+ * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
+ * (workgroup memory, no subgroups) and with one thread a program; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size. Outputs start as poison:
  * what the interpreter writes must be written everywhere, and what it leaves must be left everywhere.
  */
 import { expect } from "vitest";
@@ -273,7 +273,7 @@ async function runOn(
 function rungsOf(own: Target): readonly Rung[] {
   return [
     { label: `${own.subgroup} lanes`, target: own },
-    { label: "L0, profile gpu", target: { ...own, subgroup: 0, pinned: false, profile: "gpu" } },
+    { label: "L0", target: { ...own, subgroup: 0, pinned: false } },
     { label: "one thread a program", target: own, knobs: { lanes: 1 } },
   ];
 }
