@@ -16,7 +16,7 @@ export interface Report {
   /** Objects created on the device by method: until warm, and afterwards. */
   readonly warming: Record<string, number>;
   readonly after: Record<string, number>;
-  /** Resident bytes, medians of several looks: after warming up, a quarter on (an engine takes its time to give back what starting up took), and at the end. */
+  /** Resident bytes, the least of several looks (more is garbage not yet collected): after warming up, a quarter on (an engine takes its time to give back what starting up took), and at the end. */
   readonly resident: { readonly warm: number; readonly quarter: number; readonly end: number };
   /** Tokens kept in each layer at the end. */
   readonly kept: number[];
@@ -65,10 +65,6 @@ async function resident(): Promise<number> {
   return process.memoryUsage().rss;
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
 const [adapter, tokens = 0, warm = 0] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const gpu = await open({ adapter });
 const counts = counted(gpu.device.raw);
@@ -100,7 +96,7 @@ const report: Report = {
   allocated: { before, most, least },
   warming,
   after,
-  resident: { warm: median(looks.warm), quarter: median(looks.quarter), end: median(looks.end) },
+  resident: { warm: Math.min(...looks.warm), quarter: Math.min(...looks.quarter), end: Math.min(...looks.end) },
   kept,
 };
 decoder.destroy();
