@@ -6,7 +6,7 @@
  */
 import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
-import type { ModelSource, WeightDType, WeightTensor } from "../formats/weights.ts";
+import type { ModelSource, WeightTensor } from "../formats/weights.ts";
 import type { LlamaConfig } from "./config.ts";
 import { keptAs } from "./memory.ts";
 import type { Maker } from "./scratch.ts";
