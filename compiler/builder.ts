@@ -45,6 +45,26 @@ const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   ne: (a, b) => Number(a !== b),
 };
 
+/** How an operation is written, for messages. */
+const SIGN: Readonly<Partial<Record<BinaryOp, string>>> = {
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  rem: "%",
+  and: "&",
+  or: "|",
+  xor: "^",
+  shl: "<<",
+  shr: ">>",
+  lt: "<",
+  le: "<=",
+  gt: ">",
+  ge: ">=",
+  eq: "===",
+  ne: "!==",
+};
+
 /** An operation without its number. */
 type Fresh<T> = T extends unknown ? Omit<T, "id"> : never;
 
@@ -124,6 +144,9 @@ export class Builder {
     if (v.type === type) return v;
     if (type === "f32" && (v.type === "u32" || v.type === "i32"))
       return this.emit({ op: "cast", type, axes: v.axes, span, x: v.id });
+    if (v.type === "bool")
+      this.fail("TS-205", `expected ${type}, got a condition`, span, "select(condition, 1, 0) is a number");
+    if (type === "bool") this.fail("TS-205", `a condition is needed, got ${v.type}`, span, "compare it: x > 0");
     return this.fail("TS-205", `expected ${type}, got ${v.type}`, span, `convert it with cast(…, "${type}")`);
   }
 
@@ -157,13 +180,14 @@ export class Builder {
     const v = fn === "not" ? this.settle(x, span, "bool") : keeps ? this.settle(x, span) : this.as(x, "f32", span);
     if (fn === "not" && v.type !== "bool")
       this.fail("TS-205", `"!" turns a condition round, got ${v.type}`, span, "compare it: x === 0");
-    if (keeps && v.type === "bool") this.#noCondition(fn, span);
+    if (keeps && v.type === "bool") this.noCondition(fn, span);
     if (fn === "neg" && v.type === "u32")
       this.fail("TS-205", "cannot negate u32", span, 'cast(…, "i32") or "f32" first');
     return { is: "tile", value: this.emit({ op: "unary", fn, type: v.type, axes: v.axes, span, x: v.id }) };
   }
 
-  #noCondition(what: string, span: Span): never {
+  /** Refuses a condition where `what` takes numbers. */
+  noCondition(what: string, span: Span): never {
     return this.fail(
       "TS-205",
       `"${what}" works on numbers, got a condition`,
@@ -203,7 +227,12 @@ export class Builder {
       type = "f32";
     } else if (ta !== undefined && tb !== undefined && ta !== tb) {
       if (ta !== "f32" && tb !== "f32") {
-        this.fail("TS-205", `${ta} and ${tb} meet in "${fn}"`, span, `convert one of them: cast(…, "${ta}")`);
+        this.fail(
+          "TS-205",
+          `${ta} and ${tb} meet in "${SIGN[fn] ?? fn}"`,
+          span,
+          `convert one of them: cast(…, "${ta}")`,
+        );
       }
       type = "f32";
     } else if (ta === undefined || tb === undefined) {
@@ -224,7 +253,7 @@ export class Builder {
         span,
         'cast(…, "u32") first',
       );
-    if (type === "bool" && !OF_CONDITIONS.has(fn)) this.#noCondition(fn, span);
+    if (type === "bool" && !OF_CONDITIONS.has(fn)) this.noCondition(SIGN[fn] ?? fn, span);
     const negative = [a, b].find((x) => x.is === "weak" && x.value < 0);
     if (type === "u32" && negative?.is === "weak" && !LOGIC.has(fn) && fn !== "add" && fn !== "sub" && fn !== "mul")
       this.fail(
@@ -269,7 +298,7 @@ export class Builder {
   select(cond: TileItem, yes: TileItem, no: TileItem, span: Span): TileItem {
     if (cond.is === "weak") return cond.value ? yes : no;
     if (cond.value.type !== "bool")
-      this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare: x > 0");
+      this.fail("TS-205", `a condition is needed, got ${cond.value.type}`, span, "compare it: x > 0");
     const type = this.join([yes, no], span);
     const [y, n] = [this.as(yes, type, span), this.as(no, type, span)];
     const axes = this.align([cond.value, y, n], span);
@@ -301,16 +330,16 @@ export class Builder {
     const found =
       dim === undefined ? (x.axes.length === 1 ? x.axes[0] : undefined) : x.axes.find((a) => this.dimOf(a) === dim);
     if (found !== undefined) return found;
-    const has = x.axes.length === 0 ? "a scalar" : `dims "${x.axes.map((a) => this.dimOf(a)).join(" ")}"`;
+    const has = x.axes.length === 0 ? "is a scalar" : `has dims "${x.axes.map((a) => this.dimOf(a)).join(" ")}"`;
     return this.fail(
       "TS-211",
-      `${what}: ${dim === undefined ? "name the dim to reduce" : `no dim "${dim}" here`}; the value has ${has}`,
+      `${what}: ${dim === undefined ? "name the dim to reduce" : `no dim "${dim}" here`}; the value ${has}`,
       span,
     );
   }
 
   reduce(fn: ReduceKind, x: Value, axis: number, span: Span): Value {
-    if (x.type === "bool") this.#noCondition(fn === "sum" ? "sum" : `a${fn}`, span);
+    if (x.type === "bool") this.noCondition(fn === "sum" ? "sum" : `a${fn}`, span);
     const axes = x.axes.filter((a) => a !== axis);
     return this.emit({ op: "reduce", fn, type: x.type, axes, span, x: x.id, axis });
   }

@@ -10,7 +10,18 @@ import { fs, hasFiles, os, path, pathOf, sha256 } from "./node.ts";
 /** Bytes of all entries beyond which the oldest are removed. */
 const MOST_BYTES = 64 << 20;
 /** Files whose text decides what tile programs come out. */
-const FRONT: readonly string[] = ["builder", "convert", "ir", "lib", "lower", "source", "words", "verify"];
+const FRONT: readonly string[] = [
+  "builder",
+  "compile",
+  "convert",
+  "ir",
+  "lib",
+  "lower",
+  "order",
+  "source",
+  "verify",
+  "words",
+];
 
 export interface Artefact {
   readonly compiler: string;

@@ -111,11 +111,15 @@ export class Convert {
     const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name) ?? exported;
     const node = symbol === undefined ? undefined : this.#declaration(symbol);
     if (node === undefined || !ts.isFunctionDeclaration(node) || node.body === undefined) {
+      const other = node === undefined ? "no kernel" : "no function";
+      const start = this.#span(node === undefined ? (root.statements[0] ?? root) : node);
+      const functions = root.statements.flatMap((s) => (ts.isFunctionDeclaration(s) ? (s.name?.text ?? []) : []));
+      const has = functions.length === 0 ? "" : `; functions here: ${functions.join(", ")}`;
       throw new Located({
         code: "TS-102",
-        message: `no kernel "${name}" here: gpu.kernels(import.meta, { ${name} }) looks for a function declared or imported under that name`,
-        span: this.#span(root.statements[0] ?? root),
-        help: `write \`export function ${name}(…): void { … }\` in this file, or import it under that name`,
+        message: `${other} "${name}" here: gpu.kernels(import.meta, { ${name} }) looks for a function declared or imported under that name`,
+        span: node === undefined ? { ...start, end: start.start } : start,
+        help: `write \`export function ${name}(…): void { … }\` in this file, or import it under that name${has}`,
       });
     }
     return this.#keyOf(node, name);
@@ -182,7 +186,7 @@ export class Convert {
   }
 
   #paramType(param: ts.ParameterDeclaration): ParamType {
-    const text = param.type?.getText() ?? "(no type)";
+    const text = param.type === undefined ? "no type" : `the type ${param.type.getText()}`;
     if (param.type === undefined) return { is: "other", text };
     const type = this.#checker.getTypeFromTypeNode(param.type);
     const ours = (s: ts.Symbol | undefined): string | undefined =>
@@ -308,7 +312,7 @@ export class Convert {
         [ts.SyntaxKind.PlusToken]: "+",
       }[node.operator as ts.SyntaxKind.MinusToken];
       if (op !== undefined) return { kind: "unary", op, x: sub(node.operand), span };
-      return { kind: "refused", what: "++ and --", hint: "write `i += 1`", span };
+      return { kind: "refused", what: "++ or --", hint: "write `i += 1`", span };
     }
     if (ts.isBinaryExpression(node)) {
       const op = BINARY.get(node.operatorToken.kind);
@@ -321,7 +325,7 @@ export class Convert {
     if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
     if (ts.isArrowFunction(node) || ts.isFunctionExpression(node))
       return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
-    if (ts.isPostfixUnaryExpression(node)) return { kind: "refused", what: "++ and --", hint: "write `i += 1`", span };
+    if (ts.isPostfixUnaryExpression(node)) return { kind: "refused", what: "++ or --", hint: "write `i += 1`", span };
     const [what, hint] = nameOf(node);
     return { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) };
   }

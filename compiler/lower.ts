@@ -16,6 +16,7 @@ export type Item =
   | { readonly is: "text"; readonly value: string }
   | { readonly is: "tensor"; readonly param: string }
   | { readonly is: "function"; readonly fn: FunctionSyntax }
+  | { readonly is: "word"; readonly name: string }
   | {
       readonly is: "loop";
       readonly kind: "over" | "range" | "unroll";
@@ -95,7 +96,7 @@ export class Lowering {
       } else {
         this.b.fail(
           "TS-213",
-          `the parameter "${p.name}" has the type ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`,
+          `the parameter "${p.name}" has ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`,
           p.span,
         );
       }
@@ -247,6 +248,8 @@ export class Lowering {
   }
 
   #for(s: Stmt & { kind: "for" }): void {
+    if (s.source.kind === "array")
+      this.b.fail("TS-201", "a loop over a list", s.source.span, 'write over("dim"), range(n) or unroll(n)');
     const source = this.item(s.source);
     if (source.is !== "loop")
       this.b.fail("TS-201", "a loop over something other than over(…), range(…) or unroll(…)", s.source.span);
@@ -480,7 +483,7 @@ export class Lowering {
       if (item !== undefined) return item;
       return this.b.fail(
         "TS-203",
-        `"${e.text}" belongs to code around the kernel, not to the kernel`,
+        `"${e.text}" has no value here: it is declared further down, or belongs to the code around the kernel`,
         e.span,
         "pass run-time values as Scalar or Tensor parameters; constants may stand at the top of the file",
       );
@@ -496,7 +499,7 @@ export class Lowering {
         "a kernel sees its parameters, constants of its file, helper functions and the words of tilestate/dsl",
       );
     }
-    return this.b.fail("TS-203", `"${e.text}" is a word of the language: call it`, e.span);
+    return { is: "word", name: symbol.name };
   }
 
   #member(e: Expr & { kind: "member" }): Item {
@@ -546,6 +549,7 @@ export class Lowering {
     }
     if (callee.kind === "name" && callee.symbol.is === "word") return callWord(this, callee.symbol.name, e);
     const target = this.item(callee);
+    if (target.is === "word") return callWord(this, target.name, e);
     if (target.is !== "function") return this.b.fail("TS-203", `cannot call ${describe(target)}`, e.span);
     return this.inline(
       target.fn,
@@ -670,6 +674,7 @@ function describe(item: Item): string {
     text: "a string",
     tensor: "a tensor",
     function: "a function",
+    word: "a word of the language",
     loop: "a loop",
     nothing: "nothing",
   }[item.is];

@@ -16,7 +16,8 @@ const tileOf = (value: Value): Item => ({ is: "tile", value });
 
 function arg(l: Lowering, e: Call, i: number): TileItem {
   const given = e.args[i];
-  return given === undefined ? l.b.fail("TS-215", `argument ${i + 1} is missing`, e.span) : l.tile(given);
+  const word = e.callee.kind === "name" ? ` of ${e.callee.text}` : "";
+  return given === undefined ? l.b.fail("TS-215", `argument ${i + 1}${word} is missing`, e.span) : l.tile(given);
 }
 
 function text(l: Lowering, e: Call, i: number): string | undefined {
@@ -52,7 +53,7 @@ const reduce =
   (fn: ReduceKind): Word =>
   (l, e) => {
     const x = l.b.settle(arg(l, e, 0), e.span);
-    return tileOf(l.b.reduce(fn, x, l.b.pick(x, text(l, e, 1), fn, e.span), e.span));
+    return tileOf(l.b.reduce(fn, x, l.b.pick(x, text(l, e, 1), fn === "sum" ? fn : `a${fn}`, e.span), e.span));
   };
 
 const argReduce =
@@ -180,6 +181,7 @@ const WORDS: Readonly<Record<string, Word>> = {
   amin: reduce("min"),
   cumsum: (l, e) => {
     const x = l.b.settle(arg(l, e, 0), e.span);
+    if (x.type === "bool") l.b.noCondition("cumsum", e.span);
     const axis = l.b.pick(x, text(l, e, 1), "cumsum", e.span);
     return tileOf(l.b.emit({ op: "scan", type: x.type, axes: x.axes, span: e.span, x: x.id, axis }));
   },

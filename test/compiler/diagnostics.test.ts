@@ -40,10 +40,15 @@ const CASES: readonly (readonly [string, string])[] = [
     "TS-219",
     `export function kernel(h: Tensor<"rows", f16>): void {\n  const i = block("rows");\n  h.add([i], 1);\n}\n`,
   ],
+  ["TS-220", `const i = block("rows");\n  y.set([i], 1);\n  u.set([i], cast(y.at(i), "u32"));`],
   ["TS-301", `const all = x.at();\n  y.set([0], sum(sum(all, "columns"), "rows"));`],
   [
     "TS-302",
     `export function kernel(h: Tensor<"rows", f16>): void {\n  const i = program("rows");\n  h.set([i], 1);\n}\n`,
+  ],
+  [
+    "TS-303",
+    `export function kernel(h: Tensor<"rows", q8>): void {\n  const i = block("rows");\n  h.set([i], 1);\n}\n`,
   ],
 ];
 
@@ -53,7 +58,7 @@ const HELPER = `function half(v: number): number {\n  return v > 0 ? v : idiv(v,
 function complaint(body: string): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-diagnostics-"));
   try {
-    const head = `import { block, idiv, over, program, range, sum, type f16, type Tensor, type u32 } from "tilestate/dsl";\n`;
+    const head = `import { block, cast, idiv, over, program, range, sum, type f16, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
     const file = join(folder, "kernel.ts");
     const whole = body.includes("export function") ? body : `export function kernel(${PARAMS}): void {\n  ${body}\n}\n`;
     writeFileSync(file, head + whole);

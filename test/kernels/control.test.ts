@@ -1,6 +1,7 @@
 /** Branches, loops, helpers and constants: what is decided when, and which variables survive what. */
 import { describe, test } from "vitest";
 import {
+  abs,
   amax,
   argmax,
   block,
@@ -174,7 +175,7 @@ function helped(x: Tensor<"rows n">, y: Tensor<"rows n">): void {
   const total = total_of(x, r, shifted);
   for (const i of over("n")) {
     const v = twice(double, x.at(r, i));
-    y.set([r, i], scaled(v, true) + scaled(v, false) + total + STRIDE + countOf("n") + zeroed("n", i));
+    y.set([r, i], twice(abs, v) + scaled(v, true) + scaled(v, false) + total + STRIDE + countOf("n") + zeroed("n", i));
   }
 }
 
