@@ -8,7 +8,7 @@ import type { Tensor, Tile } from "./types.ts";
 
 function word(name: string): never {
   throw new Error(
-    `${name}() is a word of the kernel language: it works inside a kernel loaded with gpu.kernels(import.meta, { … }), not in host code`,
+    `${name} is a word of the kernel language: it works inside a kernel loaded with gpu.kernels(import.meta, { … }), not in host code`,
   );
 }
 

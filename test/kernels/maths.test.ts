@@ -278,6 +278,6 @@ describe(`words of the language (seed ${SEED})`, () => {
 
 test("words say that they are not for host code", () => {
   expect(() => exp(1)).toThrow(
-    "exp(1)() is a word of the kernel language: it works inside a kernel loaded with gpu.kernels(import.meta, { … }), not in host code",
+    "exp(1) is a word of the kernel language: it works inside a kernel loaded with gpu.kernels(import.meta, { … }), not in host code",
   );
 });
