@@ -122,28 +122,40 @@ class Lanes {
       case "program":
         return this.#r.define(op, () => this.#r.grid.get(op.dim) ?? constant(0, U32));
       case "iota":
-        return this.#r.define(op, (at) => this.#r.elements(op.axis, at[0] ?? 0));
+        return this.#r.promise(op, (at) => this.#r.elements(op.axis, at[0] ?? 0));
       case "unary":
-        return this.#r.define(op, (at) => {
+        return this.#r.promise(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: "unary", fn: op.fn, x }, x.type, [x]);
         });
       case "binary":
-        return this.#r.define(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
+        return this.#r.promise(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
       case "select":
-        return this.#r.define(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
+        return this.#r.promise(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
       case "cast":
       case "bitcast":
-        return this.#r.define(op, (at) => {
+        return this.#r.promise(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: op.op, x }, { base: op.type, width: x.type.width }, [x]);
         });
       case "splat":
-        return this.#r.define(op, (at) => e.widen(part(op.x, op, at), this.#r.width(op.axes)));
+        return this.#r.promise(op, (at) => e.widen(part(op.x, op, at), this.#r.width(op.axes)));
       case "scan":
         return this.#scan(op);
+      case "relay":
+        return this.#r.promise(op, (at) => {
+          const x = this.#r.tile(op.x);
+          const i = op.axes.indexOf(op.to);
+          return this.#r.relay(op.from, op.to, at[i] ?? 0, (n) =>
+            this.#r.reg(
+              x,
+              op.axes.map((a) => (a === op.to ? op.from : a)),
+              at.map((c, j) => (j === i ? n : c)),
+            ),
+          );
+        });
       case "fold":
-        return this.#r.define(op, (at) =>
+        return this.#r.promise(op, (at) =>
           this.#fold(
             op,
             op.axes.filter((a) => a !== op.to),
@@ -193,8 +205,10 @@ class Lanes {
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#r.width(op.axes);
     const shared = this.#s.lanes > 1 && this.#shared.has(op.id);
+    // What the kernel also writes is read where that is said, everything else where it is first used.
+    const define = this.#buffers.get(op.param)?.writes === true ? "define" : "promise";
     const agreed = (x: Atom): Atom => (shared ? this.#e.here({ op: "lanes", fn: "first", x }, x.type) : x);
-    this.#r.define(op, (at) => {
+    this.#r[define](op, (at) => {
       const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
       if (wide > 1) return agreed(this.#memory.loadWide(op.param, address, offset, width));
       const parts = Array.from({ length: address.type.width }, (_, i) =>
@@ -271,8 +285,7 @@ class Lanes {
           this.#r.reg(this.#r.tile(product.a), along, place),
           this.#r.reg(this.#r.tile(product.b), along, place),
         ];
-        const parts = Array.from({ length: width }, (_, i) => e.binary("mul", e.component(a, i), e.component(b, i)));
-        term = identity(parts.reduce((p, q) => e.binary("add", p, q)));
+        term = identity(e.dot(e.widen(a, width), e.widen(b, width)));
       } else {
         term = identity(this.#r.reg(x, along, place));
         if (product !== undefined) term = this.#across(op.fn, term);
@@ -415,12 +428,18 @@ class Lanes {
     const depth = e.depth + 1;
     // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
     const trips = start.kind === "const" && limit.kind === "const" ? Math.ceil((limit.value - start.value) / step) : 0;
+    if (start.kind === "const") e.multiple(index, Math.min(e.twos(start), e.twos(constant(step, U32))));
     const body = e.region(() => {
       const at = e.ref(index, U32, depth);
       if (op.axis !== undefined) {
         const even = start.kind === "const" && limit.kind === "const" && (limit.value - start.value) % step === 0;
-        this.#r.extents.set(op.axis, { base: at, limit, full: even });
-        this.#r.define(op.index, (c) => this.#r.elements(op.axis as number, c[0] ?? 0));
+        for (const [axis, value] of [
+          [op.axis, op.index] as const,
+          ...(op.twin === undefined ? [] : [[op.twin.axis, op.twin.index] as const]),
+        ]) {
+          this.#r.extents.set(axis, { base: at, limit, full: even });
+          this.#r.promise(value, (c) => this.#r.elements(axis, c[0] ?? 0));
+        }
       } else this.#r.define(op.index, () => at);
       this.#readBack(
         op.carried.map((c) => c.inside),

@@ -126,15 +126,23 @@ export class Memory {
     const block = this.#shift(address, Math.log2(QUANT_BLOCK));
     const word = e.binary("add", this.#shift(block, 1), constant(b.elements / perWord(b.storage), U32));
     const both = this.#unpack("f16", this.#word(b, word));
-    return e.select(e.binary("eq", this.#mask(block, 1), constant(1, U32)), e.component(both, 1), e.component(both, 0));
+    return this.#oneOf(both, this.#mask(block, 1));
+  }
+
+  /** The first or second component, as `odd` is 0 or 1. */
+  #oneOf(both: Atom, odd: Atom): Atom {
+    const e = this.#e;
+    if (odd.kind === "const") return e.component(both, odd.value);
+    return e.select(e.binary("eq", odd, constant(1, U32)), e.component(both, 1), e.component(both, 0));
   }
 
   #shift(x: Atom, bits: number): Atom {
-    return this.#e.binary("shr", x, constant(bits, U32));
+    return this.#e.shift(x, bits);
   }
 
+  /** `bits` is a power of two less one. */
   #mask(x: Atom, bits: number): Atom {
-    return this.#e.binary("and", x, constant(bits, U32));
+    return this.#e.low(x, Math.log2(bits + 1));
   }
 
   #unpack(format: "f16" | "bf16" | "q8" | "q4", word: Atom): Atom {
@@ -180,8 +188,7 @@ export class Memory {
     if (b.storage === "q8" || b.storage === "q4") return this.#loadQuantised(b, address);
     if (b.storage === "f16" || b.storage === "bf16") {
       const both = this.#unpack(b.storage, this.#word(b, this.#shift(address, 1)));
-      const odd = this.#e.binary("eq", this.#mask(address, 1), constant(1, U32));
-      return this.#e.select(odd, this.#e.component(both, 1), this.#e.component(both, 0));
+      return this.#oneOf(both, this.#mask(address, 1));
     }
     if (b.unit === 1) return this.#raw(b, address);
     return this.#raw(b, this.#shift(address, Math.log2(b.unit)), this.#mask(address, b.unit - 1));
@@ -190,7 +197,7 @@ export class Memory {
   #loadQuantised(b: Buffer, address: Atom): Atom {
     const e = this.#e;
     const word = this.#word(b, this.#shift(address, Math.log2(perWord(b.storage))));
-    const nibbles = b.storage === "q4" ? e.binary("shr", word, this.#mask(address, 4)) : word;
+    const nibbles = b.storage === "q4" ? e.binary("shr", word, e.binary("and", address, constant(4, U32))) : word;
     const four = this.#quads(b, nibbles, false);
     const at = this.#mask(address, 3);
     return e.binary("mul", e.pure({ op: "pick", x: four, at }, F32, [four, at]), this.#scale(b, address));

@@ -196,6 +196,8 @@ function rhsText(r: Rhs): string {
       return `scalar ${r.param}`;
     case "compose":
       return `compose ${r.parts.map(atomText).join(", ")}`;
+    case "take":
+      return `take ${atomText(r.x)} of lane ${r.lane}`;
     default: {
       // As with tile operations: a name, perhaps a function or a format, and the operands in the order in which they are declared.
       const name =

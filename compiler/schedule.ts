@@ -6,6 +6,7 @@
  * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
  */
 import { Definitions } from "./affine.ts";
+import { columns } from "./columns.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
@@ -45,6 +46,8 @@ export interface Schedule {
   /** Programs along each dim of the grid. */
   readonly grid: readonly number[];
   readonly programs: number;
+  /** An axis that lanes share out where they do not differ otherwise, and the layout of its twin; see deal.ts. */
+  readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
 }
 
 /** Knobs that an author or a tuner may set. */
@@ -62,6 +65,12 @@ export interface Knobs {
 const MOST_REGISTERS = 64;
 
 export function schedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule {
+  const product = columns(program, new Definitions(program), target, knobs);
+  if (product !== undefined) {
+    const { axes, dealt } = product;
+    const plan = finish(program, "subgroup", target.subgroup, axes, 1);
+    return dealt === undefined ? plan : { ...plan, dealt };
+  }
   const { weights, conflicts, reduces, narrow, paired } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
@@ -130,6 +139,14 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
+  checkRegisters(program, axes);
+  const programs = gridOf(program, axes).reduce((a, b) => a * b, 1);
+  const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
+  const spreadOut = target.profile === "software" ? Math.max(1, Math.floor(programs / 8)) : room;
+  return finish(program, mode, lanes, axes, mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut)));
+}
+
+function checkRegisters(program: Specialised, axes: readonly AxisLayout[]): void {
   everyOp(program.body, (op) => {
     if (!isValue(op)) return;
     const registers = op.axes.reduce((n, a) => n * (axes[a]?.count ?? 1), 1);
@@ -143,16 +160,33 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       });
     }
   });
+}
 
-  const grid = program.grid.map((g) => {
+/** Programs along each dim of the grid. */
+function gridOf(program: Specialised, axes: readonly AxisLayout[]): number[] {
+  return program.grid.map((g) => {
     const extent = program.binding.sizes[g.dim] ?? 0;
     return g.axis === undefined ? extent : Math.ceil(extent / (axes[g.axis]?.size ?? 1));
   });
+}
+
+function finish(
+  program: Specialised,
+  mode: Schedule["mode"],
+  lanes: number,
+  axes: readonly AxisLayout[],
+  programsPerWorkgroup: number,
+): Schedule {
+  const grid = gridOf(program, axes);
   const programs = grid.reduce((a, b) => a * b, 1);
-  const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
-  const spreadOut = target.profile === "software" ? Math.max(1, Math.floor(programs / 8)) : room;
-  const programsPerWorkgroup = mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut));
   return { mode, lanes, workgroupSize: lanes * programsPerWorkgroup, programsPerWorkgroup, axes, grid, programs };
+}
+
+/** The schedule with a layout for the twin of the axis that is dealt out. */
+export function withTwin(plan: Schedule, twin: number): Schedule {
+  const axes = [...plan.axes];
+  if (plan.dealt !== undefined) axes[twin] = plan.dealt.layout;
+  return { ...plan, axes };
 }
 
 /** The schedule with a layout for each partial axis: one register a lane. */

@@ -295,6 +295,24 @@ class Simulator {
         if (given === undefined) this.#bad(`no value for the scalar "${r.param}"`);
         return map(() => literalOf(given, type.base));
       }
+      case "dot": {
+        const [a, b, n] = [this.#read(r.a), this.#read(r.b), r.a.type.width];
+        const [mul, add] = [binaryOf("mul", "f32"), binaryOf("add", "f32")];
+        return map((_, l) => {
+          let sum = mul(a[l * n] as number, b[l * n] as number);
+          for (let c = l * n + 1; c < (l + 1) * n; c++) sum = add(sum, mul(a[c] as number, b[c] as number));
+          return sum;
+        });
+      }
+      case "take": {
+        const x = this.#read(r.x);
+        const take = map((_, __, c) => x[r.lane * width + c] as number);
+        return (active) => {
+          if (active.length < this.#p.lanes)
+            this.#bad(`"take" is reached by ${active.length} of ${this.#p.lanes} lanes`);
+          take(active);
+        };
+      }
       case "lanes":
       case "before":
         return this.#together(r, type, out);

@@ -122,6 +122,7 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
         case "splat":
         case "fold":
         case "scan":
+        case "relay":
         case "reduce":
           out.push({ ...op, x: real(op.x) });
           break;

@@ -296,6 +296,10 @@ class Printer {
         return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);
       case "scalar":
         return `scalars.${name(r.param)}`;
+      case "take":
+        return `subgroupBroadcast(${atom(r.x)}, ${r.lane}u)`;
+      case "dot":
+        return `dot(${atom(r.a)}, ${atom(r.b)})`;
       case "before": {
         if (this.#p.mode === "subgroup") return `subgroupExclusiveAdd(${atom(r.x)})`;
         this.#scans.add(typeName(r.x.type));
