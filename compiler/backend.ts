@@ -5,6 +5,7 @@
  */
 
 import { deal } from "./deal.ts";
+import { loadsFirst } from "./early.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
@@ -37,7 +38,8 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
-  const lanes = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const lanes = verifyLanes(loadsFirst(swept), "loads first");
   const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;

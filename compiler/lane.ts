@@ -30,8 +30,8 @@ export type Rhs =
   | { readonly op: "copy"; readonly x: Atom }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
-  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes, less 8, to a vec4. */
-  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4"; readonly x: Atom }
+  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
+  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4" | "u4"; readonly x: Atom }
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
   /** All lanes of the program together; `first`: what the first of them has. */

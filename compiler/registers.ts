@@ -158,8 +158,9 @@ export class Registers {
   /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
   alive(axis: number, r: number): Atom | undefined {
     const { limit, full } = this.extent(axis);
-    if (full) return undefined;
-    const width = this.layout(axis).width;
+    const { width, spread } = this.layout(axis);
+    // A turn of a loop begins below the limit.
+    if (full || (r === 0 && width === 1 && !spread && this.#p.axes[axis]?.kind === "over")) return undefined;
     const uncut = limit.kind === "const" && limit.value % width === 0;
     return this.#e.binary("lt", uncut ? this.first(axis, r) : this.elements(axis, r), limit);
   }

@@ -107,7 +107,7 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations)
     [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
 
-  const axes = program.axes.map((axis, id): AxisLayout => {
+  const planned = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
       const width =
@@ -139,12 +139,37 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
+  const axes = knobs.unroll === undefined && target.profile === "software" ? shorten(program, planned, lanes) : planned;
   checkRegisters(program, axes);
   const programs = gridOf(program, axes).reduce((a, b) => a * b, 1);
   const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
-  const spreadOut = target.profile === "software" ? Math.max(1, Math.floor(programs / 8)) : room;
+  const spreadOut =
+    target.profile === "software" ? (mode === "thread" ? Math.max(1, Math.floor(programs / 8)) : 1) : room;
   return finish(program, mode, lanes, axes, mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut)));
 }
+
+/**
+ * Owned over-loops take one element a turn instead of two where two would need more loads than the processor has registers for: software adapters spill the rest,
+ * and lose more than a second element gains.
+ */
+function shorten(program: Specialised, axes: readonly AxisLayout[], lanes: number): AxisLayout[] {
+  const definitions = new Definitions(program);
+  const loads = new Map<number, number>();
+  everyOp(program.body, (op, loops) => {
+    if (op.op !== "load") return;
+    const own = [...new Set(op.index.flatMap((i) => definitions.axesOf(i)))];
+    for (const l of loops) {
+      const axis = l.axis;
+      if (axis === undefined || axes[axis]?.spread !== false || axes[axis]?.count !== 2) continue;
+      const registers = own.reduce((n, a) => n * (axes[a]?.count ?? 1), 1) * (own.includes(axis) ? 1 : 0);
+      loads.set(axis, (loads.get(axis) ?? 0) + registers);
+    }
+  });
+  return axes.map((layout, id) => ((loads.get(id) ?? 0) > LOADS / lanes ? { ...layout, size: 1, count: 1 } : layout));
+}
+
+/** Loads of a turn, times lanes, that software adapters' processors hold in registers. */
+const LOADS = 64;
 
 function checkRegisters(program: Specialised, axes: readonly AxisLayout[]): void {
   everyOp(program.body, (op) => {

@@ -367,9 +367,9 @@ class Simulator {
   }
 }
 
-function unpack(format: "f16" | "bf16" | "q8" | "q4", word: number, part: number): number {
+function unpack(format: (Rhs & { op: "unpack" })["format"], word: number, part: number): number {
   if (Number.isNaN(word)) return word;
   if (format === "f16" || format === "bf16") return ofHalf((word >>> (part * 16)) & 0xffff, format);
   const byte = (word >>> (part * 8)) & 255;
-  return format === "q8" ? (byte << 24) >> 24 : (byte & 15) - 8;
+  return format === "q8" ? (byte << 24) >> 24 : (byte & 15) - (format === "q4" ? 8 : 0);
 }
