@@ -198,6 +198,7 @@ class Lanes {
     const spread = axes.some((a) => this.#r.layout(a).spread);
     const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#r.lane, constant(0, U32)) : undefined;
     for (const at of this.#r.coordinates(axes)) {
+      if (axes.some((a, i) => this.#r.dead(a, at[i] ?? 0))) continue;
       const run = this.#access.address(site, axes, at, strides, wide > 1);
       const address = e.binary("add", run.address, constant(run.offset, run.address.type));
       const value = e.widen(this.#r.reg(this.#r.tile(op.value), axes, at), width);
@@ -297,7 +298,7 @@ class Lanes {
     const known = start.kind === "const" && limit.kind === "const";
     const trips = known ? Math.ceil((limit.value - start.value) / step) : 0;
     const opaque = this.#target.profile === "software" && trips > 1 && trips <= 64;
-    const pass = (from: Atom, below: Atom, full: boolean): void => {
+    const pass = (from: Atom, below: Atom, full: boolean, rest = false): void => {
       const index = e.name("i");
       const depth = e.depth + 1;
       if (from.kind === "const") e.multiple(index, Math.min(e.twos(from), e.twos(constant(step, U32))));
@@ -308,7 +309,7 @@ class Lanes {
             [op.axis, op.index] as const,
             ...(op.twin === undefined ? [] : [[op.twin.axis, op.twin.index] as const]),
           ]) {
-            this.#r.extents.set(axis, { base: at, limit: below, full });
+            this.#r.extents.set(axis, { base: at, limit: below, full, rest });
             this.#r.promise(value, (c) => this.#r.elements(axis, c[0] ?? 0));
           }
         } else this.#r.define(op.index, () => at);
@@ -333,7 +334,7 @@ class Lanes {
       const rest = e.binary("rem", limit, constant(step, U32));
       const whole = e.binary("sub", limit, rest);
       pass(start, whole, true);
-      pass(whole, limit, false);
+      pass(whole, limit, false, true);
     } else pass(start, limit, known && (limit.value - start.value) % step === 0);
     this.#readBack(afters, names, types);
   }

@@ -41,6 +41,7 @@ export class Reductions {
     if (coded !== undefined) return coded;
     let whole: Atom | undefined;
     for (let r = 0; r < count; r++) {
+      if (this.#c.r.dead(op.axis, r)) continue;
       const place = [...at, r];
       const alive = op.masked === true ? undefined : this.#c.r.alive(op.axis, r);
       const identity = (t: Atom): Atom =>

@@ -21,6 +21,8 @@ export interface Extent {
   readonly limit: Atom;
   /** No element can be dead. */
   readonly full: boolean;
+  /** The last register is dead: this is what whole turns have left over. */
+  readonly rest?: boolean;
 }
 
 export class Registers {
@@ -153,6 +155,11 @@ export class Registers {
     const found = this.extents.get(axis);
     if (found === undefined) throw new Error(`kernel ${this.#p.name}: an axis is used outside its loop`);
     return found;
+  }
+
+  /** Is all of register `r` known to be dead? */
+  dead(axis: number, r: number): boolean {
+    return this.extents.get(axis)?.rest === true && r === this.layout(axis).count - 1;
   }
 
   /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
