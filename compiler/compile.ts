@@ -6,8 +6,9 @@
  */
 import { KernelError, Located } from "./diagnostics.ts";
 import type { TileProgram } from "./ir.ts";
-import { Lowering, prune } from "./lower.ts";
+import { lowerKernel } from "./lower.ts";
 import { checkOrder } from "./order.ts";
+import { prune } from "./prune.ts";
 import { printSyntax, show } from "./show.ts";
 import { readKernels, sourceText } from "./source.ts";
 import type { ModuleSyntax, SourceText } from "./syntax.ts";
@@ -34,7 +35,7 @@ export function compileFile(file: string, names: readonly string[]): Compiled {
     if (fn === undefined) continue;
     show("syntax", name, () => printSyntax(module, key));
     try {
-      const program = new Lowering(module).kernel(name, fn);
+      const program = lowerKernel(module, name, fn);
       programs.push(checkOrder(verify({ ...program, body: prune(program.body) }, "lower")));
     } catch (error) {
       if (!(error instanceof Located)) throw error;

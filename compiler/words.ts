@@ -6,7 +6,7 @@
  */
 import type { TileItem } from "./builder.ts";
 import type { BinaryOp, ReduceKind, Span, UnaryOp, Value, ValueType } from "./ir.ts";
-import type { Item, Lowering } from "./lower.ts";
+import type { Item, Lowering } from "./lowering.ts";
 import type { Expr } from "./syntax.ts";
 
 type Call = Expr & { kind: "call" };
@@ -99,7 +99,8 @@ const convert =
 
 function onGrid(l: Lowering, e: Call): string {
   const dim = dimName(l, e, 0);
-  if (l.nested) l.b.fail("TS-218", "the grid is laid out at the top of a kernel, not inside a loop or branch", e.span);
+  if (l.depth > 0)
+    l.b.fail("TS-218", "the grid is laid out at the top of a kernel, not inside a loop or branch", e.span);
   if (l.b.grid.some((g) => g.dim === dim)) l.b.fail("TS-218", `the grid already has the dim "${dim}"`, e.span);
   return dim;
 }
