@@ -14,6 +14,7 @@ const FRONT: readonly string[] = [
   "builder",
   "compile",
   "convert",
+  "find-kernels",
   "ir",
   "lib",
   "lower",
@@ -23,10 +24,14 @@ const FRONT: readonly string[] = [
   "lower-statements",
   "lowering",
   "order",
+  "param-types",
   "prune",
   "source",
+  "statics",
+  "unpack",
   "verify",
   "words",
+  "words-topk",
 ];
 
 export interface Artefact {

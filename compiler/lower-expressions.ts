@@ -7,6 +7,7 @@ import type { BinaryOp, ReduceKind, Span, Value } from "./ir.ts";
 import { lowerLoad, lowerStore } from "./lower-access.ts";
 import { describe, type Item, isTile, type Lowering } from "./lowering.ts";
 import type { Expr, FunctionSyntax } from "./syntax.ts";
+import { fieldOf } from "./unpack.ts";
 import { callWord } from "./words.ts";
 
 const OPERATORS: Readonly<Record<string, BinaryOp>> = {
@@ -58,6 +59,14 @@ export function lowerExpression(l: Lowering, e: Expr): Item {
       return x;
     }
     case "binary":
+      if (e.op === "??") return either(l, e);
+      if (e.op === "&&" || e.op === "||") {
+        const a = l.item(e.a);
+        const decides = a.is === "weak" && Boolean(a.value) === (e.op === "||");
+        return decides
+          ? { ...a, value: Number(e.op === "||"), truth: true }
+          : lowerBinary(l, e.op, a, l.item(e.b), e.span);
+      }
       return lowerBinary(l, e.op, l.item(e.a), l.item(e.b), e.span);
     case "conditional": {
       const cond = l.tile(e.test);
@@ -72,7 +81,9 @@ export function lowerExpression(l: Lowering, e: Expr): Item {
     case "member":
       return member(l, e);
     case "array":
-      return l.b.fail("TS-201", "a list is only used as the index of set([…], value)", e.span);
+      return { is: "list", items: e.items.map((x) => l.item(x)) };
+    case "record":
+      return { is: "record", fields: new Map(e.fields.map((f) => [f.name, l.item(f.value)])) };
     case "refused":
       return l.b.fail("TS-201", `${e.what} is not part of the kernel language`, e.span, e.hint);
   }
@@ -106,6 +117,7 @@ function nameOf(l: Lowering, e: Expr & { kind: "name" }): Item {
   if (symbol.is === "function") return { is: "function", fn: functionOf(l, symbol.key, e.span) };
   if (symbol.is === "global") {
     if (e.text === "Infinity") return { is: "weak", value: Infinity };
+    if (e.text === "undefined") return { is: "nothing" };
     return l.b.fail(
       "TS-203",
       `"${e.text}" is not known inside a kernel`,
@@ -126,6 +138,7 @@ function member(l: Lowering, e: Expr & { kind: "member" }): Item {
     );
   }
   const object = l.item(e.object);
+  if (object.is === "record") return fieldOf(object.fields, e.name);
   if (object.is === "tensor")
     return l.b.fail("TS-208", `a tensor has at(…), set([…], value), add, max and min, not "${e.name}"`, e.span);
   return l.b.fail(
@@ -143,11 +156,32 @@ function functionOf(l: Lowering, key: string, span: Span): FunctionSyntax {
 export function lowerBinary(l: Lowering, op: string, a: Item, b: Item, span: Span): Item {
   if (isTile(a) && isTile(b) && (op === "&&" || op === "||")) return l.b.logic(op, a, b, span);
   if (isTile(a) && isTile(b) && op === ">>>") return l.b.shiftBits(a, b, span);
+  const known = sameness(op, a, b);
+  if (known !== undefined) return known;
   const fn = OPERATORS[op];
   if (!isTile(a) || !isTile(b) || fn === undefined) {
     return l.b.fail("TS-205", `"${op}" needs two numbers, got ${describe(a)} and ${describe(b)}`, span);
   }
   return l.b.binary(fn, a, b, span);
+}
+
+/** `a ?? b`: what may be left out is known while compiling. */
+function either(l: Lowering, e: Expr & { kind: "binary" }): Item {
+  const a = l.item(e.a);
+  return a.is === "nothing" ? l.item(e.b) : a;
+}
+
+/** Comparisons of strings, and of anything with undefined, are decided while compiling. */
+function sameness(op: string, a: Item, b: Item): Item | undefined {
+  const equal = op === "===" || op === "==";
+  if (!equal && op !== "!==" && op !== "!=") return undefined;
+  const same =
+    a.is === "text" && b.is === "text"
+      ? a.value === b.value
+      : a.is === "nothing" || b.is === "nothing"
+        ? a.is === b.is
+        : undefined;
+  return same === undefined ? undefined : { is: "weak", value: Number(same === equal), truth: true };
 }
 
 function call(l: Lowering, e: Expr & { kind: "call" }): Item {
@@ -159,15 +193,14 @@ function call(l: Lowering, e: Expr & { kind: "call" }): Item {
     if (object?.is === "tensor" && callee.name === "set") return lowerStore(l, object.param, e);
     const combine = object?.is === "tensor" ? COMBINES.get(callee.name) : undefined;
     if (object?.is === "tensor" && combine !== undefined) return lowerStore(l, object.param, e, combine);
-    return member(l, callee);
+    if (object?.is !== "record") return member(l, callee);
   }
   if (callee.kind === "name" && callee.symbol.is === "word") return callWord(l, callee.symbol.name, e);
   const target = l.item(callee);
   if (target.is === "word") return callWord(l, target.name, e);
   if (target.is !== "function") return l.b.fail("TS-203", `cannot call ${describe(target)}`, e.span);
-  return l.inline(
-    target.fn,
-    e.args.map((a) => l.item(a)),
-    e.span,
-  );
+  const args = e.args.map((a) => l.item(a));
+  // A function that is passed on need not take all that it is given, as in TypeScript.
+  const named = callee.kind === "name" && callee.symbol.is === "function";
+  return l.inline(target.fn, named ? args : args.slice(0, target.fn.params.length), e.span);
 }

@@ -34,22 +34,17 @@ function statement(l: Lowering, s: Stmt): void {
       l.env.set(s.id, value);
       return;
     }
+    case "unpack": {
+      const value = l.item(s.value);
+      l.unpack(s.targets, value, s.span, (t, part) => {
+        if (s.declares) l.own.add(t.id);
+        else changeable(l, t.id, t.name, t.span);
+        l.env.set(t.id, part);
+      });
+      return;
+    }
     case "assign": {
-      const old = l.env.get(s.id);
-      if (old !== undefined && !l.own.has(s.id))
-        l.b.fail(
-          "TS-203",
-          `"${s.name}" belongs to the code around this function, which can read it and not change it`,
-          s.span,
-          "return the new value and assign it there",
-        );
-      if (old === undefined)
-        l.b.fail(
-          "TS-203",
-          `"${s.name}" is not a variable of this kernel`,
-          s.span,
-          "a kernel changes only its own variables; results leave through tensors",
-        );
+      const old = changeable(l, s.id, s.name, s.span);
       const value = l.item(s.value);
       l.env.set(s.id, s.op === "" ? value : lowerBinary(l, s.op, old, value, s.span));
       return;
@@ -71,6 +66,26 @@ function statement(l: Lowering, s: Stmt): void {
     case "return":
       return early(l, s.span);
   }
+}
+
+/** The value so far of a variable that this function may change. */
+function changeable(l: Lowering, id: number, name: string, span: Span): Item {
+  const old = l.env.get(id);
+  if (old === undefined)
+    return l.b.fail(
+      "TS-203",
+      `"${name}" is not a variable of this kernel`,
+      span,
+      "a kernel changes only its own variables; results leave through tensors",
+    );
+  if (!l.own.has(id))
+    l.b.fail(
+      "TS-203",
+      `"${name}" belongs to the code around this function, which can read it and not change it`,
+      span,
+      "return the new value and assign it there",
+    );
+  return old;
 }
 
 function early(l: Lowering, span: Span): never {

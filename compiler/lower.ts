@@ -10,11 +10,13 @@ import type { Param, Span, TileProgram } from "./ir.ts";
 import { lowerExpression } from "./lower-expressions.ts";
 import { lowerStatements } from "./lower-statements.ts";
 import { describe, type Item, isTile, type Lowering } from "./lowering.ts";
-import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "./syntax.ts";
+import { checkStatic, staticsOf } from "./statics.ts";
+import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target, Wanted } from "./syntax.ts";
+import { unpack } from "./unpack.ts";
 
 /** Lowers one kernel of a module. */
-export function lowerKernel(module: ModuleSyntax, name: string, fn: FunctionSyntax): TileProgram {
-  return new KernelLowering(module).kernel(name, fn);
+export function lowerKernel(module: ModuleSyntax, name: string, fn: FunctionSyntax, wanted: Wanted): TileProgram {
+  return new KernelLowering(module).kernel(name, fn, wanted);
 }
 
 class KernelLowering implements Lowering {
@@ -30,37 +32,67 @@ class KernelLowering implements Lowering {
     this.module = module;
   }
 
-  kernel(name: string, fn: FunctionSyntax): TileProgram {
-    for (const p of fn.params) {
+  kernel(name: string, fn: FunctionSyntax, wanted: Wanted): TileProgram {
+    let fixed: TileProgram["fixed"];
+    for (const [i, p] of fn.params.entries()) {
       this.own.add(p.id);
-      if (p.type.is === "tensor") {
-        this.#oneKind(p.name, p.type.storage, p.span);
+      const { type } = p;
+      if (type.is === "tensor") {
+        this.#oneKind(p.name, type.storage, p.span);
         this.params.set(p.name, {
           kind: "tensor",
           name: p.name,
-          dims: p.type.dims,
-          storage: p.type.storage as ("f32" | "u32")[],
+          dims: type.dims,
+          storage: type.storage as ("f32" | "u32")[],
           reads: false,
           writes: false,
         });
         this.env.set(p.id, { is: "tensor", param: p.name });
-      } else if (p.type.is === "scalar") {
-        const dtype = p.type.dtype as "f32" | "u32" | "i32";
+      } else if (type.is === "scalar") {
+        const dtype = type.dtype as "f32" | "u32" | "i32";
         this.params.set(p.name, { kind: "scalar", name: p.name, dtype });
         this.env.set(p.id, {
           is: "tile",
           value: this.b.emit({ op: "scalar", type: dtype, axes: [], span: p.span, param: p.name }),
         });
+      } else if (type.is === "static") {
+        if (i !== fn.params.length - 1)
+          this.b.fail(
+            "TS-213",
+            "the compile-time parameters are not the last parameter",
+            p.span,
+            "put them at the end",
+          );
+        const { fields, said } = staticsOf(this, fn, p, wanted);
+        fixed = said;
+        this.#bind(p, { is: "record", fields });
       } else {
         this.b.fail(
           "TS-213",
-          `the parameter "${p.name}" has ${p.type.text}; a kernel takes Tensor<"dims", dtype> and Scalar<dtype>`,
+          `the parameter "${p.name}" has ${type.text}; a kernel takes Tensor<"dims", dtype>, Scalar<dtype> and, as the last one, Static<{ … }>`,
           p.span,
         );
       }
     }
     this.statements(fn.body, false);
-    return { name, params: [...this.params.values()], axes: this.b.axes, grid: this.b.grid, body: this.b.ops };
+    return {
+      name,
+      ...(fixed === undefined ? {} : { fixed }),
+      params: [...this.params.values()],
+      axes: this.b.axes,
+      grid: this.b.grid,
+      body: this.b.ops,
+    };
+  }
+
+  /** Gives a parameter, or the names it is taken apart into, their value. */
+  #bind(p: FunctionSyntax["params"][number], value: Item): void {
+    if (p.targets === undefined) this.env.set(p.id, value);
+    else
+      this.unpack(p.targets, value, p.span, (t, part) => {
+        this.own.add(t.id);
+        this.env.set(t.id, part);
+      });
   }
 
   /** A kernel has one arithmetic for each tensor, whatever its storage. */
@@ -93,18 +125,30 @@ class KernelLowering implements Lowering {
     const name = `${fn.span.file}:${fn.span.start}`;
     if (this.#active.includes(name))
       this.b.fail("TS-214", `"${fn.name}" calls itself`, span, "helpers are inlined: write a loop");
-    if (args.length !== fn.params.length)
-      this.b.fail("TS-215", `"${fn.name}" takes ${fn.params.length} arguments, got ${args.length}`, span);
+    const least = fn.params.filter((p) => !p.optional).length;
+    if (args.length > fn.params.length || args.length < least) {
+      const count = least === fn.params.length ? least : `${least} to ${fn.params.length}`;
+      this.b.fail("TS-215", `"${fn.name}" takes ${count} arguments, got ${args.length}`, span);
+    }
     const around = this.own;
     this.own = new Set(fn.params.map((p) => p.id));
     this.#active.push(name);
     this.b.chain.push({ name: fn.name, span });
-    for (const [i, p] of fn.params.entries()) this.env.set(p.id, args[i] ?? { is: "nothing" });
+    for (const [i, p] of fn.params.entries()) {
+      const given = args[i] ?? { is: "nothing" };
+      const value = given.is === "nothing" && p.fallback !== undefined ? this.item(p.fallback) : given;
+      if (p.type.is === "static") checkStatic(this, value, span);
+      this.#bind(p, value);
+    }
     const result = this.statements(fn.body, true);
     this.b.chain.pop();
     this.#active.pop();
     this.own = around;
     return result;
+  }
+
+  unpack(targets: readonly Target[], from: Item, span: Span, put: (t: Target, value: Item) => void): void {
+    unpack(this, targets, from, span, put);
   }
 
   touch(param: string, how: "reads" | "writes" | "atomic"): void {

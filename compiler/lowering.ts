@@ -5,7 +5,7 @@
  */
 import type { Builder, TileItem } from "./builder.ts";
 import type { Param, Span } from "./ir.ts";
-import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "./syntax.ts";
+import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target } from "./syntax.ts";
 
 /** What an expression can stand for while lowering. */
 export type Item =
@@ -14,6 +14,8 @@ export type Item =
   | { readonly is: "tensor"; readonly param: string }
   | { readonly is: "function"; readonly fn: FunctionSyntax }
   | { readonly is: "word"; readonly name: string }
+  | { readonly is: "list"; readonly items: readonly Item[] }
+  | { readonly is: "record"; readonly fields: ReadonlyMap<string, Item> }
   | {
       readonly is: "loop";
       readonly kind: "over" | "range" | "unroll";
@@ -39,6 +41,8 @@ export interface Lowering {
   tile(e: Expr): TileItem;
   /** Runs statements; the value of a final `return` comes back. */
   statements(body: readonly Stmt[], returns: boolean): Item;
+  /** Gives names to the parts of a list or an object. */
+  unpack(targets: readonly Target[], from: Item, span: Span, put: (t: Target, value: Item) => void): void;
   /** Inlines a helper. */
   inline(fn: FunctionSyntax, args: readonly Item[], span: Span): Item;
   /** Notes what the kernel does to a tensor. */
@@ -57,6 +61,8 @@ export function describe(item: Item): string {
     tensor: "a tensor",
     function: "a function",
     word: "a word of the language",
+    list: "a list",
+    record: "an object",
     loop: "a loop",
     nothing: "nothing",
   }[item.is];
@@ -71,6 +77,7 @@ export interface Assigned {
 /** The locals that the statements assign, nested ones included. */
 export function assigned(body: readonly Stmt[], found: Map<number, Assigned> = new Map()): Map<number, Assigned> {
   for (const s of body) {
+    if (s.kind === "unpack" && !s.declares) for (const t of s.targets) found.set(t.id, { name: t.name, span: s.span });
     if (s.kind === "assign") found.set(s.id, { name: s.name, span: s.span });
     if (s.kind === "for" || s.kind === "block") assigned(s.body, found);
     if (s.kind === "if") {

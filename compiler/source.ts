@@ -10,8 +10,9 @@ import { fileURLToPath } from "node:url";
 import { Project, ts } from "ts-morph";
 import { Convert } from "./convert.ts";
 import { KernelError } from "./diagnostics.ts";
+import { FindKernels } from "./find-kernels.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib.ts";
-import type { ModuleSyntax, SourceText, TypeComplaint } from "./syntax.ts";
+import type { ModuleSyntax, SourceText, Statics, TypeComplaint, Wanted } from "./syntax.ts";
 
 /** This package's own folder; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
 const HOME: string = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -40,7 +41,7 @@ function locate(specifier: string, from: string): string | undefined {
 }
 
 /** Reads the kernels called `names` (declared in, or imported by, the file) with everything they call. */
-export function readKernels(file: string, names: readonly string[]): ModuleSyntax {
+export function readKernels(file: string, names: readonly string[], statics: Statics = {}): ModuleSyntax {
   const project = new Project({
     compilerOptions: OPTIONS,
     skipAddingFilesFromTsConfig: true,
@@ -69,8 +70,8 @@ export function readKernels(file: string, names: readonly string[]): ModuleSynta
     .getSourceFiles()
     .flatMap((f) => program.getSyntacticDiagnostics(f).map((d) => complaintOf(d, f, "TS-100")));
   if (syntactic.length > 0) throw new KernelError(syntactic, sources);
-  const kernels = new Map<string, string>();
-  for (const name of names) kernels.set(name, convert.kernel(name, root));
+  const found = new FindKernels(convert, root, join(HOME, "dsl", "specialise.ts"));
+  const kernels = new Map(names.map((name): [string, Wanted] => [name, found.find(name, statics[name] ?? {})]));
   convert.finish();
 
   const complaints: TypeComplaint[] = [];

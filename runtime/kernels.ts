@@ -14,7 +14,7 @@ import {
   type TensorParam,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { Tensor } from "../dsl/index.ts";
+import type { RunTime, Tensor } from "../dsl/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
@@ -29,10 +29,19 @@ export type Argument<P> =
       : DeviceTensor
     : number | DeviceTensor;
 
-/** The call that a kernel function becomes once it is loaded. */
-export type Launch<F> = F extends (...args: infer A) => void
-  ? (...args: { [I in keyof A]: Argument<A[I]> }) => void
-  : never;
+/** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
+export type Loadable =
+  | ((...args: never[]) => void)
+  | { readonly kernel: (...args: never[]) => void; readonly values: unknown };
+
+/** The call that a kernel function becomes once it is loaded; compile-time parameters are settled by then. */
+export type Launch<F> = F extends { readonly kernel: infer G }
+  ? Launch<G>
+  : F extends (...args: infer A) => void
+    ? (...args: Arguments<RunTime<A>>) => void
+    : never;
+
+type Arguments<A> = { [I in keyof A]: Argument<A[I]> };
 
 /** One kernel for one binding of shapes, formats and adapter. */
 export interface Variant {
