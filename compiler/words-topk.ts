@@ -34,7 +34,7 @@ export function lowerTopk(l: Lowering, from: Source, into: Into, span: Span): It
   const axes = [...rest, into.axis];
   const fill = (x: number, t: ValueType): Value => b.splat(b.constant(x, t, span), axes, span);
   if (into.list === undefined) {
-    const [values, places] = turns(l, [from], [fill(LOWEST[type] ?? 0, type), fill(NONE, "u32")], span);
+    const [values, places] = turns(l, [from], into.axis, [fill(LOWEST[type] ?? 0, type), fill(NONE, "u32")], span);
     return { is: "list", items: [tile(values), tile(places)] };
   }
   const old = into.list.map((v) => b.splat(v, axes, span)) as [Value, Value];
@@ -42,7 +42,7 @@ export function lowerTopk(l: Lowering, from: Source, into: Into, span: Span): It
   const outer = b.ops;
   const cond = worthwhile(l, from, list, span);
   b.ops = [];
-  const merged = turns(l, [from, list], old, span);
+  const merged = turns(l, [from, list], into.axis, old, span);
   const yes = b.ops;
   b.ops = outer;
   const after = merged.map((v) => b.value(v.type, v.axes, span));
@@ -76,11 +76,16 @@ function worthwhile(l: Lowering, from: Source, list: Source, span: Span): Value 
 }
 
 /** As many turns as the list has places; `start` is what it holds where no turn writes. */
-function turns(l: Lowering, sources: readonly Source[], start: readonly [Value, Value], span: Span): [Value, Value] {
+function turns(
+  l: Lowering,
+  sources: readonly Source[],
+  into: number,
+  start: readonly [Value, Value],
+  span: Span,
+): [Value, Value] {
   const { b } = l;
   const { type, axes } = start[0];
-  const into = axes[axes.length - 1] ?? -1;
-  const rest = axes.slice(0, -1);
+  const rest = axes.filter((a) => a !== into);
   const limit = b.emit({ op: "size", type: "u32", axes: [], span, dim: b.dimOf(into) });
   const zero = b.constant(0, "u32", span);
   const inits = [

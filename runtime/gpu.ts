@@ -14,7 +14,6 @@ import {
   loadPrograms,
   programsOf,
   type Statics,
-  type StaticValue,
   type Target,
   type TileProgram,
 } from "../compiler/index.ts";
@@ -22,7 +21,7 @@ import type { Capabilities } from "./adapter.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable } from "./kernels.ts";
+import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
 import { Plan } from "./plan.ts";
 import {
   createTensor,
@@ -66,18 +65,6 @@ async function programsFrom(
     if (!(cause instanceof BundleError)) throw cause;
     throw new UserError(cause.message, { hint: cause.hint, cause });
   }
-}
-
-/** The compile-time parameters that have a value here; functions are the source's business. */
-function staticsOf(functions: Readonly<Record<string, Loadable>>): Statics {
-  const found: Record<string, Record<string, StaticValue>> = {};
-  for (const [name, f] of Object.entries(functions)) {
-    if (typeof f === "function") continue;
-    found[name] = Object.fromEntries(
-      Object.entries(f.values as object).filter(([, v]) => ["number", "boolean", "string"].includes(typeof v)),
-    ) as Record<string, StaticValue>;
-  }
-  return found;
 }
 
 export class Gpu {

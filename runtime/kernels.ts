@@ -10,6 +10,8 @@ import {
   type Generated,
   generate,
   type Knobs,
+  type Statics,
+  type StaticValue,
   type Target,
   type TensorParam,
   type TileProgram,
@@ -33,6 +35,18 @@ export type Argument<P> =
 export type Loadable =
   | ((...args: never[]) => void)
   | { readonly kernel: (...args: never[]) => void; readonly values: unknown };
+
+/** The compile-time parameters that have a value here; functions are the source's business. */
+export function staticsOf(functions: Readonly<Record<string, Loadable>>): Statics {
+  const found: Record<string, Record<string, StaticValue>> = {};
+  for (const [name, f] of Object.entries(functions)) {
+    if (typeof f === "function") continue;
+    found[name] = Object.fromEntries(
+      Object.entries(f.values as object).filter(([, v]) => ["number", "boolean", "string"].includes(typeof v)),
+    ) as Record<string, StaticValue>;
+  }
+  return found;
+}
 
 /** The call that a kernel function becomes once it is loaded; compile-time parameters are settled by then. */
 export type Launch<F> = F extends { readonly kernel: infer G }
