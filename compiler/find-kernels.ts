@@ -16,10 +16,17 @@ interface Meaning {
   readonly given?: ts.Expression;
 }
 
+/** A field of an object, which may be one that is passed to `….kernels(import.meta, …)`. */
+interface Property {
+  readonly property: ts.ObjectLiteralElementLike;
+  readonly loads: boolean;
+}
+
 export class FindKernels {
   readonly #convert: Convert;
   readonly #root: ts.SourceFile;
   readonly #specialise: string;
+  #found: ReadonlyMap<string, readonly Property[]> | undefined;
 
   /** `specialise` is the file that declares the function of that name. */
   constructor(convert: Convert, root: ts.SourceFile, specialise: string) {
@@ -37,36 +44,50 @@ export class FindKernels {
     };
   }
 
-  /** What the objects of the file that have the key say; those passed to `….kernels(…)` come first. */
+  /** What the objects of the file that have the key say; those passed to `….kernels(import.meta, …)` come first. */
   #inObjects(name: string, values: Readonly<Record<string, StaticValue>>): Meaning | undefined {
     const loaded: Meaning[] = [];
     const others: Meaning[] = [];
+    for (const { property, loads } of this.#properties().get(name) ?? []) {
+      const meaning = this.#ofProperty(property);
+      if (meaning !== undefined) (loads ? loaded : others).push(meaning);
+    }
+    const found = loaded.length > 0 ? loaded : others.filter((m) => takesTensors(m.node));
+    const [first] = found;
+    const other = found.find((m) => first !== undefined && this.#identity(m, values) !== this.#identity(first, values));
+    if (first === undefined || other === undefined) return first;
+    const { line, column } = this.#convert.span(first.at);
+    throw new Located({
+      code: "TS-103",
+      message: `"${name}" stands for two kernels in this file: here, and in line ${line}, column ${column}`,
+      span: this.#convert.span(other.at),
+      help: "one name, one kernel: rename one of the keys",
+    });
+  }
+
+  /** Every field of every object of the file, by name. */
+  #properties(): ReadonlyMap<string, readonly Property[]> {
+    if (this.#found !== undefined) return this.#found;
+    const found = new Map<string, Property[]>();
     const visit = (node: ts.Node): void => {
       if (ts.isObjectLiteralExpression(node)) {
         const call = node.parent;
         const loads =
           ts.isCallExpression(call) &&
           ts.isPropertyAccessExpression(call.expression) &&
-          call.expression.name.text === "kernels";
-        for (const p of node.properties) {
-          const meaning = p.name?.getText() === name ? this.#ofProperty(p) : undefined;
-          if (meaning !== undefined) (loads ? loaded : others).push(meaning);
+          call.expression.name.text === "kernels" &&
+          call.arguments[0]?.getText() === "import.meta";
+        for (const property of node.properties) {
+          const name = property.name;
+          if (name === undefined || !(ts.isIdentifier(name) || ts.isStringLiteral(name))) continue;
+          found.set(name.text, [...(found.get(name.text) ?? []), { property, loads }]);
         }
       }
       ts.forEachChild(node, visit);
     };
     visit(this.#root);
-    const found = loaded.length > 0 ? loaded : others.filter((m) => takesTensors(m.node));
-    const [first] = found;
-    const other = found.find((m) => first !== undefined && this.#identity(m, values) !== this.#identity(first, values));
-    if (first === undefined || other === undefined) return first;
-    const { line } = this.#convert.span(first.at);
-    throw new Located({
-      code: "TS-103",
-      message: `"${name}" stands for two kernels in this file: here, and in line ${line}`,
-      span: this.#convert.span(other.at),
-      help: "one name, one kernel: rename one of the keys",
-    });
+    this.#found = found;
+    return found;
   }
 
   #ofProperty(p: ts.ObjectLiteralElementLike): Meaning | undefined {

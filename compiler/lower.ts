@@ -130,6 +130,7 @@ class KernelLowering implements Lowering {
       const count = least === fn.params.length ? least : `${least} to ${fn.params.length}`;
       this.b.fail("TS-215", `"${fn.name}" takes ${count} arguments, got ${args.length}`, span);
     }
+    for (const [i, p] of fn.params.entries()) if (p.type.is === "static") checkStatic(this, args[i], span);
     const around = this.own;
     this.own = new Set(fn.params.map((p) => p.id));
     this.#active.push(name);
@@ -137,7 +138,6 @@ class KernelLowering implements Lowering {
     for (const [i, p] of fn.params.entries()) {
       const given = args[i] ?? { is: "nothing" };
       const value = given.is === "nothing" && p.fallback !== undefined ? this.item(p.fallback) : given;
-      if (p.type.is === "static") checkStatic(this, value, span);
       this.#bind(p, value);
     }
     const result = this.statements(fn.body, true);

@@ -114,8 +114,8 @@ function inWords(item: Item): StaticValue {
 }
 
 /** What a kernel gives to a parameter of type Static has to be known now. */
-export function checkStatic(l: Lowering, item: Item, span: Span): void {
-  if (item.is !== "record") return;
+export function checkStatic(l: Lowering, item: Item | undefined, span: Span): void {
+  if (item?.is !== "record") return;
   for (const [name, value] of item.fields) {
     if (kindOf(value) !== undefined || value.is === "nothing") continue;
     l.b.fail(

@@ -72,7 +72,7 @@ const argReduce =
     return tileOf(l.b.reduce("min", candidates, axis, e.span));
   };
 
-const topk: Word = (l, e) => {
+const largest: Word = (l, e) => {
   const value = l.b.settle(arg(l, e, 0), e.span);
   const index = l.b.settle(arg(l, e, 1), e.span, "u32");
   if (value.type === "bool") l.b.noCondition("topk", e.span);
@@ -223,7 +223,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     const axis = l.b.pick(x, text(l, e, 1), "cumsum", e.span);
     return tileOf(l.b.emit({ op: "scan", type: x.type, axes: x.axes, span: e.span, x: x.id, axis }));
   },
-  topk,
+  topk: largest,
   argmax: argReduce("max"),
   argmin: argReduce("min"),
   dot: (l, e) => {

@@ -65,6 +65,14 @@ function unsigned(x: Tensor<"n", u32>, values: Tensor<"k", u32>, places: Tensor<
   places.set([], at);
 }
 
+/** As many as there are: a sort. */
+function sort(x: Tensor<"rows n">, values: Tensor<"rows n">, places: Tensor<"rows n", u32>): void {
+  const r = program("rows");
+  const [best, at] = topk(x.at(r), every("n"), "n");
+  values.set([r], best);
+  places.set([r], at);
+}
+
 /** What the places are good for: a gather, and a sum over the list. */
 function chosen(x: Tensor<"n">, table: Tensor<"n dim">, k: Tensor<"k">, y: Tensor<"dim">, total: Tensor<"one">): void {
   const d = every("dim");
@@ -83,7 +91,7 @@ function turns(x: Tensor<"steps n">, values: Tensor<"k">, places: Tensor<"k", u3
   places.set([], at);
 }
 
-const { check } = kernelsOf(import.meta, { whole, running, rows, backwards, unsigned, chosen, turns });
+const { check } = kernelsOf(import.meta, { whole, running, rows, backwards, unsigned, sort, chosen, turns });
 
 /** Values and indices, best first; the index breaks ties. */
 function sorted(
@@ -139,6 +147,11 @@ describe("topk", () => {
   test("unsigned integers", async () => {
     const x = [0, 7, 0, 4294967295, 7];
     await check("unsigned", { sizes: { n: 5, k: 7 }, data: { x }, want: sorted(x, 7, 0) });
+  });
+
+  test("into the dim itself: a sort", async () => {
+    const x = coarse(13, 2 * 21, 8);
+    await check("sort", { sizes: { rows: 2, n: 21 }, data: { x }, want: ofRows(x, 21, 21) });
   });
 
   test("places gather", async () => {
