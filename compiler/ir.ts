@@ -198,6 +198,8 @@ export interface GridDim {
 /** A compiled kernel: everything the later stages, the interpreter and the cache need. */
 export interface TileProgram {
   readonly name: string;
+  /** The values of its compile-time parameters; a function by its name. */
+  readonly fixed?: Readonly<Record<string, number | boolean | string>>;
   readonly params: readonly Param[];
   readonly axes: readonly Axis[];
   readonly grid: readonly GridDim[];

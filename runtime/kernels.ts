@@ -10,11 +10,13 @@ import {
   type Generated,
   generate,
   type Knobs,
+  type Statics,
+  type StaticValue,
   type Target,
   type TensorParam,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { Tensor } from "../dsl/index.ts";
+import type { RunTime, Tensor } from "../dsl/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
@@ -29,10 +31,31 @@ export type Argument<P> =
       : DeviceTensor
     : number | DeviceTensor;
 
-/** The call that a kernel function becomes once it is loaded. */
-export type Launch<F> = F extends (...args: infer A) => void
-  ? (...args: { [I in keyof A]: Argument<A[I]> }) => void
-  : never;
+/** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
+export type Loadable =
+  | ((...args: never[]) => void)
+  | { readonly kernel: (...args: never[]) => void; readonly values: unknown };
+
+/** The compile-time parameters that have a value here; functions are the source's business. */
+export function staticsOf(functions: Readonly<Record<string, Loadable>>): Statics {
+  const found: Record<string, Record<string, StaticValue>> = {};
+  for (const [name, f] of Object.entries(functions)) {
+    if (typeof f === "function") continue;
+    found[name] = Object.fromEntries(
+      Object.entries(f.values as object).filter(([, v]) => ["number", "boolean", "string"].includes(typeof v)),
+    ) as Record<string, StaticValue>;
+  }
+  return found;
+}
+
+/** The call that a kernel function becomes once it is loaded; compile-time parameters are settled by then. */
+export type Launch<F> = F extends { readonly kernel: infer G }
+  ? Launch<G>
+  : F extends (...args: infer A) => void
+    ? (...args: Arguments<RunTime<A>>) => void
+    : never;
+
+type Arguments<A> = { [I in keyof A]: Argument<A[I]> };
 
 /** One kernel for one binding of shapes, formats and adapter. */
 export interface Variant {

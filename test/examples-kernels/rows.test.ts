@@ -120,7 +120,7 @@ function topkCase(count: number, columns: number, k: number): Comparison {
   return {
     file: "topk.ts",
     tensors: { x, values: blank([count, k]), places: blank([count, k], "u32") },
-    calls: [["topk", "x", "values", "places"]],
+    calls: [["topK", "x", "values", "places"]],
     want: { places: picked, values: picked.map((place, i) => x.values?.[Math.floor(i / k) * columns + place] ?? 0) },
     tolerance: 0,
   };

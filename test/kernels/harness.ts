@@ -11,7 +11,7 @@ import type { Knobs, Target } from "../../compiler/schedule.ts";
 import type { Device } from "../../runtime/device.ts";
 import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { targetOf } from "../../runtime/gpu.ts";
-import { bindGroupOf, compileAll, type Dispatch, Kernel } from "../../runtime/kernels.ts";
+import { bindGroupOf, compileAll, type Dispatch, Kernel, type Loadable, staticsOf } from "../../runtime/kernels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { createTensor, DeviceTensor, readMany } from "../../runtime/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
@@ -55,12 +55,12 @@ const LONG = 9000;
 /** Loads kernels of the calling file and gives the check for each of them. */
 export function kernelsOf<K extends string>(
   meta: { readonly url: string },
-  kernels: Readonly<Record<K, unknown>>,
+  kernels: Readonly<Record<K, Loadable>>,
 ): {
   readonly check: (name: K, use: Use) => Promise<void>;
   readonly programs: Promise<ReadonlyMap<string, TileProgram>>;
 } {
-  const programs = loadPrograms(meta.url, Object.keys(kernels)).then((l) => l.programs);
+  const programs = loadPrograms(meta.url, Object.keys(kernels), staticsOf(kernels)).then((l) => l.programs);
   // A file that does not compile fails in each of its tests, not before them.
   programs.catch(() => undefined);
   return {
