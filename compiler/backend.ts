@@ -8,6 +8,7 @@ import { deal } from "./deal.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
+import { pack } from "./pack.ts";
 import { hoistPartials } from "./partial.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwin } from "./schedule.ts";
 import { showGenerated } from "./show.ts";
@@ -37,7 +38,9 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
-  const lanes = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const packed = pack(swept, binding.packing);
+  const lanes = packed === swept ? swept : verifyLanes(packed, "packing");
   const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;

@@ -7,7 +7,17 @@
 import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
 import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
-import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
+import {
+  type Atom,
+  type Buffer,
+  constant,
+  Emitter,
+  type LaneProgram,
+  type LaneType,
+  type Rhs,
+  U32,
+  vector,
+} from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf, isDot } from "./partial.ts";
 import { Registers } from "./registers.ts";
@@ -30,13 +40,16 @@ class Lanes {
   readonly #r: Registers;
   readonly #target: Target;
   readonly #shared: ReadonlySet<number>;
+  readonly #open: readonly string[];
 
   constructor(program: Specialised, schedule: Schedule, target: Target) {
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
-    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true);
+    // WGSL lets no barrier depend on what is bound for writing, whoever writes it.
+    this.#open = schedule.mode === "workgroup" ? (program.binding.packing?.writable ?? []) : [];
+    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers);
@@ -72,6 +85,8 @@ class Lanes {
       const wide = wideness(this.#p, this.#s, this.#definitions, this.#site(op));
       if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
     });
+    const writable = (name: string): Pick<Buffer, "writable"> =>
+      this.#p.binding.packing?.writable.includes(name) ? { writable: true } : {};
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
@@ -83,6 +98,7 @@ class Lanes {
           elements,
           writes: q.writes,
           atomic: q.atomic === true,
+          ...writable(q.name),
         });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, {
@@ -92,9 +108,21 @@ class Lanes {
           elements: 1,
           writes: false,
           atomic: false,
+          ...writable(q.name),
         });
       }
     }
+  }
+
+  #cell(param: string): Atom {
+    const x = this.#memory.loadOne(param, constant(0, U32));
+    return this.#s.lanes > 1 && this.#open.includes(param) ? this.#first(x, false) : x;
+  }
+
+  /** What the first lane has, for all: now, if it may change. */
+  #first(x: Atom, changes: boolean): Atom {
+    const rhs: Rhs = { op: "lanes", fn: "first", x };
+    return changes ? this.#e.here(rhs, x.type) : this.#e.pure(rhs, x.type, [x]);
   }
 
   #site(op: Op & { op: "load" | "store" }): Site {
@@ -116,7 +144,7 @@ class Lanes {
       case "scalar":
         return this.#r.define(op, () =>
           this.#p.binding.cells.includes(op.param)
-            ? this.#memory.loadOne(op.param, constant(0, U32))
+            ? this.#cell(op.param)
             : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
         );
       case "program":
@@ -206,8 +234,9 @@ class Lanes {
     const width = this.#r.width(op.axes);
     const shared = this.#s.lanes > 1 && this.#shared.has(op.id);
     // What the kernel also writes is read where that is said, everything else where it is first used.
-    const define = this.#buffers.get(op.param)?.writes === true ? "define" : "promise";
-    const agreed = (x: Atom): Atom => (shared ? this.#e.here({ op: "lanes", fn: "first", x }, x.type) : x);
+    const written = this.#buffers.get(op.param)?.writes === true;
+    const define = written ? "define" : "promise";
+    const agreed = (x: Atom): Atom => (shared ? this.#first(x, written) : x);
     this.#r[define](op, (at) => {
       const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
       if (wide > 1) return agreed(this.#memory.loadWide(op.param, address, offset, width));
