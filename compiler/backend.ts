@@ -9,6 +9,7 @@ import { loadsFirst } from "./early.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
+import { pack } from "./pack.ts";
 import { hoistPartials } from "./partial.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwin } from "./schedule.ts";
 import { showGenerated } from "./show.ts";
@@ -39,7 +40,9 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
   const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
-  const lanes = verifyLanes(loadsFirst(swept), "loads first");
+  const early = verifyLanes(loadsFirst(swept), "loads first");
+  const packed = pack(early, binding.packing);
+  const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;

@@ -77,6 +77,10 @@ export interface Buffer {
   readonly writes: boolean;
   /** Elements are WGSL atomics (f32 as the bits of one). */
   readonly atomic: boolean;
+  /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
+  readonly writable?: boolean;
+  /** Of several buffers in one binding (pack.ts): which, and the word that each starts at. */
+  readonly members?: readonly { readonly name: string; readonly storage: StorageType; readonly at: number }[];
 }
 
 export interface LaneProgram {

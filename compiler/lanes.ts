@@ -8,7 +8,17 @@ import { Access, siteOf } from "./access.ts";
 import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
 import { type Loop, type Op, operands, type TensorParam, type Value } from "./ir.ts";
-import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
+import {
+  type Atom,
+  type Buffer,
+  constant,
+  Emitter,
+  type LaneProgram,
+  type LaneType,
+  type Rhs,
+  U32,
+  vector,
+} from "./lane.ts";
 import { Memory, perWord, stridesOf, wideness } from "./memory.ts";
 import { Reductions } from "./reductions.ts";
 import { Registers } from "./registers.ts";
@@ -31,13 +41,16 @@ class Lanes {
   readonly #shared: ReadonlySet<number>;
   readonly #access: Access;
   readonly #reductions: Reductions;
+  readonly #open: readonly string[];
 
   constructor(program: Specialised, schedule: Schedule, target: Target) {
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
-    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true);
+    // WGSL lets no barrier depend on what is bound for writing, whoever writes it.
+    this.#open = schedule.mode === "workgroup" ? (program.binding.packing?.writable ?? []) : [];
+    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software");
@@ -76,6 +89,8 @@ class Lanes {
       const wide = wideness(this.#p, this.#s, this.#definitions, siteOf(op));
       if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
     });
+    const writable = (name: string): Pick<Buffer, "writable"> =>
+      this.#p.binding.packing?.writable.includes(name) ? { writable: true } : {};
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
@@ -87,6 +102,7 @@ class Lanes {
           elements,
           writes: q.writes,
           atomic: q.atomic === true,
+          ...writable(q.name),
         });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, {
@@ -96,9 +112,21 @@ class Lanes {
           elements: 1,
           writes: false,
           atomic: false,
+          ...writable(q.name),
         });
       }
     }
+  }
+
+  #cell(param: string): Atom {
+    const x = this.#memory.loadOne(param, constant(0, U32));
+    return this.#s.lanes > 1 && this.#open.includes(param) ? this.#first(x, false) : x;
+  }
+
+  /** What the first lane has, for all: now, if it may change. */
+  #first(x: Atom, changes: boolean): Atom {
+    const rhs: Rhs = { op: "lanes", fn: "first", x };
+    return changes ? this.#e.here(rhs, x.type) : this.#e.pure(rhs, x.type, [x]);
   }
 
   #walk(ops: readonly Op[]): void {
@@ -116,7 +144,7 @@ class Lanes {
       case "scalar":
         return this.#r.define(op, () =>
           this.#p.binding.cells.includes(op.param)
-            ? this.#memory.loadOne(op.param, constant(0, U32))
+            ? this.#cell(op.param)
             : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
         );
       case "program":
@@ -179,10 +207,11 @@ class Lanes {
     const load = this.#access.load(op);
     const shared = this.#s.lanes > 1 && this.#shared.has(op.id);
     // What the kernel also writes is read where that is said, everything else where it is first used.
-    const define = this.#buffers.get(op.param)?.writes === true ? "define" : "promise";
+    const written = this.#buffers.get(op.param)?.writes === true;
+    const define = written ? "define" : "promise";
     this.#r[define](op, (at) => {
       const x = load(at);
-      return shared ? this.#e.here({ op: "lanes", fn: "first", x }, x.type) : x;
+      return shared ? this.#first(x, written) : x;
     });
   }
 

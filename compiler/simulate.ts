@@ -36,22 +36,38 @@ export function simulateTensors(
   tensors: Readonly<Record<string, HostTensor>>,
   scalars: Readonly<Record<string, number>> = {},
 ): void {
-  const words = Object.fromEntries(
-    program.buffers.map((b) => {
-      const cell = scalars[b.name];
-      if (tensors[b.name] === undefined && cell === undefined)
-        throw new Error(`${program.name}: no tensor "${b.name}"`);
-      return [
-        b.name,
-        encodeBuffer(tensors[b.name] ?? { shape: [1], storage: b.storage, data: new Float32Array([cell ?? 0]) }),
-      ];
-    }),
-  );
-  simulate(program, words, scalars);
+  const words = new Map<string, Uint32Array>();
+  const buffers: Record<string, Uint32Array> = {};
   for (const b of program.buffers) {
-    const t = tensors[b.name];
-    if (b.writes && t !== undefined) t.data.set(decodeBuffer(words[b.name] as Uint32Array, t.storage, t.data.length));
+    // Between the parts of a pack lies what nobody should use.
+    const whole = b.members === undefined ? undefined : new Uint32Array(b.elements).fill(NOTHING);
+    for (const m of b.members ?? [{ ...b, at: 0 }]) {
+      const own = encodeBuffer(tensors[m.name] ?? cellOf(program, m, scalars));
+      whole?.set(own, m.at);
+      words.set(m.name, whole?.subarray(m.at, m.at + own.length) ?? own);
+    }
+    buffers[b.name] = whole ?? (words.get(b.name) as Uint32Array);
   }
+  simulate(program, buffers, scalars);
+  for (const b of program.buffers) {
+    for (const { name } of b.writes ? (b.members ?? [b]) : []) {
+      const t = tensors[name];
+      if (t !== undefined) t.data.set(decodeBuffer(words.get(name) as Uint32Array, t.storage, t.data.length));
+    }
+  }
+}
+
+/** A NaN, as bits. */
+const NOTHING = 0x7fc00000;
+
+function cellOf(
+  program: LaneProgram,
+  b: { readonly name: string; readonly storage: HostTensor["storage"] },
+  scalars: Readonly<Record<string, number>>,
+): HostTensor {
+  const cell = scalars[b.name];
+  if (cell === undefined) throw new Error(`${program.name}: no tensor "${b.name}"`);
+  return { shape: [1], storage: b.storage, data: new Float32Array([cell]) };
 }
 
 class Simulator {

@@ -272,11 +272,16 @@ class Checker {
     }
   }
 
+  /** Bound for writing, which is what WGSL goes by. */
+  #isOpen(b: Buffer): boolean {
+    return b.writes || b.writable === true;
+  }
+
   #rhsVaries(r: Rhs): boolean {
     if (r.op === "lanes" || r.op === "take") return false;
     if (r.op === "before") return true;
     // WGSL knows no order of other lanes' writes, and refuses barriers that depend on what it reads there.
-    if (r.op === "load" && this.#p.mode === "workgroup" && this.#buffer(r.buffer).writes) return true;
+    if (r.op === "load" && this.#p.mode === "workgroup" && this.#isOpen(this.#buffer(r.buffer))) return true;
     return atomsOf(r).some((a) => this.#varies(a));
   }
 }

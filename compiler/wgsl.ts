@@ -89,7 +89,7 @@ class Printer {
       );
     for (const [i, b] of p.buffers.entries()) {
       head.push(
-        `@group(0) @binding(${i}) var<storage, ${b.writes ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
+        `@group(0) @binding(${i}) var<storage, ${b.writes || b.writable ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
       );
     }
     if (p.uniforms.length > 0) {

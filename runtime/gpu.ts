@@ -25,10 +25,12 @@ import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, statics
 import { Plan } from "./plan.ts";
 import {
   createTensor,
+  createTensors,
   type DeviceTensor,
   readMany,
   type ShapeLike,
   type TensorOptions,
+  type TensorSpec,
   type TensorValues,
 } from "./tensor.ts";
 import { settle } from "./wait.ts";
@@ -84,6 +86,14 @@ export class Gpu {
   /** A tensor of zeros, or of `options.data`. */
   tensor(shape: ShapeLike, dtype: DType = "f32", options: TensorOptions = {}): DeviceTensor {
     return createTensor(this.device, shape, dtype, options);
+  }
+
+  /**
+   * Tensors that share GPU memory, by name: `gpu.tensors({ k: { shape: [8, 64] }, at: { shape: [8], dtype: "u32" } })`. A kernel with more tensors than the
+   * adapter binds can bind those as one (browsers promise 8 bindings); apart from that they are like others.
+   */
+  tensors<K extends string>(specs: Readonly<Record<K, TensorSpec>>): Record<K, DeviceTensor> {
+    return createTensors(this.device, specs);
   }
 
   /**

@@ -9,4 +9,11 @@ export { Gpu, open, targetOf } from "./gpu.ts";
 export { Kernel, type Launch, type Loadable } from "./kernels.ts";
 export { Plan } from "./plan.ts";
 export type { DawnModule } from "./swiftshader.ts";
-export { DeviceTensor, type ShapeLike, type TensorData, type TensorOptions, type TensorValues } from "./tensor.ts";
+export {
+  DeviceTensor,
+  type ShapeLike,
+  type TensorData,
+  type TensorOptions,
+  type TensorSpec,
+  type TensorValues,
+} from "./tensor.ts";

@@ -33,21 +33,18 @@ export function stateBytes(shape: StateShape, slots: number): number {
   return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4 + 4);
 }
 
-export function createState(gpu: Pick<Gpu, "tensor">, shape: StateShape, slots: number): State {
+export function createState(gpu: Pick<Gpu, "tensors">, shape: StateShape, slots: number): State {
   const { groups, headDim } = shape;
   const layers = Array.from({ length: shape.layers }, (_, i): LayerState => {
-    const cache = (name: string): DeviceTensor =>
-      gpu.tensor({ groups, slots, dim: headDim }, "f32", { label: `layer ${i} ${name} cache` });
-    const [k, v] = [cache("key"), cache("value")];
+    // One buffer a layer: with a binding for each of them, the q/k/v kernel would bind more than browsers promise.
+    const layer = gpu.tensors({
+      free: { shape: { one: 1 }, dtype: "u32", label: `layer ${i} free slot` },
+      positions: { shape: { slots }, dtype: "u32", label: `layer ${i} positions` },
+      k: { shape: { groups, slots, dim: headDim }, label: `layer ${i} key cache` },
+      v: { shape: { groups, slots, dim: headDim }, label: `layer ${i} value cache` },
+    });
     const halves = { groups, slots, halves: 2, half: headDim / 2 };
-    return {
-      k,
-      v,
-      kHalves: k.view(halves),
-      vHalves: v.view(halves),
-      positions: gpu.tensor({ slots }, "u32", { label: `layer ${i} positions` }),
-      free: gpu.tensor({ one: 1 }, "u32", { label: `layer ${i} free slot` }),
-    };
+    return { ...layer, kHalves: layer.k.view(halves), vHalves: layer.v.view(halves) };
   });
   return {
     slots,

@@ -54,9 +54,10 @@ describe.each(adaptersUnderTest())(`a decoder on %s, seed ${SEED}`, (adapter) =>
       const { weights, state: held, scratch, kept, slots } = decoder.contract;
       const said = weights + held + scratch;
       const took = device.allocated - before;
-      // Every tensor is padded to 16 bytes; the model has 9 a layer and 3 more, the state 4 a layer, the scratch 13.
+      // Every tensor is padded to 16 bytes; the model has 9 a layer and 3 more, the scratch 13. Of the state's 4 a layer, which share a buffer, 3 start where a
+      // binding may, at multiples of 256.
       expect(took, state).toBeGreaterThanOrEqual(said);
-      expect(took - said, state).toBeLessThan(16 * (13 * model.config.layers + 16));
+      expect(took - said, state).toBeLessThan(16 * (13 * model.config.layers + 16) + 3 * 256 * model.config.layers);
       expect(slots - kept, state).toBe(state === "full" ? 0 : 1);
 
       await decoder.forward(IDS);
