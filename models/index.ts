@@ -1,5 +1,6 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 export { openModel } from "./formats/open.ts";
+export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
 export type { ModelSource } from "./formats/weights.ts";
 export type { LlamaConfig } from "./llama/config.ts";
 export { Decoder, type DecoderOptions } from "./llama/decoder.ts";
