@@ -10,7 +10,7 @@ import * as kernels from "../kernels/index.ts";
 import { POLICIES, type PolicyInputs, type PolicySpec, parsePolicy, protectedBy } from "../state/policy.ts";
 import { createState, keptPositions, type LayerState, type State } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { type Contract, contract, logitRows, RING, slotsOf } from "./memory.ts";
+import { type Contract, checkBlocks, contract, logitRows, RING, slotsOf, type WeightFormat } from "./memory.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings } from "./sampling.ts";
 import { type Arena, arena, createScratch, type Scratch } from "./scratch.ts";
@@ -21,6 +21,8 @@ export interface DecoderOptions {
   readonly state?: string;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
+  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
+  readonly weights?: WeightFormat;
 }
 
 type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
@@ -31,6 +33,7 @@ interface Parts {
   readonly arena: Arena;
   readonly source: ModelSource;
   readonly policy: PolicySpec;
+  readonly format: WeightFormat;
   readonly k: Kernels;
   readonly w: Weights;
   readonly s: Scratch;
@@ -62,7 +65,7 @@ export class Decoder {
     this.gpu = parts.gpu;
     this.config = parts.source.config;
     this.policy = parts.policy;
-    this.contract = contract(parts.source, parts.policy, parts.gpu.capabilities.f16);
+    this.contract = contract(parts.source, parts.policy, parts.gpu.capabilities.f16, parts.format);
     this.#arena = parts.arena;
     this.#k = parts.k;
     this.#w = parts.w;
@@ -75,6 +78,8 @@ export class Decoder {
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
     const policy = parsePolicy(options.state ?? "full");
+    const format = options.weights ?? "stored";
+    checkBlocks(config, format);
     const memory = arena(gpu);
     try {
       // State first: it is the part that may be too large, and weights take long to read.
@@ -84,8 +89,8 @@ export class Decoder {
       const s = createScratch(memory, config, slots, ropeTables(frequencies(config, rounding)));
       const k = (await gpu.kernels(HERE, { ...kernels })) as Kernels;
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
-      const w = await loadWeights(memory, source);
-      const decoder = new Decoder({ gpu, arena: memory, source, policy, k, w, s, state, evict });
+      const w = await loadWeights(memory, source, format);
+      const decoder = new Decoder({ gpu, arena: memory, source, policy, format, k, w, s, state, evict });
       await decoder.#record();
       return decoder;
     } catch (error) {
