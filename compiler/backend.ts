@@ -17,6 +17,8 @@ import { verifyLanes } from "./verify-lanes.ts";
 import { printWgsl } from "./wgsl.ts";
 
 export interface Generated {
+  /** The kernel's text with its sizes, before any choice of the schedule: what work.ts counts. */
+  readonly fixed: Specialised;
   readonly specialised: Specialised;
   readonly schedule: Schedule;
   readonly lanes: LaneProgram;
@@ -33,7 +35,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
   const lanes = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
-  const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
+  const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;
 }

@@ -8,3 +8,4 @@ export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "
 export { type Loaded, loadPrograms, type Way } from "./load.ts";
 export type { Knobs, Schedule, Target } from "./schedule.ts";
 export type { Binding } from "./specialise.ts";
+export { type Peek, type Traffic, type Work, workOf } from "./work.ts";

@@ -10,3 +10,4 @@ export { Kernel, type Launch } from "./kernels.ts";
 export { Plan } from "./plan.ts";
 export type { DawnModule } from "./swiftshader.ts";
 export { DeviceTensor, type ShapeLike, type TensorData, type TensorOptions, type TensorValues } from "./tensor.ts";
+export { type DispatchWork, planWork } from "./work.ts";

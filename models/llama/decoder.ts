@@ -156,6 +156,12 @@ export class Decoder {
     return this.#step?.length ?? 0;
   }
 
+  /** The recorded steps, for those who measure them: "decode step" and "prompt step". */
+  get plans(): readonly Plan[] {
+    this.#assertLive();
+    return [this.#step, this.#feed].flatMap((p) => (p === undefined ? [] : [p]));
+  }
+
   /** Back to an empty state. */
   reset(): void {
     this.#assertLive();
