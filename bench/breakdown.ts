@@ -65,7 +65,7 @@ export function group(work: readonly DispatchWork[]): Group[] {
 
 /** Milliseconds that a batch of one group should take. */
 const BATCH_MS = 20;
-const SMALL = 64;
+const SMALL = 4096;
 
 /** Times the groups of a plan. What its kernels count and point with (small integer tensors) is put back after each batch; everything else is left as it falls. */
 export class Breakdown {

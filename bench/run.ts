@@ -7,10 +7,10 @@
 import { totalmem } from "node:os";
 import { canonicalShapes, elements } from "../models/formats/weights.ts";
 import { contract, Decoder, type DecoderOptions, type ModelSource, parsePolicy } from "../models/index.ts";
-import { type Gpu, type Plan, UserError } from "../runtime/index.ts";
+import { type Gpu, UserError } from "../runtime/index.ts";
 import { Breakdown, groupsOf, type KernelLine } from "./breakdown.ts";
 import type { Ceiling } from "./ceiling.ts";
-import { type DecodeResult, type Pass, pass, summarise } from "./decode.ts";
+import { type DecodeResult, type Pass, pass, summarise, tokensOfBatch } from "./decode.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 import { promptOf, stateFor } from "./subject.ts";
 
@@ -48,6 +48,7 @@ export interface DecodeReport extends DecodeResult {
   readonly model: string;
   readonly state: string;
   readonly weights: string;
+  readonly batch: number;
   readonly context: number;
   readonly tokens: number;
   readonly bytes: { readonly weights: number; readonly state: number; readonly scratch: number };
@@ -56,23 +57,21 @@ export interface DecodeReport extends DecodeResult {
   readonly ids: readonly number[];
 }
 
-/** The plan of a decoding step. */
-export function stepOf(decoder: Decoder): Plan {
-  const plan = decoder.plans.find((p) => p.label === "decode step");
-  if (plan === undefined) throw new Error("the decoder has no recorded decode step");
-  return plan;
+/** Positions that a pass takes, and a few more for the replays of the breakdown. */
+function roomFor(context: number, tokens: number, batch = 1): number {
+  return context + tokensOfBatch(batch, tokens) + 8;
 }
 
 /** One decoder in depth: rates, host, kernels and greedy ids. Throws a `UserError` when the state cannot hold prompt and tokens. */
 export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions): Promise<DecodeReport> {
   const { source, context, tokens, ids, rounds } = options;
-  const state = stateFor(options.decoder.state ?? "full", context + tokens);
+  const state = stateFor(options.decoder.state ?? "full", roomFor(context, tokens, options.decoder.batch));
   const decoder = await Decoder.load(gpu, source, { ...options.decoder, state });
   try {
     const prompt = promptOf(source.config.vocab, context, ids);
     // Pipelines compile at their first dispatch; a whole pass also settles the pace of waiting.
     const first = await pass(decoder, prompt, Math.min(tokens, 16));
-    const breakdown = await Breakdown.of(gpu, stepOf(decoder));
+    const breakdown = await Breakdown.of(gpu, decoder.plan);
     const passes: Pass[] = [];
     const sums: { wall: number; cpu: number }[] = [];
     for (let i = 0; i < rounds && !(i > 0 && options.stop?.()); i++) {
@@ -83,13 +82,14 @@ export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions)
     const asked = ids !== undefined && ids.length !== context ? (await pass(decoder, ids, tokens)).ids : passes[0]?.ids;
     if (first.ids.some((id, i) => passes.some((p) => p.ids[i] !== id)))
       throw new Error("two passes over one prompt gave different ids");
-    const result = summarise("", passes, context, decoder.dispatches);
+    const result = summarise("", passes, context, decoder);
     const { measures, step } = stepReport(gpu, breakdown, passes, sums, result, ceiling, context);
     const { weights, state: held, scratch } = decoder.contract;
     return {
       model: source.config.name,
       state,
       weights: options.decoder.weights ?? "stored",
+      batch: decoder.batch,
       context,
       tokens,
       bytes: { weights, state: held, scratch },
@@ -116,14 +116,14 @@ function stepReport(
   const total = (of: (g: Breakdown["groups"][number]) => number): number =>
     breakdown.groups.reduce((sum, g) => sum + of(g), 0);
   const [bytes, operations] = [total((g) => g.bytes), total((g) => g.operations)];
-  const ms = result.decode.ms_per_token;
+  const ms = result.decode.ms_per_step;
   const over = measureOf(
     "token time / kernels alone",
     "ratio",
     "lower",
-    passes.map((p, i) => p.decode_ms / p.decoded / (sums[i]?.wall ?? Number.NaN)),
+    passes.map((p, i) => p.decode_ms / p.steps / (sums[i]?.wall ?? Number.NaN)),
   );
-  const byCpu = median(passes.map((p, i) => p.process_cpu_ms / p.decoded / (sums[i]?.cpu ?? Number.NaN)));
+  const byCpu = median(passes.map((p, i) => p.process_cpu_ms / p.steps / (sums[i]?.cpu ?? Number.NaN)));
   const kernels = measureOf(
     "kernels alone",
     "ms",
@@ -133,7 +133,7 @@ function stepReport(
   const [gb, gflop] = [bytes / ms / 1e6, operations / ms / 1e6];
   const step: StepReport = {
     position,
-    dispatches: result.decode.dispatches_per_token,
+    dispatches: breakdown.groups.reduce((n, g) => n + g.dispatches.length, 0),
     bytes,
     operations,
     gb_s: gb,
@@ -168,6 +168,7 @@ export interface SweepLine {
   readonly label: string;
   readonly state: string;
   readonly context: number;
+  readonly batch: number;
   readonly dispatches: number;
   readonly state_bytes: number;
   /** Bytes and operations of a step after the prompt. */
@@ -216,19 +217,28 @@ class Runner {
   readonly #entrant: Entrant;
   readonly #state: string;
   #decoder: Decoder | undefined;
-  #dispatches = 0;
+  #shape = { dispatches: 0, batch: 1 };
   #step = { bytes: 0, operations: 0 };
 
   constructor(gpu: Gpu, source: ModelSource, entrant: Entrant) {
     this.#gpu = gpu;
     this.#source = source;
     this.#entrant = entrant;
-    this.#state = stateFor(entrant.decoder.state ?? "full", entrant.context + entrant.tokens);
+    this.#state = stateFor(
+      entrant.decoder.state ?? "full",
+      roomFor(entrant.context, entrant.tokens, entrant.decoder.batch),
+    );
   }
 
   #contract(): ReturnType<typeof contract> {
     const { f16 } = this.#gpu.capabilities;
-    return contract(this.#source, parsePolicy(this.#state), f16, this.#entrant.decoder.weights);
+    return contract(
+      this.#source,
+      parsePolicy(this.#state),
+      f16,
+      this.#entrant.decoder.batch,
+      this.#entrant.decoder.weights,
+    );
   }
 
   /** Bytes that the decoder takes on the device. */
@@ -240,9 +250,9 @@ class Runner {
   async prepare(): Promise<void> {
     const decoder = await Decoder.load(this.#gpu, this.#source, { ...this.#entrant.decoder, state: this.#state });
     this.#decoder = decoder;
-    this.#dispatches = decoder.dispatches;
+    this.#shape = { dispatches: decoder.dispatches, batch: decoder.batch };
     await pass(decoder, this.#prompt(), 2);
-    for (const g of await groupsOf(this.#gpu, stepOf(decoder))) {
+    for (const g of await groupsOf(this.#gpu, decoder.plan)) {
       this.#step = { bytes: this.#step.bytes + g.bytes, operations: this.#step.operations + g.operations };
     }
   }
@@ -257,7 +267,7 @@ class Runner {
   }
 
   result(): DecodeResult {
-    return summarise(`${this.#entrant.label}: `, this.passes, this.#entrant.context, this.#dispatches);
+    return summarise(`${this.#entrant.label}: `, this.passes, this.#entrant.context, this.#shape);
   }
 
   line(first: Runner): SweepLine {
@@ -267,7 +277,8 @@ class Runner {
       label: this.#entrant.label,
       state: this.#state,
       context: this.#entrant.context,
-      dispatches: this.#dispatches,
+      batch: this.#shape.batch,
+      dispatches: this.#shape.dispatches,
       state_bytes: this.#contract().state,
       step_bytes: this.#step.bytes,
       step_operations: this.#step.operations,
@@ -275,7 +286,7 @@ class Runner {
       prefill_tokens_per_second: prefill.tokens_per_second,
       prefill_gflop_s: (prefill.tokens_per_second * matrixOperations(this.#source)) / 1e9,
       over_first: median(this.passes.map((p, i) => time(first.passes[i]) / time(p))),
-      predicted_over_first: first.#step.bytes / this.#step.bytes,
+      predicted_over_first: ((first.#step.bytes / this.#step.bytes) * this.#shape.batch) / first.#shape.batch,
     };
   }
 

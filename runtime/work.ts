@@ -20,7 +20,7 @@ export interface DispatchWork {
 }
 
 /** Tensors of at most so many elements are read for the numbers in them. */
-const SMALL = 64;
+const SMALL = 4096;
 
 /** Counts every dispatch of a plan, in order. Reads small tensors, so it waits for submitted work. */
 export async function planWork(gpu: Gpu, plan: Plan): Promise<DispatchWork[]> {

@@ -8,14 +8,10 @@ import { UserError } from "../../runtime/errors.ts";
 import { QUANT_BLOCK } from "../../runtime/quantise.ts";
 import type { CanonicalName, LayerPart, ModelSource, WeightDType } from "../formats/weights.ts";
 import { canonicalShapes, elements } from "../formats/weights.ts";
-import { ROPE_ROWS } from "../kernels/rotate.ts";
 import type { PolicySpec } from "../state/policy.ts";
-import { POLICIES } from "../state/policy.ts";
 import { stateBytes } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-
-/** Prompt tokens and picked tokens that wait on the GPU at a time. */
-export const RING = 1024;
+import { scratchBytes, statesOf } from "./scratch.ts";
 
 export interface Contract {
   readonly parameters: number;
@@ -27,16 +23,10 @@ export interface Contract {
   readonly slots: number;
 }
 
-/** Slots to allocate: C+1 for policies that drop tokens, C for those that do not. */
+/** Slots to allocate: one more than tokens are kept. */
 export function slotsOf(config: LlamaConfig, policy: PolicySpec): { kept: number; slots: number } {
-  const unbounded = POLICIES[policy.name]?.unbounded === true;
   const kept = policy.slots ?? config.context;
-  return { kept, slots: unbounded ? kept : kept + 1 };
-}
-
-/** Rows of the logits buffer: enough to read many tokens' logits at once, at most 8 MiB. */
-export function logitRows(config: LlamaConfig): number {
-  return Math.max(1, Math.min(64, Math.floor((2 << 20) / config.vocab)));
+  return { kept, slots: kept + 1 };
 }
 
 /** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
@@ -78,12 +68,13 @@ export function checkBlocks(config: LlamaConfig, weights: WeightFormat): void {
 
 /**
  * Bytes a decoder of this model with this state takes on the GPU. `half` says whether the adapter has half precision (stored f16 weights are widened where
- * not); `weights` is the format asked for. Throws a `UserError` when the model has no such format.
+ * not); `batch` is the number of sequences, `format` that of the weights asked for. Throws a `UserError` when the model has no such format.
  */
 export function contract(
   source: ModelSource,
   policy: PolicySpec,
   half = true,
+  batch = 1,
   format: WeightFormat = "stored",
 ): Contract {
   const { config } = source;
@@ -96,8 +87,7 @@ export function contract(
     parameters += elements(shape);
     weights += elements(shape) * bytesOf(formatOf(source, name, half, format));
   }
-  const vectors = config.dim + 2 * config.heads * config.headDim + config.ff + config.heads * (slots + 1);
-  const tables = 2 * ROPE_ROWS * config.headDim;
-  const scratch = 4 * (vectors + tables + logitRows(config) * config.vocab + 2 * RING + 9);
-  return { parameters, weights, state: stateBytes(config, slots), scratch, kept, slots };
+  const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
+  const state = sequences * stateBytes(config, slots);
+  return { parameters, weights, state, scratch: scratchBytes(config, slots, batch), kept, slots };
 }

@@ -96,7 +96,7 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
         const took = gpu.device.allocated - before;
         const said = (await parts)?.said ?? Number.NaN;
         expect(decoder.contract.weights).toBe(
-          contract(source, parsePolicy("full"), gpu.capabilities.f16, weights).weights,
+          contract(source, parsePolicy("full"), gpu.capabilities.f16, 1, weights).weights,
         );
         expect(took, weights).toBeGreaterThanOrEqual(said);
         expect(took - said, weights).toBeLessThan(16 * (13 * TINY.layers + 16));
@@ -127,15 +127,15 @@ describe("the contract", () => {
         const dtype: DType = name.endsWith("norm") ? "f32" : weights;
         bytes += elements(shape) * bytesOf(dtype);
       }
-      expect(contract(randomSource(TINY), parsePolicy("tova:8"), true, weights).weights).toBe(bytes);
+      expect(contract(randomSource(TINY), parsePolicy("tova:8"), true, 1, weights).weights).toBe(bytes);
     }
-    const big = contract(randomSource("Llama-3.1-8B"), parsePolicy("tova:128"), true, "q4");
+    const big = contract(randomSource("Llama-3.1-8B"), parsePolicy("tova:128"), true, 1, "q4");
     expect(big.weights / big.parameters).toBeCloseTo(0.5625, 3);
   });
 
   test("refuses the block formats for rows that do not fit", () => {
     const odd = randomSource({ ...TINY, name: "odd", dim: 72, headDim: 18 });
-    expect(() => contract(odd, parsePolicy("full"), true, "q8")).toThrow(
+    expect(() => contract(odd, parsePolicy("full"), true, 1, "q8")).toThrow(
       "odd: q8 weights are blocks of 32 along each row, but the width",
     );
   });
