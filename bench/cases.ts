@@ -141,9 +141,30 @@ function attendCase(heads: number, dim: number, slots: number): Case {
       const k = bench.filled([heads, slots, dim], "f32", 2);
       const v = bench.filled([heads, slots, dim], "f32", 3);
       const clock = bench.words([slots - 1]);
+      const feed = bench.words([slots - 1, 0, 0, 0, 0, 0, 0, 0]).view([1, 8]);
+      const slot = bench.words([slots - 1]);
+      const positions = bench.words(Array.from({ length: slots }, (_, i) => i)).view([1, slots]);
       const [out, scores, lse] = [bench.empty([heads, dim]), bench.empty([heads, slots]), bench.empty([heads])];
       return {
-        ours: () => bench.kernels.attend(q, k, v, clock, out, scores, lse),
+        ours: () => {
+          const [one, queries] = [
+            [1, heads, 1, dim],
+            [1, heads, slots, dim],
+          ];
+          const [rows, keys, values] = [q.view(one), k.view(queries), v.view(queries)];
+          const byGroup = scores.view([1, heads, 1, slots]);
+          bench.kernels.attend(
+            rows,
+            keys,
+            values,
+            feed,
+            slot,
+            out.view(one),
+            byGroup,
+            lse.view([1, heads, 1]),
+            positions,
+          );
+        },
         handwritten: attend(bench.machine, heads, dim, slots),
         bindings: [q, k, v, clock, out, scores, lse],
         outputs: [out, scores, lse],

@@ -20,6 +20,8 @@ import { verifyLanes } from "./verify-lanes.ts";
 import { printWgsl } from "./wgsl.ts";
 
 export interface Generated {
+  /** The kernel's text with its sizes, before any choice of the schedule: what work.ts counts. */
+  readonly fixed: Specialised;
   readonly specialised: Specialised;
   readonly schedule: Schedule;
   readonly lanes: LaneProgram;
@@ -43,7 +45,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const early = verifyLanes(loadsFirst(swept), "loads first");
   const packed = pack(early, binding.packing);
   const lanes = packed === early ? early : verifyLanes(packed, "packing");
-  const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
+  const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;
 }

@@ -10,3 +10,4 @@ export { type Member, type Packing, type Place, planPacking } from "./packing.ts
 export type { Knobs, Schedule, Target } from "./schedule.ts";
 export type { Binding } from "./specialise.ts";
 export type { Statics, StaticValue } from "./syntax.ts";
+export { type Peek, type Traffic, type Work, workOf } from "./work.ts";

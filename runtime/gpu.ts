@@ -22,7 +22,7 @@ import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
-import { Plan } from "./plan.ts";
+import { Plan, type Recorded } from "./plan.ts";
 import {
   createTensor,
   createTensors,
@@ -72,7 +72,7 @@ async function programsFrom(
 export class Gpu {
   readonly device: Device;
   readonly target: Target;
-  #recording: Dispatch[] | undefined;
+  #recording: Recorded[] | undefined;
 
   constructor(device: Device) {
     this.device = device;
@@ -138,14 +138,28 @@ export class Gpu {
   /** Records the kernel calls that `fn` makes (it must not await) as a plan. */
   async record(label: string, fn: () => void): Promise<Plan> {
     if (this.#recording !== undefined) throw new Error("a recording inside a recording");
-    const dispatches: Dispatch[] = [];
-    this.#recording = dispatches;
+    const recorded: Recorded[] = [];
+    this.#recording = recorded;
     try {
       fn();
     } finally {
       this.#recording = undefined;
     }
-    return Plan.make(this.device, label, dispatches);
+    return Plan.make(this.device, label, recorded);
+  }
+
+  /** Inside `record`: what `fn` calls is a part of the plan that is repeated as often as `Plan.run` says. Parts do not nest. */
+  repeat(fn: () => void): void {
+    const outer = this.#recording;
+    if (outer === undefined) throw new Error("a part to repeat outside of a recording");
+    const part: Dispatch[] = [];
+    this.#recording = part;
+    try {
+      fn();
+    } finally {
+      this.#recording = outer;
+    }
+    outer.push(part);
   }
 
   /** Several tensors in one round trip. */

@@ -17,3 +17,4 @@ export {
   type TensorSpec,
   type TensorValues,
 } from "./tensor.ts";
+export { type DispatchWork, planWork } from "./work.ts";

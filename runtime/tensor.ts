@@ -8,7 +8,7 @@
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { dequantise, quantise } from "./quantise.ts";
+import { dequantise, QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { watched } from "./scopes.ts";
 import { readBack } from "./wait.ts";
 
@@ -225,13 +225,17 @@ export class DeviceTensor {
 
   /**
    * Queues a write: the whole tensor, or with `elementOffset` a part. Floats are rounded to f16 and bf16 (to nearest even).
-   * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end.
+   * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end; q8 and q4 in pairs of blocks, 64
+   * elements, from floats.
    * @throws UserError when length or kind of the data do not fit.
    */
   write(data: TensorData, elementOffset?: number): void {
     this.#assertLive();
-    if ((this.dtype === "q8" || this.dtype === "q4") && elementOffset !== undefined)
-      throw this.#error("block formats are written whole");
+    const raw = data instanceof Uint8Array;
+    if (this.dtype === "q8" || this.dtype === "q4") {
+      if (!raw) return this.#writeBlocks(this.#floats(data), this.dtype, elementOffset);
+      if (elementOffset !== undefined) throw this.#error("raw bytes of block formats are written whole");
+    }
     const stored = this.#encode(data);
     const size = bytesOf(this.dtype);
     const start = elementOffset ?? 0;
@@ -253,6 +257,27 @@ export class DeviceTensor {
       even.set(bytes);
       bytes = even;
     }
+    this.#put(bytes, at);
+  }
+
+  /** Elements and scales lie apart, so a part of a block format is two writes. */
+  #writeBlocks(values: Float32Array, dtype: "q8" | "q4", elementOffset: number | undefined): void {
+    const start = elementOffset ?? 0;
+    const end = start + values.length;
+    if (elementOffset === undefined ? end !== this.length : !isRange(start, values.length, this.length))
+      throw this.#error(`expected ${this.length - start} elements from element ${start}, got ${values.length}`);
+    const pair = 2 * QUANT_BLOCK;
+    if (start % pair !== 0 || (end % pair !== 0 && (end !== this.length || this.#isView)))
+      throw this.#error(`a part is written in multiples of ${pair} elements, got ${start} to ${end}`);
+    const { elements, scales } = quantiseBlocks(values, dtype);
+    const per = dtype === "q8" ? 1 : 0.5;
+    this.#put(elements, this.offset + start * per);
+    const words = new Uint8Array(Math.ceil(scales.byteLength / 4) * 4);
+    words.set(new Uint8Array(scales.buffer));
+    this.#put(words, this.offset + this.length * per + (start / QUANT_BLOCK) * 2);
+  }
+
+  #put(bytes: Uint8Array<ArrayBuffer>, at: number): void {
     const { queue } = this.device.raw;
     for (let from = 0; from < bytes.length; from += WRITE_BYTES) {
       queue.writeBuffer(this.buffer, at + from, bytes, from, Math.min(WRITE_BYTES, bytes.length - from));
@@ -325,7 +350,6 @@ export class DeviceTensor {
       const floats = this.#floats(data);
       return dtype === "f16" ? encodeF16(floats) : encodeBF16(floats);
     }
-    if (dtype === "q8" || dtype === "q4") return quantise(this.#floats(data), dtype);
     if (dtype === "f32") return this.#floats(data) as Float32Array<ArrayBuffer>;
     const Own = dtype === "u32" ? Uint32Array : Int32Array;
     if (data instanceof Own) return data as Uint32Array<ArrayBuffer>;

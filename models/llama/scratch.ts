@@ -1,7 +1,19 @@
-/** What a decoder puts on the GPU beside weights and state, and the bookkeeping that lets it free all of it again, also after a load that failed half-way. */
+/** What a decoder puts on the GPU beside weights and states, and the bookkeeping that lets it free all of it again, also after a load that failed half-way. */
 import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
+import { FEED } from "../kernels/feed.ts";
+import { ROPE_ROWS } from "../kernels/rotate.ts";
+import { lanesOf } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { logitRows, RING } from "./memory.ts";
+
+/** Steps whose picked tokens wait on the GPU: those of two bursts. */
+export const RING = 64;
+/** Steps in one burst at most. */
+export const BURST: number = RING / 2;
+/** Stop tokens that the GPU knows of. */
+export const STOPS = 16;
+/** Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token alone. */
+export const CHUNKS: readonly number[] = [1, 16, 64, 256];
+const MOST_TOKENS = 256;
 
 /** The part of a `Gpu` that making tensors takes. */
 export type Maker = Pick<Gpu, "tensor" | "tensors" | "device" | "capabilities">;
@@ -32,41 +44,97 @@ export function arena(gpu: Maker): Arena {
   };
 }
 
-export interface Scratch {
-  readonly x: DeviceTensor;
-  readonly q: DeviceTensor;
-  readonly out: DeviceTensor;
-  readonly h: DeviceTensor;
-  readonly lse: DeviceTensor;
-  readonly logits: DeviceTensor;
-  readonly scores: DeviceTensor;
-  readonly rope: DeviceTensor;
-  /** position, end of the prompt, seed. */
-  readonly clock: DeviceTensor;
-  readonly token: DeviceTensor;
-  readonly prompt: DeviceTensor;
-  readonly picked: DeviceTensor;
-  readonly settings: DeviceTensor;
+type Shapes<K extends string> = Readonly<Record<K, readonly ["f32" | "u32", ...number[]]>>;
+
+/** Logits of how many tokens are kept: enough to read those of many tokens at once, at most 8 MiB unless even 16 are more. */
+export function logitRows(config: LlamaConfig): number {
+  return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
-/** `tables` is what `ropeTables` gives; `slots` are those of the state. */
-export function createScratch(gpu: Maker, config: LlamaConfig, slots: number, tables: Float32Array): Scratch {
-  const half = config.headDim / 2;
-  const f = (label: string, ...shape: number[]): DeviceTensor => gpu.tensor(shape, "f32", { label });
-  const u = (label: string, n: number): DeviceTensor => gpu.tensor([n], "u32", { label });
+type FlowNames =
+  | "x"
+  | "q"
+  | "out"
+  | "h"
+  | "logits"
+  | "best"
+  | "rope"
+  | "feed"
+  | "slot"
+  | "nowhere"
+  | "k"
+  | "v"
+  | "cursor";
+
+/** What tokens pass through on their way, whatever they belong to. */
+export type Flow = Readonly<Record<FlowNames, DeviceTensor>>;
+
+function flowShapes(config: LlamaConfig, batch: number): Shapes<FlowNames> {
+  const most = Math.max(MOST_TOKENS, batch);
+  const { dim, ff, heads, groups, headDim, vocab } = config;
   return {
-    x: f("residual stream", config.dim),
-    q: f("queries", config.heads, config.headDim),
-    out: f("attention output", config.heads, config.headDim),
-    h: f("feed-forward", config.ff),
-    lse: f("attention log-sum", config.heads),
-    logits: f("logits", logitRows(config), config.vocab),
-    scores: f("attention scores", config.heads, slots),
-    rope: gpu.tensor([2, tables.length / (4 * half), 2, half], "f32", { label: "rotary tables", data: tables }),
-    clock: u("clock", 4),
-    token: u("token", 1),
-    prompt: u("prompt", RING),
-    picked: u("picked tokens", RING),
-    settings: f("sampling settings", 4),
+    x: ["f32", most, dim],
+    q: ["f32", most, heads, headDim],
+    out: ["f32", most, heads, headDim],
+    h: ["f32", most, ff],
+    logits: ["f32", Math.max(logitRows(config), batch), vocab],
+    best: ["u32", logitRows(config)],
+    rope: ["f32", 2, ROPE_ROWS, 2, headDim / 2],
+    // A piece of a prompt: what its tokens are, and the slots that they go to.
+    feed: ["u32", most, FEED],
+    slot: ["u32", most],
+    // Or their keys and values, where they wait for their turn, and whose turn it is.
+    nowhere: ["u32", most],
+    k: ["f32", most, groups, headDim],
+    v: ["f32", most, groups, headDim],
+    cursor: ["u32", 1, FEED],
   };
+}
+
+type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse";
+
+/** What each sequence has of its own beside its state. */
+export type RowTensors = Readonly<Record<RowNames, DeviceTensor>>;
+
+function rowShapes(config: Pick<LlamaConfig, "heads">, slots: number, sequences: number): Shapes<RowNames> {
+  return {
+    feed: ["u32", sequences, FEED],
+    // Temperature, top-k, top-p.
+    settings: ["f32", sequences, 4],
+    stops: ["u32", sequences, STOPS],
+    picked: ["u32", RING, sequences],
+    scores: ["f32", sequences, config.heads, slots],
+    lse: ["f32", sequences, config.heads],
+  };
+}
+
+function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, DeviceTensor> {
+  const made = Object.entries<readonly ["f32" | "u32", ...number[]]>(shapes).map(
+    ([label, [dtype, ...shape]]) => [label, gpu.tensor(shape, dtype, { label })] as const,
+  );
+  return Object.fromEntries(made) as Record<K, DeviceTensor>;
+}
+
+/** `tables` is what `ropeTables` gives. */
+export function createFlow(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): Flow {
+  const flow = create(gpu, flowShapes(config, batch));
+  flow.rope.write(tables);
+  return flow;
+}
+
+export function createRows(gpu: Maker, config: LlamaConfig, slots: number, sequences: number): RowTensors {
+  return create(gpu, rowShapes(config, slots, sequences));
+}
+
+/** States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one anyway. */
+export function statesOf(batch: number): readonly number[] {
+  return batch === 1 ? [1] : [1, batch];
+}
+
+/** Bytes of all this, without padding. */
+export function scratchBytes(config: LlamaConfig, slots: number, batch: number): number {
+  const words = (shapes: Shapes<string>): number =>
+    Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + 2 * config.layers * lanesOf(n));
+  return 4 * (words(flowShapes(config, batch)) + rows.reduce((a, b) => a + b, 0));
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { openDevice } from "../../runtime/device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { UserError } from "../../runtime/errors.ts";
+import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { BINDING_ALIGNMENT, createTensor, createTensors, readMany } from "../../runtime/tensor.ts";
 import { settle } from "../../runtime/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
@@ -121,6 +122,33 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
     expect(() => tensor.write([1, 2], 3)).toThrow(/tensor "part" \[3, 5\] f16: .*even element/);
     expect(() => tensor.write([1], 2)).toThrow(/even length/);
     tensor.destroy();
+  });
+
+  it.each(["q8", "q4"] as const)("writes %s in parts of whole pairs of blocks", async (dtype) => {
+    const device = await withDevice(adapter);
+    const values = Float32Array.from({ length: 288 }, (_, i) => Math.sin(i * i) * (1 + (i % 7)));
+    const expected = dequantise(quantise(values, dtype), 288, dtype);
+    const tensor = createTensor(device, [3, 96], dtype, { label: "blocks", data: values });
+    expect(await tensor.read()).toEqual(expected);
+    const parts = createTensor(device, [3, 96], dtype, { label: "parts", data: new Float32Array(288).fill(9) });
+    parts.write(values.subarray(192), 192);
+    parts.write(values.subarray(0, 64), 0);
+    parts.write(values.subarray(64, 192), 64);
+    expect(await parts.read()).toEqual(expected);
+    parts.write(quantise(new Float32Array(288).fill(3), dtype));
+    expect(new Set(await parts.read()).size).toBe(1);
+
+    const wrong = (data: Float32Array | Uint8Array, at?: number): (() => void) => {
+      return () => parts.write(data, at);
+    };
+    expect(wrong(values.subarray(0, 64), 32)).toThrow(
+      /"parts" \[3, 96\] q\d: .*multiples of 64 elements, got 32 to 96/,
+    );
+    expect(wrong(values.subarray(0, 32), 0)).toThrow(/multiples of 64 elements, got 0 to 32/);
+    expect(wrong(values.subarray(0, 256))).toThrow(/expected 288 elements from element 0, got 256/);
+    expect(wrong(values, 64)).toThrow(/expected 224 elements from element 64, got 288/);
+    expect(wrong(quantise(values.subarray(0, 64), dtype), 0)).toThrow(/raw bytes of block formats are written whole/);
+    for (const t of [tensor, parts]) t.destroy();
   });
 
   it("refuses wrong lengths, kinds and shapes by name", async () => {
