@@ -56,8 +56,10 @@ export class Client {
   }
 
   #signal(signal: "SIGCONT" | "SIGSTOP"): void {
-    // Windows has no such signals; there an idle engine merely waits.
-    if (process.platform !== "win32") this.#child.kill(signal);
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    // Windows has no such signals; there an idle engine merely waits. Deno's own kill() takes any signal for the end.
+    if (process.platform !== "win32") process.kill(pid, signal);
   }
 
   #hear(line: string): void {

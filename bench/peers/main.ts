@@ -219,6 +219,15 @@ async function main(options: Options): Promise<void> {
   const names = engineNames(options);
   const adapter = chooseAdapter(options.adapter);
   const open: Client[] = [];
+  // A stopped process would outlive us.
+  process.on("exit", () => {
+    for (const client of open) client.close();
+  });
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)
+    process.on(signal, () => process.exit(code));
   const load = loadavg()[0];
   try {
     const seats = await seat(names, options, adapter.env, open);
