@@ -127,6 +127,16 @@ export class Decoder {
     return this.#tracks[0]?.seen ?? this.#seen;
   }
 
+  /** Longest text that the state can take: bound only by the rotary tables for policies that drop tokens. */
+  get positions(): number {
+    return this.#bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
+  }
+
+  /** Does the state drop tokens? */
+  get #bounded(): boolean {
+    return POLICIES[this.policy.name]?.unbounded !== true;
+  }
+
   /** Dispatches of one step. */
   get dispatches(): number {
     return this.#parts.step.length;
@@ -155,7 +165,7 @@ export class Decoder {
   }
 
   /**
-   * Continues `prompt`, from an empty state. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
+   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
    * token left it, whatever was computed ahead; when the reader stops early, it has also read what was under way, and `seen` says how much that is.
    */
   async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
@@ -163,7 +173,9 @@ export class Decoder {
     samplingSettings(options);
     const stop = new Set(options.stop ?? this.config.eos);
     stopTokens(stop);
-    this.#check(prompt);
+    const seen = options.resume === true ? this.#resumed() : 0;
+    const ids = options.resume === true ? [...this.#unread(), ...prompt] : prompt;
+    this.#check(ids, seen);
     const row = this.#lease();
     let leased = true;
     const release = (): void => {
@@ -172,7 +184,7 @@ export class Decoder {
     };
     let track: Track | undefined;
     try {
-      track = await this.#begin(row, prompt, options, stop);
+      track = await this.#begin({ row, ids, seen }, options, stop);
       for (;;) {
         const id = await this.#stream.next(track);
         this.#assertLive();
@@ -240,8 +252,8 @@ export class Decoder {
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
     this.#assertLive();
-    if (this.#seen >= this.#most())
-      throw new UserError(`state "${this.policy.text}" holds no more than ${this.#most()} positions`);
+    if (this.#seen >= this.positions)
+      throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
     const id = this.#given[this.#seen];
     if (id !== undefined) this.#parts.guest.own.feed.write([id], ID);
     this.#parts.step.run();
@@ -260,37 +272,54 @@ export class Decoder {
 
   /** Reads a prompt and lets its text join those under way. */
   async #begin(
-    row: number,
-    prompt: readonly number[],
+    { row, ids, seen }: { readonly row: number; readonly ids: readonly number[]; readonly seen: number },
     options: GenerateOptions,
     stop: ReadonlySet<number>,
   ): Promise<Track> {
-    const most = Math.min(options.tokens, this.#most() - prompt.length + 1);
     const { guest, join } = this.#parts;
     return this.#alone(async () => {
       this.#assertLive();
-      this.#empty();
+      if (options.resume !== true) this.#empty();
       this.#prepare(options, stop);
-      const last = await this.#read(prompt, options.prefill ?? "recurrent");
+      const last = await this.#read(ids, seen, options.prefill ?? "recurrent");
       this.#assertLive();
+      const read = seen + ids.length;
+      const left = Math.min(options.tokens, this.positions - read + 1);
       const tick = join === undefined ? this.#stream.tick : 0;
-      const end = Math.min(prompt.length + most - 1, MOST_POSITIONS);
-      await this.#prefill.choose({ seen: prompt.length, row: last, tick, end, seed: options.seed ?? 0 });
+      const end = Math.min(read + left - 1, MOST_POSITIONS);
+      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: options.seed ?? 0 });
       const first = guest.own.picked.readRange(tick, 1);
       join?.run(row, this.#stream.tick);
-      const track: Track = { row, stop, waiting: [], left: most, seen: prompt.length - 1, ended: false, paused: false };
+      const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
+      const track: Track = { row, stop, left, seen: read - 1, ...fresh };
       this.#tracks[row] = track;
       this.#stream.join(track, first, join === undefined);
       return track;
     });
   }
 
-  async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<number> {
+  async #read(ids: readonly number[], seen: number, prefill: "recurrent" | "oneshot"): Promise<number> {
     const { model, guest } = this.#parts;
-    const bounded = POLICIES[this.policy.name]?.unbounded !== true;
-    if (prefill !== "oneshot" || !bounded || prompt.length < guest.state.slots) return this.#prefill.read(prompt, 0);
-    await readAtOnce(model, guest, prompt, this.policy, this.contract.parameters);
+    const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
+    if (!whole) return this.#prefill.read(ids, seen);
+    await readAtOnce(model, guest, ids, this.policy, this.contract.parameters);
     return 0;
+  }
+
+  /** Tokens that the state has read, for a text that goes on. */
+  #resumed(): number {
+    if (this.batch > 1) throw new UserError("only a decoder of one sequence can go on with its text");
+    if (this.#tracks[0]?.cut === true)
+      throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
+        hint: "begin anew with the whole text as the prompt",
+      });
+    return this.seen;
+  }
+
+  /** The last token of the last text, if nothing has read it. */
+  #unread(): readonly number[] {
+    const pending = this.#tracks[0]?.pending;
+    return pending === undefined ? [] : [pending];
   }
 
   async #watch(ids: readonly number[], watch: Watch): Promise<void> {
@@ -345,13 +374,7 @@ export class Decoder {
     );
   }
 
-  /** Longest text the state can take: bound only by the rotary tables for policies that drop tokens. */
-  #most(): number {
-    const bounded = POLICIES[this.policy.name]?.unbounded !== true;
-    return bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
-  }
-
-  #check(ids: readonly number[]): void {
+  #check(ids: readonly number[], seen = 0): void {
     this.#assertLive();
     const { vocab } = this.config;
     if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
@@ -359,10 +382,11 @@ export class Decoder {
       if (!Number.isInteger(id) || id < 0 || id >= vocab)
         throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
     }
-    const most = this.#most();
-    if (ids.length > most) {
+    const most = this.positions;
+    if (seen + ids.length > most) {
+      const what = seen === 0 ? "the prompt has" : "the text and the prompt have";
       throw new UserError(
-        `the prompt has ${ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
+        `${what} ${seen + ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
         { hint: "use a state that drops tokens, such as tova:128" },
       );
     }
