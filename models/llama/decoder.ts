@@ -18,7 +18,7 @@ import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
-import { type Arena, arena, createFlow, createRows, statesOf } from "./scratch.ts";
+import { type Arena, arena, createFlows, createRows, statesOf } from "./scratch.ts";
 import { Stream, type Track } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
@@ -104,14 +104,14 @@ export class Decoder {
       );
       const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
       const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-      const flow = createFlow(memory, config, batch, ropeTables(frequencies(config, rounding)));
+      const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
       const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
       const w = await loadWeights(memory, source);
       const model: Model = { gpu, config, k, w, flow, evict };
       const step = await gpu.record("decode step", () => {
-        recordStep(model, rows);
-        recordChoice(model, rows);
+        recordStep({ ...model, flow: together }, rows);
+        recordChoice({ ...model, flow: together }, rows);
       });
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
       const said = contract(source, policy, gpu.capabilities.f16, batch);
