@@ -2,7 +2,8 @@
 export { openModel } from "./formats/open.ts";
 export type { ModelSource } from "./formats/weights.ts";
 export type { LlamaConfig } from "./llama/config.ts";
-export { type BatchToken, Decoder, type DecoderOptions } from "./llama/decoder.ts";
+export { Decoder, type DecoderOptions } from "./llama/decoder.ts";
+export type { BatchToken } from "./llama/interleave.ts";
 export { type Contract, contract } from "./llama/memory.ts";
 export type { GenerateOptions, Sampling } from "./llama/sampling.ts";
 export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./state/policy.ts";

@@ -11,6 +11,7 @@ import { ID } from "../kernels/feed.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
 import { createState, keptPositions } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
+import { type BatchToken, interleave } from "./interleave.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
 import { type Contract, contract, slotsOf } from "./memory.ts";
@@ -29,12 +30,6 @@ export interface DecoderOptions {
   readonly batch?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
-}
-
-/** A token of one of several texts: `sequence` is the place of its prompt in the list. */
-export interface BatchToken {
-  readonly sequence: number;
-  readonly id: number;
 }
 
 /** What `load` makes and the constructor takes. */
@@ -204,29 +199,9 @@ export class Decoder {
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
    * those under way no more than the time to read a prompt.
    */
-  async *generateAll(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<BatchToken> {
+  generateAll(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<BatchToken> {
     const texts = prompts.map((prompt) => this.generate(prompt, options));
-    const next = async (sequence: number): Promise<{ sequence: number; step: IteratorResult<number> }> => ({
-      sequence,
-      step: await (texts[sequence] as AsyncGenerator<number>).next(),
-    });
-    const pending = new Map<number, ReturnType<typeof next>>();
-    let begun = 0;
-    try {
-      for (;;) {
-        while (pending.size < this.batch && begun < texts.length) pending.set(begun, next(begun++));
-        if (pending.size === 0) return;
-        const { sequence, step } = await Promise.race(pending.values());
-        if (step.done === true) pending.delete(sequence);
-        else {
-          yield { sequence, id: step.value };
-          pending.set(sequence, next(sequence));
-        }
-      }
-    } finally {
-      await Promise.allSettled(pending.values());
-      await Promise.all(texts.map((text) => text.return(undefined)));
-    }
+    return interleave(texts, this.batch);
   }
 
   /** Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. */
