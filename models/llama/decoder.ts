@@ -141,6 +141,7 @@ export class Decoder {
   reset(): void {
     this.#assertLive();
     this.#assertIdle();
+    this.#tracks.fill(undefined);
     this.#empty();
   }
 

@@ -1,5 +1,4 @@
 /** Several texts as one stream of tokens, as they come. */
-import { UserError } from "../../runtime/errors.ts";
 
 /** A token of one of several texts: `sequence` is the place of its prompt in the list. */
 export interface BatchToken {
@@ -10,21 +9,25 @@ export interface BatchToken {
 /** Reads `width` texts at a time; the next one begins when one has ended. Whoever stops reading ends them all. */
 export async function* interleave(texts: readonly AsyncGenerator<number>[], width: number): AsyncGenerator<BatchToken> {
   type Turn = { readonly sequence: number; readonly step: IteratorResult<number> };
-  const next = async (sequence: number): Promise<Turn> => {
-    const text = texts[sequence];
-    if (text === undefined) throw new UserError(`there is no text ${sequence}`);
-    return { sequence, step: await text.next() };
-  };
   const pending = new Map<number, Promise<Turn>>();
+  const ask = (sequence: number): void => {
+    const turn = (async (): Promise<Turn> => {
+      const step = await texts[sequence]?.next();
+      return { sequence, step: step ?? { done: true, value: undefined } };
+    })();
+    // A failure is heard when its turn comes, and must not end the process before that.
+    turn.catch(() => {});
+    pending.set(sequence, turn);
+  };
   let begun = 0;
   try {
     for (;;) {
-      for (; pending.size < width && begun < texts.length; begun++) pending.set(begun, next(begun));
+      for (; pending.size < width && begun < texts.length; begun++) ask(begun);
       if (pending.size === 0) return;
       const { sequence, step } = await Promise.race(pending.values());
       pending.delete(sequence);
       if (step.done === true) continue;
-      pending.set(sequence, next(sequence));
+      ask(sequence);
       yield { sequence, id: step.value };
     }
   } finally {

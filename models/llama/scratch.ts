@@ -130,7 +130,9 @@ export function statesOf(batch: number): readonly number[] {
 export function scratchBytes(config: LlamaConfig, slots: number, batch: number): number {
   const words = (shapes: Shapes<string>): number =>
     Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + 2 * config.layers * lanesOf(n));
+  // Free slots count as state, and lie with the victims in rows that are longer than needed.
+  const tables = (n: number): number => config.layers * (2 * lanesOf(n) - n);
+  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + tables(n));
   const ways = waysOf(config, batch).map(words);
   return 4 * (words(promptShapes(config)) + [...ways, ...rows].reduce((a, b) => a + b, 0));
 }
