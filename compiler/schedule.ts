@@ -107,6 +107,8 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations)
     [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
 
+  // Tiles over two blocks of rows take the product of their sizes.
+  const blocks = program.axes.filter((a, id) => a.kind === "block" && !spread.has(id) && extentOf(program, id) > 1);
   const planned = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
@@ -134,7 +136,7 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       axis.kind === "whole"
         ? extent
         : axis.kind === "block"
-          ? Math.min(extent, axis.size ?? knobs.rows ?? 4)
+          ? Math.min(extent, axis.size ?? knobs.rows ?? (blocks.length > 1 ? 2 : 4))
           : Math.min(extent, knobs.unroll ?? 2);
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });

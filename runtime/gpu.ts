@@ -167,9 +167,9 @@ export class Gpu {
     return readMany(this.device, tensors);
   }
 
-  /** Waits until submitted work is done, without spinning a core; throws what went wrong. */
-  async wait(): Promise<void> {
-    await settle(this.device);
+  /** Waits until submitted work is done, without spinning a core; throws what went wrong. Work of different lengths waits best under different names. */
+  async wait(work?: string): Promise<void> {
+    await settle(this.device, work);
   }
 
   async close(): Promise<void> {

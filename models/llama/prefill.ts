@@ -65,15 +65,21 @@ export class Prefill {
       this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
       plan.run(1, n);
       if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
-      if (watch === undefined) await gpu.wait();
-      else await this.#show(watch, size, n, at);
-      // The first run may have been spent on compiling.
-      const slow = this.#ran.has(plan) && performance.now() - began > MOST_MS;
-      if (slow && size === this.#most) this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
-      this.#ran.add(plan);
       last = n - 1;
+      if (watch !== undefined) await this.#show(watch, size, n, at);
+      // What follows the last piece is submitted behind it, and waited for there.
+      else if (size > 1 && at + n < ids.length) await gpu.wait(`prompt of ${size}`);
+      else continue;
+      this.#learn(size, performance.now() - began, this.#ran.has(plan));
+      this.#ran.add(plan);
     }
     return last;
+  }
+
+  /** A piece that took too long makes the next ones smaller; its first run may have been spent on compiling. */
+  #learn(size: number, took: number, warm: boolean): void {
+    if (warm && took > MOST_MS && size === this.#most)
+      this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
   }
 
   /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens; settings and stop tokens must be written. */

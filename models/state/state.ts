@@ -36,7 +36,7 @@ export interface State {
 
 /** Bytes that a state of `slots` slots (C+1) holds on the GPU for each sequence, without padding. */
 export function stateBytes(shape: StateShape, slots: number): number {
-  return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4);
+  return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4 + 4);
 }
 
 /** A binding starts at a multiple of 256 bytes: rows of a tensor whose rows are bound alone are this many words, or a multiple of it. */

@@ -38,7 +38,7 @@ describe.each(adaptersUnderTest())("on %s", (adapter) => {
     expect(code).toBe(0);
     expect(greedy.text.startsWith(out.trimEnd())).toBe(true);
     expect(err).toMatch(/^adapter {2}.*rung L\d$/m);
-    expect(err).toMatch(/^memory {3}hearth, 4\.39 M parameters: weights .*state 6\.02 MiB \(full, 1024 slots/m);
+    expect(err).toMatch(/^memory {3}hearth, 4\.39 M parameters: weights .*state 6\.0\d MiB \(full, 1024 \+ 1 slots/m);
     expect(err).toMatch(/3 prompt tokens in \d+ ms, 12 new ones at [\d.]+ tokens\/s/);
   });
 });

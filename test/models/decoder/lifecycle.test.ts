@@ -70,6 +70,19 @@ describe.each(adaptersUnderTest())(`a decoder on %s, seed ${SEED}`, (adapter) =>
     }
   });
 
+  test("a step is at most 6 dispatches a layer and 3 more, and one less without a policy", async () => {
+    for (const [state, each] of [
+      ["tova:8", 6],
+      ["window:8", 6],
+      ["full", 5],
+    ] as const) {
+      const of = (batch: number): Promise<number> =>
+        withDecoder(adapter, model, { state, batch }, async (decoder) => decoder.dispatches);
+      expect(await of(1), state).toBe(each * model.config.layers + 3);
+      expect(await of(2), state).toBe(each * model.config.layers + 3);
+    }
+  });
+
   test("says so when it is asked for something after its end", async () => {
     const gpu = await gpuOf(adapter);
     const decoder = await Decoder.load(gpu, model, { state: "tova:8" });
