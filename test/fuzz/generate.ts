@@ -5,6 +5,7 @@
  * interpreter must agree bit for bit. What rounds (exp, sqrt, division) is only put around a finished value and compared with a tolerance.
  */
 import type { Choices } from "./choices.ts";
+import { product } from "./products.ts";
 
 export type Storage = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
 
@@ -41,6 +42,7 @@ interface Scope {
 }
 
 export function generate(c: Choices, name: string): KernelPlan {
+  if (c.chance(25)) return product(c, name);
   return new Generator(c, name).run();
 }
 
