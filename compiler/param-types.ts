@@ -32,8 +32,9 @@ export function paramType(
     return { is: "scalar", dtype: dtype ?? "f32" };
   }
   // An alias of the user's hides the name Static; its brand stays.
-  const properties = type.isIntersection() ? type.getProperties() : [];
-  if (!properties.some((p) => ours(p) !== undefined)) return { is: "other", text };
+  const properties = type.getProperties();
+  if (!properties.some((p) => ours(p) !== undefined && p.name.startsWith("__@fixed@")))
+    return { is: "other", text };
   return {
     is: "static",
     fields: properties.filter((p) => ours(p) === undefined).map((p) => fieldOf(checker, p, span)),
