@@ -228,6 +228,16 @@ const MISTAKES: Readonly<
     ["real numbers as loop bounds", `for (const j of range(v.at(0))) y.set([i], j);`],
     ["argmin over a real index", `u.set([i], argmin(v.at(), v.at()));`],
   ],
+  "type parameters": [
+    [
+      "one of the kinds does not work",
+      `export function kernel<T extends DType>(x: Tensor<"n", T>, y: Tensor<"n", T>): void {\n  const i = block("n");\n  y.set([i], exp(x.at(i)));\n}`,
+    ],
+    [
+      "too many of them",
+      `export function kernel<A extends DType, B extends DType, C extends DType>(a: Tensor<"n", A>, b: Tensor<"n", B>, c: Tensor<"n", C>): void {\n  const i = block("n");\n  c.set([i], 1);\n}`,
+    ],
+  ],
   "tiles and dims": [
     ["a tile as the condition of ?:", `y.set([i], v.at(i) > 0 ? 1 : 2);`],
     ["a property of a tensor", `y.set([i], y.length as never);`],
