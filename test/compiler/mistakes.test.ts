@@ -174,6 +174,10 @@ const MISTAKES: Readonly<
       `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const load = (gpu: { kernels(o: object): void }): void => {\n  gpu.kernels({ kernel });\n  gpu.kernels({ kernel: more });\n};`,
     ],
     [
+      "a key of some object that has another meaning than the function of that name",
+      `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const table = { kernel: more };`,
+    ],
+    [
       "a key that stands for two instances",
       `function kernel(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  y.set([0], f(1));\n}\nexport const all = [{ kernel: specialise(kernel, { f: exp }) }, { kernel: specialise(kernel, { f: abs }) }];`,
     ],
