@@ -18,7 +18,7 @@ import {
   type TensorParam,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { RunTime, Tensor } from "../dsl/index.ts";
+import type { DType, RunTime, Tensor } from "../dsl/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
@@ -26,12 +26,7 @@ import { DeviceTensor } from "./tensor.ts";
 import { tunedKnobs } from "./tuned.ts";
 
 /** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
-export type Argument<P> =
-  P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">
-    ? P extends number
-      ? number | DeviceTensor
-      : DeviceTensor
-    : number | DeviceTensor;
+export type Argument<P> = P extends Tensor<string, DType> ? DeviceTensor : number | DeviceTensor;
 
 /** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
 export type Loadable =
