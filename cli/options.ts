@@ -60,6 +60,11 @@ export function whole(least: number): (text: string) => number {
   };
 }
 
+/** `1,2,4`: whole numbers of at least 1. */
+export function wholes(text: string): number[] {
+  return text.split(",").map(whole(1));
+}
+
 export function real(text: string): number {
   const n = Number(text);
   if (text.trim() === "" || !Number.isFinite(n)) throw new InvalidArgumentError("Expected a number.");
