@@ -71,6 +71,7 @@ export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions)
     const prompt = promptOf(source.config.vocab, context, ids);
     // Pipelines compile at their first dispatch; a whole pass also settles the pace of waiting.
     const first = await pass(decoder, prompt, Math.min(tokens, 16));
+    const position = decoder.seen;
     const breakdown = await Breakdown.of(gpu, decoder.plan);
     const passes: Pass[] = [];
     const sums: { wall: number; cpu: number }[] = [];
@@ -83,7 +84,7 @@ export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions)
     if (first.ids.some((id, i) => passes.some((p) => p.ids[i] !== id)))
       throw new Error("two passes over one prompt gave different ids");
     const result = summarise("", passes, context, decoder);
-    const { measures, step } = stepReport(gpu, breakdown, passes, sums, result, ceiling, context);
+    const { measures, step } = stepReport(gpu, breakdown, passes, sums, result, ceiling, position);
     const { weights, state: held, scratch } = decoder.contract;
     return {
       model: source.config.name,
