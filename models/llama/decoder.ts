@@ -30,7 +30,7 @@ export interface DecoderOptions {
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
-  readonly weights?: WeightFormat;
+  readonly weights?: WeightFormat | undefined;
 }
 
 /** A token of one of several texts: `sequence` is the place of its prompt in the list. */
