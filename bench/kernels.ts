@@ -2,10 +2,13 @@
  * The benchmark of kernels: every case in turn, each line handed out as soon as it is measured.
  */
 
-import type { LlamaConfig } from "../models/index.ts";
+import { Decoder, type LlamaConfig, type ModelSource, type WeightFormat } from "../models/index.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
+import { Breakdown } from "./breakdown.ts";
 import { Bench, CASES, type Case, FORMATS, matvecCase } from "./cases.ts";
+import { warmUp } from "./decode.ts";
 import { type Effort, machineOf, measure, type Times } from "./harness.ts";
+import { promptOf } from "./subject.ts";
 
 /** One line of the report; times in milliseconds, rates of our kernel by its wall time. */
 export interface Line extends Times {
@@ -76,5 +79,49 @@ export async function* benchKernels(
     } finally {
       bench.free();
     }
+  }
+}
+
+/** The decoder's kernels that read matrices. */
+const MATRIX_KERNELS: ReadonlySet<string> = new Set(["qkv", "project", "swiglu", "logits"]);
+/** Tokens read before a step is taken apart. */
+const CONTEXT = 32;
+
+/** A step's matrix kernels against the hand-written products of the same matrices. */
+export interface StepLine {
+  readonly name: "step";
+  readonly dtype: string;
+  readonly shape: string;
+  readonly ours_ms: number;
+  readonly handwritten_ms: number;
+  readonly ratio: number;
+  readonly cpu_ratio?: number;
+}
+
+/**
+ * The decoder's own matrix kernels, with norm, rotation, residual and SiLU in them, against bare hand-written products: `lines` are those of `casesOfShape` in this
+ * format. Each kernel runs over all layers in a row, so ours reads its weights from memory where the products' one matrix may stay in a cache.
+ */
+export async function stepLine(
+  gpu: Gpu,
+  source: ModelSource,
+  weights: WeightFormat,
+  lines: readonly (Times & { readonly count: number })[],
+  rounds: number,
+): Promise<StepLine> {
+  const decoder = await Decoder.load(gpu, source, { weights, state: `full:${CONTEXT + 16}` });
+  try {
+    await warmUp(decoder, promptOf(source.config.vocab, CONTEXT), 2);
+    const breakdown = await Breakdown.of(gpu, decoder.plan);
+    for (let i = 0; i < rounds; i++) await breakdown.round();
+    const [wall, cpu] = breakdown.sums((g) => MATRIX_KERNELS.has(g.kernel));
+    const sum = (of: (l: (typeof lines)[number]) => number): number => lines.reduce((n, l) => n + l.count * of(l), 0);
+    const hand = sum((l) => l.handwritten_ms);
+    const byCpu = cpu / sum((l) => l.handwritten_cpu_ms ?? Number.NaN);
+    const line = { name: "step", dtype: weights, shape: source.config.name } as const;
+    const times = { ours_ms: wall, handwritten_ms: hand, ratio: wall / hand };
+    return { ...line, ...times, ...(Number.isNaN(byCpu) ? {} : { cpu_ratio: byCpu }) };
+  } finally {
+    decoder.destroy();
   }
 }

@@ -2,6 +2,8 @@
 
 import type { Case } from "../../bench/cases.ts";
 import { compare } from "../../bench/compare.ts";
+import type { Line, StepLine } from "../../bench/kernels.ts";
+import type { WeightFormat } from "../../models/index.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, UsageError } from "../context.ts";
 import { type Column, heading, row } from "../format.ts";
@@ -64,7 +66,7 @@ export async function benchKernels(options: KernelOptions, context: Context): Pr
       context.io.err(`copy     ${copy.toFixed(1)} GB/s between two buffers\n`);
       say(heading(COLUMNS));
     }
-    const lines: (import("../../bench/kernels.ts").Line & { of_copy: number; count: number })[] = [];
+    const lines: (Line & { of_copy: number; count: number })[] = [];
     const effort = { rounds: options.rounds, batch: BATCH_MS };
     for await (const l of bench.benchKernels(gpu, cases, effort, () => signal.aborted)) {
       const count = cases.find((c) => bench.titleOf(c) === bench.titleOf(l))?.count ?? 1;
@@ -74,9 +76,22 @@ export async function benchKernels(options: KernelOptions, context: Context): Pr
       const cells = [l.name, l.dtype, l.shape, ms(l.ours_ms), ms(l.handwritten_ms), l.ratio.toFixed(2)];
       say(row(COLUMNS, [...cells, l.cpu_ratio?.toFixed(2) ?? "", l.gb_s.toFixed(1), l.gflop_s.toFixed(1)]));
     }
-    if (options.shape !== undefined) for (const line of sums(lines)) say(line);
+    const steps: StepLine[] = [];
+    if (options.shape !== undefined && options.only === undefined) {
+      for (const line of sums(lines)) say(line);
+      const { randomSource } = await import("../../models/index.ts");
+      for (const dtype of new Set(lines.map((l) => l.dtype as WeightFormat))) {
+        const own = lines.filter((l) => l.dtype === dtype);
+        const step = await bench.stepLine(gpu, randomSource(options.shape), dtype, own, options.rounds);
+        steps.push(step);
+        const cpu = step.cpu_ratio === undefined ? "" : `, ${step.cpu_ratio.toFixed(2)} by CPU time`;
+        say(
+          `a decoder's own matrix kernels in ${dtype}: ${step.ours_ms.toFixed(3)} ms a step, ratio to hand-written ${step.ratio.toFixed(2)}${cpu}`,
+        );
+      }
+    }
     const adapter = adapterJson(gpu);
-    const whole = lines.map((l) => ({ ...l, adapter }));
+    const whole = [...lines, ...steps].map((l) => ({ ...l, adapter }));
     if (before !== undefined) sayComparison(say, options.compare ?? "", compare(before, whole, options.compare ?? ""));
     await writeReport(context, options, whole);
   });
