@@ -143,7 +143,7 @@ async function playRounds(seats: readonly Seat[], options: Options): Promise<voi
       const run = await client.ask("run", { prompt, tokens: options.tokens });
       runs.push(run);
       const rate = (count: number, seconds: number): string => (count / seconds).toFixed(1);
-      const [read, made] = [rate(prompt.length, run.prefill.seconds), rate(run.ids.length - 1, run.decode.seconds)];
+      const [read, made] = [rate(prompt.length, run.prefill.seconds), rate(run.decoded, run.decode.seconds)];
       say(`round ${round + 1} of ${options.rounds}  ${name.padEnd(4)}  prefill ${read}, decode ${made} tokens/s`);
     }
   }
