@@ -63,7 +63,7 @@ interface Seat {
 
 /**
  * Tokens of a prompt that ONNX Runtime reads right on every adapter: up to 31 go through the attention that it decodes with. Its attention for longer
- * pieces (1.30) leaves keys out where subgroups are narrower than it expects, as on software adapters; it is measured all the same, being its fastest.
+ * pieces (1.30) is wrong where subgroups are narrow, as on software adapters; it is measured all the same, being its fastest.
  */
 const SMALL_PIECE = 24;
 /** Tokens that an engine makes after the prompt to warm up. */
