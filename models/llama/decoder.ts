@@ -198,10 +198,14 @@ export class Decoder {
 
   /**
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
-   * those under way no more than the time to read a prompt.
+   * those under way no more than the time to read a prompt. Options may differ by sequence: the same seed is the same noise for all.
    */
-  generateAll(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<BatchToken> {
-    const texts = prompts.map((prompt) => this.generate(prompt, options));
+  generateAll(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions | ((sequence: number) => GenerateOptions),
+  ): AsyncGenerator<BatchToken> {
+    const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
+    const texts = prompts.map((prompt, sequence) => this.generate(prompt, optionsOf(sequence)));
     return interleave(texts, this.batch);
   }
 
@@ -228,6 +232,7 @@ export class Decoder {
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
     this.#assertLive();
+    this.#assertIdle();
     if (this.#seen >= this.positions)
       throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
     const id = this.#given[this.#seen];

@@ -6,7 +6,7 @@
  * each layer may do all tokens of the piece before the next layer begins: products for all, then token by token append, attend, evict. The result is that of
  * reading one by one, without reading the weights for each.
  */
-import type { DeviceTensor, Plan } from "../../runtime/index.ts";
+import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
 import { FEED } from "../kernels/feed.ts";
 import type { LayerState } from "../state/state.ts";
 import {
@@ -25,10 +25,15 @@ import { CHUNKS, logitRows } from "./scratch.ts";
 const FEW = 8;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
-/** Tokens a second times parameters that the slowest adapters do: what a piece is sized by before anything was measured. */
-const SOFTWARE_RATE = 4e9;
+/** Tokens a second times parameters that the slower adapters of a kind do: what a piece is sized by before anything was measured. */
+const RATES: Readonly<Record<Capabilities["kind"], number>> = {
+  software: 4e9,
+  unknown: 4e11,
+  integrated: 4e11,
+  discrete: 4e12,
+};
 
-/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over (`all`), or their most likely continuations. */
+/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over, or their most likely continuations. */
 export interface Watch {
   readonly what: "logits" | "best";
   readonly take: (values: Float32Array | Uint32Array, at: number) => void;
@@ -45,9 +50,9 @@ export class Prefill {
   constructor(model: Model, rows: Rows, parameters: number) {
     this.#model = model;
     this.#rows = rows;
-    const rate = model.gpu.capabilities.profile === "software" ? SOFTWARE_RATE : Infinity;
-    this.#most = CHUNKS.findLast((n) => (n * parameters * 1000) / rate <= MOST_MS) ?? 1;
-    this.#most = Math.max(this.#most, CHUNKS[1] ?? 1);
+    const rate = RATES[model.gpu.capabilities.kind];
+    const fits = CHUNKS.findLast((n) => (n * parameters * 1000) / rate <= MOST_MS) ?? 1;
+    this.#most = Math.max(fits, CHUNKS[1] ?? 1);
   }
 
   /** Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends. */
@@ -67,8 +72,7 @@ export class Prefill {
       if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
       last = n - 1;
       if (watch !== undefined) await this.#show(watch, size, n, at);
-      // What follows the last piece is submitted behind it, and waited for there.
-      else if (size > 1 && at + n < ids.length) await gpu.wait(`prompt of ${size}`);
+      else if (size > 1) await gpu.wait(`prompt of ${size}`);
       else continue;
       this.#learn(size, performance.now() - began, this.#ran.has(plan));
       this.#ran.add(plan);

@@ -14,8 +14,8 @@ import { temporary } from "../formats/temporary.ts";
 const SEED = 30_011;
 const VOCAB = 64;
 const C = 20;
-/** Around one, a few, and the pieces of 16 and 64; around the size of the state; and more of everything. */
-const LENGTHS = [1, 2, 7, 8, 9, 15, 16, 17, C - 1, C, C + 1, C + 7, C + 8, C + 16, C + 17, 63, 64, 65, 90, 150];
+/** Around one, a few, and the pieces of 16 and 64; around the size of the state; and more of everything, a piece of 256 too. */
+const LENGTHS = [1, 2, 7, 8, 9, 15, 16, 17, C - 1, C, C + 1, C + 7, C + 8, C + 16, C + 17, 63, 64, 65, 90, 150, 300];
 const ids: readonly number[] = randomIds(SEED, Math.max(...LENGTHS), VOCAB);
 
 const at = temporary();
