@@ -5,6 +5,7 @@
  * and branches on sizes vanish. Constant folding rides along, because it is what makes specialising pay.
  */
 import type { BinaryOp, Op, Span, StorageType, TileProgram, Value } from "./ir.ts";
+import type { Packing } from "./packing.ts";
 
 /** What one use of a kernel fixes. */
 export interface Binding {
@@ -14,6 +15,8 @@ export interface Binding {
   readonly storage: Readonly<Record<string, StorageType>>;
   /** Scalars that are read from GPU memory; the others are uniforms. */
   readonly cells: readonly string[];
+  /** Which parameters share a binding; left out where each has its own. */
+  readonly packing?: Packing | undefined;
 }
 
 export interface Specialised extends TileProgram {
@@ -122,6 +125,7 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
         case "splat":
         case "fold":
         case "scan":
+        case "relay":
         case "reduce":
           out.push({ ...op, x: real(op.x) });
           break;

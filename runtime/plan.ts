@@ -5,7 +5,9 @@
  * (facts: 1.4 us a dispatch instead of 40). Several steps go into one submission. A part of a plan may be marked to be repeated, as often as a run says.
  */
 import type { Device } from "./device.ts";
+import { UserError } from "./errors.ts";
 import { bindGroupOf, compileAll, type Dispatch } from "./kernels.ts";
+import { readBack } from "./wait.ts";
 
 interface Step {
   readonly pipeline: GPUComputePipeline;
@@ -27,13 +29,22 @@ export class Plan {
   readonly label: string;
   /** Dispatches in one replay, with repeated parts done once. */
   readonly length: number;
+  /** What is dispatched, in order, repeated parts once: the generated kernels and the tensors they work on, for those who measure and count. */
+  readonly dispatches: readonly Dispatch[];
   readonly #device: Device;
   readonly #sections: readonly Section[];
   readonly #uniforms: readonly GPUBuffer[];
 
-  private constructor(device: Device, label: string, sections: readonly Section[], uniforms: readonly GPUBuffer[]) {
+  private constructor(
+    device: Device,
+    label: string,
+    dispatches: readonly Dispatch[],
+    sections: readonly Section[],
+    uniforms: readonly GPUBuffer[],
+  ) {
     this.#device = device;
     this.label = label;
+    this.dispatches = dispatches;
     this.#sections = sections;
     this.length = sections.reduce((n, { steps }) => n + steps.length, 0);
     this.#uniforms = uniforms;
@@ -55,7 +66,7 @@ export class Plan {
     };
     const sections = parts.map((part, i): Section => ({ repeats: isList(recorded[i]), steps: part.map(stepOf) }));
     await device.drain();
-    return new Plan(device, label, sections, uniforms);
+    return new Plan(device, label, parts.flat(), sections, uniforms);
   }
 
   /** Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each. */
@@ -80,6 +91,59 @@ export class Plan {
     this.#device.raw.queue.submit([encoder.finish()]);
   }
 
+  /** Some of the dispatches as a plan of their own, which needs no `destroy` and lives as long as this one. */
+  part(label: string, indices: readonly number[]): Plan {
+    const pick = <T>(all: readonly T[]): T[] => indices.flatMap((i) => all.slice(i, i + 1));
+    const steps = pick(this.#sections.flatMap((section) => section.steps));
+    return new Plan(this.#device, label, pick(this.dispatches), [{ repeats: false, steps }], []);
+  }
+
+  /**
+   * Replays the plan once with a pass and two timestamps for each dispatch. Gives when each began and ended, in milliseconds from the first one's begin. The
+   * passes keep dispatches from overlapping, so that the whole takes longer than a replay by `run`.
+   * @throws UserError when the adapter has no timestamps.
+   */
+  async profile(): Promise<readonly { readonly begin: number; readonly end: number }[]> {
+    this.#device.assertOpen();
+    const { raw } = this.#device;
+    if (!this.#device.capabilities.timestamps) {
+      throw new UserError(
+        `${this.#device.capabilities.name} has no timestamp queries, so kernels cannot be timed there`,
+      );
+    }
+    const all = this.#sections.flatMap((section) => section.steps);
+    const bytes = MOST_TIMED * 16;
+    const times: number[] = [];
+    const querySet = raw.createQuerySet({ label: "profile", type: "timestamp", count: MOST_TIMED * 2 });
+    const resolved = raw.createBuffer({ label: "profile", size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+    const staging = this.#device.takeStaging(bytes);
+    try {
+      for (let from = 0; from < all.length; from += MOST_TIMED) {
+        const steps = all.slice(from, from + MOST_TIMED);
+        const encoder = raw.createCommandEncoder({ label: `${this.label}, timed` });
+        for (const [i, s] of steps.entries()) {
+          const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+          const pass = encoder.beginComputePass({ timestampWrites });
+          pass.setPipeline(s.pipeline);
+          pass.setBindGroup(0, s.group);
+          pass.dispatchWorkgroups(s.x, s.y);
+          pass.end();
+        }
+        encoder.resolveQuerySet(querySet, 0, 2 * steps.length, resolved, 0);
+        encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * steps.length);
+        raw.queue.submit([encoder.finish()]);
+        const words = new BigUint64Array(await readBack(this.#device, staging, 16 * steps.length, this.label));
+        for (const w of words)
+          times.push(Number(w - (words[0] ?? 0n)) / 1e6 + (from === 0 ? 0 : (times[2 * from - 1] ?? 0)));
+      }
+    } finally {
+      this.#device.returnStaging(staging);
+      querySet.destroy();
+      resolved.destroy();
+    }
+    return all.map((_, i) => ({ begin: times[2 * i] ?? 0, end: times[2 * i + 1] ?? 0 }));
+  }
+
   /** Frees the uniform buffers of the plan. */
   destroy(): void {
     for (const b of this.#uniforms) b.destroy();
@@ -89,3 +153,8 @@ export class Plan {
 function isList(r: Recorded | undefined): r is readonly Dispatch[] {
   return Array.isArray(r);
 }
+
+/** Dispatches that are timed in one submission: a query set holds at most 4096 timestamps. */
+const MOST_TIMED = 2048;
+const QUERY_RESOLVE = 0x200;
+const COPY_SRC = 0x4;

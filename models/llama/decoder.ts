@@ -14,7 +14,7 @@ import type { LlamaConfig } from "./config.ts";
 import { type BatchToken, interleave } from "./interleave.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
-import { type Contract, contract, slotsOf } from "./memory.ts";
+import { type Contract, checkBlocks, contract, slotsOf, type WeightFormat } from "./memory.ts";
 import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
@@ -30,6 +30,8 @@ export interface DecoderOptions {
   readonly batch?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
+  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
+  readonly weights?: WeightFormat;
 }
 
 /** What `load` makes and the constructor takes. */
@@ -90,6 +92,8 @@ export class Decoder {
     if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
       throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
     const policy = parsePolicy(options.state ?? "full");
+    const format = options.weights ?? "stored";
+    checkBlocks(config, format);
     const memory = arena(gpu);
     try {
       // States first: they are the part that may be too large, and weights take long to read.
@@ -102,14 +106,14 @@ export class Decoder {
       const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
       const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
-      const w = await loadWeights(memory, source);
+      const w = await loadWeights(memory, source, format);
       const model: Model = { gpu, config, k, w, flow, evict };
       const step = await gpu.record("decode step", () => {
         recordStep({ ...model, flow: together }, rows);
         recordChoice({ ...model, flow: together }, rows);
       });
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
-      const said = contract(source, policy, gpu.capabilities.f16, batch);
+      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
       return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {
       memory.destroy();
@@ -135,6 +139,12 @@ export class Decoder {
   /** Dispatches of one step. */
   get dispatches(): number {
     return this.#parts.step.length;
+  }
+
+  /** The recorded step, for those who measure it. */
+  get plan(): Plan {
+    this.#assertLive();
+    return this.#parts.step;
   }
 
   /** Back to an empty state. */

@@ -16,7 +16,7 @@ export const CHUNKS: readonly number[] = [1, 16, 64, 256];
 const MOST_TOKENS = 256;
 
 /** The part of a `Gpu` that making tensors takes. */
-export type Maker = Pick<Gpu, "tensor" | "device" | "capabilities">;
+export type Maker = Pick<Gpu, "tensor" | "tensors" | "device" | "capabilities">;
 
 /** A maker of tensors that remembers what it made. */
 export interface Arena extends Maker {
@@ -32,6 +32,11 @@ export function arena(gpu: Maker): Arena {
       const tensor = gpu.tensor(...args);
       made.push(tensor);
       return tensor;
+    },
+    tensors(specs) {
+      const tensors = gpu.tensors(specs);
+      made.push(...(Object.values(tensors) as DeviceTensor[]));
+      return tensors;
     },
     destroy(): void {
       for (const tensor of made.splice(0)) tensor.destroy();

@@ -178,6 +178,24 @@ describe("finding kernels in a text", () => {
     expect(exportedKernels(text)).toEqual(["one", "two"]);
   });
 
+  test("those with compile-time parameters, where all have a value", () => {
+    const text = [
+      'export function open(x: Tensor<"n">, { f, rows = 2 }: Static<{ f: (x: number) => number; rows?: number }>): void {',
+      "}",
+      'export function whole(x: Tensor<"n">, { f = same, rows = 2 }: Options & Static<{ f?: (x: number) => number }>): void {',
+      "}",
+      'export function named(x: Tensor<"n">, options: Static<{ rows?: number }>): void {',
+      "}",
+      'export function closed(x: Tensor<"n">, { f = same }: Static<{ f?: (x: number) => number }> = {}): void {',
+      "}",
+      "const first = specialise(open, { f: (x) => x });",
+      "export const second: Instance<typeof open> = specialise(open, { f: same });",
+      "const k = await gpu.kernels(import.meta, { first, third: specialise(open, { f }), fourth: closed, closed });",
+      "const other = { fifth: closed };",
+    ].join("\n");
+    expect(exportedKernels(text)).toEqual(["whole", "closed", "first", "second", "third", "fourth"]);
+  });
+
   test("a kernel's text comes with its comment and ends with it", async () => {
     const text = await readFile(
       join(fileURLToPath(new URL("../../", import.meta.url)), "models/kernels/choose.ts"),

@@ -15,6 +15,10 @@ const CASES: readonly (readonly [string, string])[] = [
   ["TS-100", `export function kernel(${PARAMS}): void {\n  y.set([0], 1;\n}\n`],
   ["TS-101", `const i = block("rows");\n  const wrong: string = i;\n  y.set([i], 1);`],
   ["TS-102", `export function other(${PARAMS}): void {\n  y.set([0], 1);\n}\n`],
+  [
+    "TS-103",
+    `export function kernel(${PARAMS}): void {\n  y.set([0], 1);\n}\nexport function other(${PARAMS}): void {\n  y.set([0], 2);\n}\nexport const both = [{ kernel }, { kernel: other }];\n`,
+  ],
   ["TS-201", `for (let i = 0; i < 3; i++) y.set([i], 1);`],
   ["TS-202", `const i = block("rows");\n  y.set([i], x.at(i, 0, 1));`],
   ["TS-203", `const i = block("rows");\n  y.set([i], somewhere);`],
@@ -41,6 +45,14 @@ const CASES: readonly (readonly [string, string])[] = [
     `export function kernel(h: Tensor<"rows", f16>): void {\n  const i = block("rows");\n  h.add([i], 1);\n}\n`,
   ],
   ["TS-220", `const i = block("rows");\n  y.set([i], 1);\n  u.set([i], cast(y.at(i), "u32"));`],
+  [
+    "TS-221",
+    `export function kernel(y: Tensor<"rows">, { size }: Static<{ size: number }>): void {\n  const i = block("rows", size);\n  y.set([i], 1);\n}\n`,
+  ],
+  [
+    "TS-222",
+    `function fill(y: Tensor<"rows">, { by }: Static<{ by: number }>): void {\n  y.set([block("rows")], by);\n}\nexport function kernel(y: Tensor<"rows">): void {\n  fill(y, { by: y.at(0) });\n}\n`,
+  ],
   ["TS-301", `const all = x.at();\n  y.set([0], sum(sum(all, "columns"), "rows"));`],
   [
     "TS-302",
@@ -58,7 +70,7 @@ const HELPER = `function half(v: number): number {\n  return v > 0 ? v : idiv(v,
 function complaint(body: string): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-diagnostics-"));
   try {
-    const head = `import { block, cast, idiv, over, program, range, sum, type f16, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
+    const head = `import { block, cast, idiv, over, program, range, type Static, sum, type f16, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
     const file = join(folder, "kernel.ts");
     const whole = body.includes("export function") ? body : `export function kernel(${PARAMS}): void {\n  ${body}\n}\n`;
     writeFileSync(file, head + whole);
