@@ -19,7 +19,7 @@ import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
-import { type Arena, arena, createFlows, createRows, statesOf } from "./scratch.ts";
+import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
 import { Stream, type Track } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
@@ -28,6 +28,8 @@ export interface DecoderOptions {
   readonly state?: string;
   /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
   readonly batch?: number;
+  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  readonly piece?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
@@ -80,7 +82,7 @@ export class Decoder {
     this.contract = parts.contract;
     this.batch = rows.state.sequences;
     this.#parts = parts;
-    this.#prefill = new Prefill(model, guest, parts.contract.parameters);
+    this.#prefill = new Prefill(model, guest);
     this.#stream = new Stream(step, rows.own, this.batch);
     this.#tracks = new Array(this.batch).fill(undefined);
   }
@@ -88,7 +90,9 @@ export class Decoder {
   /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
-    const { batch = 1 } = options;
+    const { batch = 1, piece } = options;
+    if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
+      throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
     if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
       throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
     const policy = parsePolicy(options.state ?? "full");
@@ -107,13 +111,13 @@ export class Decoder {
       const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
       const w = await loadWeights(memory, source, format);
-      const model: Model = { gpu, config, k, w, flow, evict };
+      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
+      const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
       const step = await gpu.record("decode step", () => {
         recordStep({ ...model, flow: together }, rows);
         recordChoice({ ...model, flow: together }, rows);
       });
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
-      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
       return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {
       memory.destroy();
@@ -293,7 +297,7 @@ export class Decoder {
     const { model, guest } = this.#parts;
     const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
     if (!whole) return this.#prefill.read(ids, seen);
-    await readAtOnce(model, guest, ids, this.policy, this.contract.parameters);
+    await readAtOnce(model, guest, ids, this.policy);
     return 0;
   }
 
