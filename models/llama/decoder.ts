@@ -19,7 +19,7 @@ import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
-import { type Arena, arena, createFlows, createRows, statesOf } from "./scratch.ts";
+import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
 import { Stream, type Track } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
@@ -28,6 +28,8 @@ export interface DecoderOptions {
   readonly state?: string;
   /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
   readonly batch?: number;
+  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  readonly piece?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
@@ -80,7 +82,7 @@ export class Decoder {
     this.contract = parts.contract;
     this.batch = rows.state.sequences;
     this.#parts = parts;
-    this.#prefill = new Prefill(model, guest, parts.contract.parameters);
+    this.#prefill = new Prefill(model, guest);
     this.#stream = new Stream(step, rows.own, this.batch);
     this.#tracks = new Array(this.batch).fill(undefined);
   }
@@ -88,7 +90,9 @@ export class Decoder {
   /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
-    const { batch = 1 } = options;
+    const { batch = 1, piece } = options;
+    if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
+      throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
     if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
       throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
     const policy = parsePolicy(options.state ?? "full");
@@ -107,13 +111,13 @@ export class Decoder {
       const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
       const w = await loadWeights(memory, source, format);
-      const model: Model = { gpu, config, k, w, flow, evict };
+      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
+      const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
       const step = await gpu.record("decode step", () => {
         recordStep({ ...model, flow: together }, rows);
         recordChoice({ ...model, flow: together }, rows);
       });
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
-      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
       return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {
       memory.destroy();
@@ -208,10 +212,14 @@ export class Decoder {
 
   /**
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
-   * those under way no more than the time to read a prompt.
+   * those under way no more than the time to read a prompt. Options may differ by sequence: the same seed is the same noise for all.
    */
-  generateAll(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<BatchToken> {
-    const texts = prompts.map((prompt) => this.generate(prompt, options));
+  generateAll(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions | ((sequence: number) => GenerateOptions),
+  ): AsyncGenerator<BatchToken> {
+    const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
+    const texts = prompts.map((prompt, sequence) => this.generate(prompt, optionsOf(sequence)));
     return interleave(texts, this.batch);
   }
 
@@ -238,6 +246,7 @@ export class Decoder {
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
     this.#assertLive();
+    this.#assertIdle();
     if (this.#seen >= this.positions)
       throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
     const id = this.#given[this.#seen];
@@ -288,7 +297,7 @@ export class Decoder {
     const { model, guest } = this.#parts;
     const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
     if (!whole) return this.#prefill.read(ids, seen);
-    await readAtOnce(model, guest, ids, this.policy, this.contract.parameters);
+    await readAtOnce(model, guest, ids, this.policy);
     return 0;
   }
 

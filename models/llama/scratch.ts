@@ -51,7 +51,7 @@ export function logitRows(config: LlamaConfig): number {
   return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
-type WayNames = "x" | "q" | "out" | "h" | "logits";
+type WayNames = "x" | "angles" | "q" | "out" | "h" | "logits";
 type PromptNames = "best" | "rope" | "feed" | "slot" | "nowhere" | "k" | "v" | "cursor";
 
 /** What tokens pass through on their way, whatever they belong to, and what is said about the pieces of a prompt. */
@@ -61,6 +61,7 @@ function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<
   const { dim, ff, heads, headDim, vocab } = config;
   return {
     x: ["f32", tokens, dim],
+    angles: ["f32", tokens, 2, headDim / 2],
     q: ["f32", tokens, heads, headDim],
     out: ["f32", tokens, heads, headDim],
     h: ["f32", tokens, ff],

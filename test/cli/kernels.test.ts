@@ -201,8 +201,8 @@ describe("finding kernels in a text", () => {
       join(fileURLToPath(new URL("../../", import.meta.url)), "models/kernels/choose.ts"),
       "utf8",
     );
-    const source = sourceOf(text, "advance") ?? "";
-    expect(source.startsWith("/** The end of a step whose logits nobody needs")).toBe(true);
+    const source = sourceOf(text, "best") ?? "";
+    expect(source.startsWith("/** The most likely token of every row")).toBe(true);
     expect(source.endsWith("\n}")).toBe(true);
     expect(source).not.toContain("function choose");
     expect(sourceOf(text, "nobody")).toBeUndefined();

@@ -29,7 +29,7 @@ interface Use {
 
 const FORMATS: readonly StorageType[] = ["f32", "f16", "bf16", "q8", "q4"];
 const FEED = 8;
-const QKV = { rows: 8, halves: 2, half: 4, dim: 64, scales: 2, turns: 1024, parts: 2, heads: 4, groups: 2, slots: 5 };
+const QKV = { rows: 8, halves: 2, half: 4, dim: 64, parts: 2, heads: 4, groups: 2, slots: 5 };
 const ATTEND = { rows: 3, sequences: 2, tokens: 2, groups: 2, feed: FEED };
 const TOKENS = { heads: 4, tokens: 19, groups: 2, dim: 8, slots: 7 };
 /** A permutation, as ranks are. */
@@ -46,9 +46,9 @@ const USES: readonly Use[] = [
     {
       kernel: "embed",
       file: "embed",
-      sizes: { vocab: 6, dim: 64, tokens: 2, feed: FEED },
+      sizes: { vocab: 6, dim: 64, tokens: 2, feed: FEED, scales: 2, turns: 1024, parts: 2, half: 6 },
       storage: { table: w },
-      given: { feed: feed([0, 0, 0, 5], [0, 0, 0, 2]) },
+      given: { feed: feed([1030, 0, 0, 5], [3, 0, 0, 2]) },
     },
     { kernel: "project", file: "project", sizes: { dim: 10, inner: 96, tokens: 3 }, storage: { w } },
     {
@@ -70,7 +70,7 @@ const USES: readonly Use[] = [
       kernel: "qkv",
       file: "qkv",
       sizes: { ...QKV, tokens: 2, sequences: 2, feed: FEED },
-      given: { feed: feed([1030, 1], [3, 0]), slot: [3, 4] },
+      given: { feed: feed([0, 1], [0, 0]), slot: [3, 4] },
       storage: { w },
       scalars: { eps: 1e-5 },
     },

@@ -90,8 +90,6 @@ describe("products (seed 1)", () => {
         rows: 4 + 2 + 2,
         halves: 2,
         half: 5,
-        scales: 2,
-        turns: 1024,
         parts: 2,
         tokens: 3,
         feed: FEED,
@@ -102,11 +100,7 @@ describe("products (seed 1)", () => {
       },
       storage: { w: dtype, gamma: quantised ? "f32" : dtype },
       data: {
-        feed: feedOf(
-          { [POSITION]: 1030, [SEQUENCE]: 1 },
-          { [POSITION]: 0, [SEQUENCE]: 0 },
-          { [POSITION]: 7, [SEQUENCE]: 1 },
-        ),
+        feed: feedOf({ [SEQUENCE]: 1 }, { [SEQUENCE]: 0 }, { [SEQUENCE]: 1 }),
         slot: [3, 3, 0],
       },
       scalars: { eps: EPS },
@@ -144,9 +138,12 @@ describe("products (seed 1)", () => {
 
   test.each(FORMATS)("embed from %s", (dtype) =>
     check("embed", {
-      sizes: { vocab: 9, dim: dtype.startsWith("q") ? 96 : 67, tokens: 2, feed: FEED },
+      sizes: {
+        ...{ vocab: 9, dim: dtype.startsWith("q") ? 96 : 67, tokens: 2, feed: FEED },
+        ...{ scales: 2, turns: 1024, parts: 2, half: 5 },
+      },
       storage: { table: dtype },
-      data: { feed: feedOf({ [ID]: 8 }, { [ID]: 3 }) },
+      data: { feed: feedOf({ [ID]: 8, [POSITION]: 1030 }, { [ID]: 3, [POSITION]: 0 }) },
     }),
   );
 });

@@ -134,9 +134,12 @@ describe.each(adaptersUnderTest())(`batches on %s, seed ${SEED}`, (adapter) => {
       );
       for (const text of going) await text.return(undefined);
     });
+    const gpuHere = await gpuOf(adapter);
+    expect(await complaint(() => Loader.load(gpuHere, model, { piece: 32 }))).toBe(
+      "a piece of a prompt has 16, 64, 256 tokens at most, got 32",
+    );
     for (const batch of [0, 1.5, 257]) {
-      const gpu = await gpuOf(adapter);
-      expect(await complaint(() => Loader.load(gpu, model, { batch }))).toBe(
+      expect(await complaint(() => Loader.load(gpuHere, model, { batch }))).toBe(
         `batch must be a whole number from 1 to 256, got ${batch}`,
       );
     }
