@@ -56,7 +56,7 @@ export function columns(
       axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: 1 });
     } else if (product.along.has(axis.id)) {
       let size = turn;
-      while (size > PIECE[product.format] && extent % size !== 0) size /= 2;
+      while (size > Math.min(turn, PIECE[product.format]) && extent % size !== 0) size /= 2;
       if (extent % size !== 0) return undefined;
       axes.push({ spread: false, size, count: size / 4, width: 4, chunk: size / 4 });
     } else {
@@ -93,11 +93,14 @@ function dealt(
   return {};
 }
 
-/** Elements along the sum that one turn takes. What is unpacked wants a whole block of the format; a matrix wants few, for the sake of its sums. */
+/**
+ * Elements along the sum that one turn takes. A vector wants a whole block of a format that is unpacked, whose scale then comes once; a matrix, whose rows share what
+ * was unpacked, wants few, since a turn's code grows with rows and columns, and adapters' compilers take their time with it.
+ */
 function turnOf(format: StorageType, lanes: number, rows: number): number {
   const piece = PIECE[format];
-  if (format === "q8" || format === "q4") return 32;
-  return rows > 1 ? Math.max(4, piece) : Math.max(lanes, piece);
+  if (rows > 1) return piece > 4 ? 8 : 4;
+  return piece > 8 ? 32 : Math.max(lanes, piece);
 }
 
 /** How many rows (block axes without a size that are not the column) a program takes: as many as keep the sums in the processor's registers. */
@@ -116,21 +119,24 @@ function rowsOf(program: Specialised, product: Product, lanes: number): Map<numb
   return rows;
 }
 
-/** Columns of a lane. */
+/** Columns of a lane: those of the tables, or fewer where the last program would own too many that are not there. */
 function columnsOf(program: Specialised, product: Product, lanes: number, rows: number): number {
-  const { format, sums } = product;
-  const swift = lanes <= 4;
-  const alone: Readonly<Record<StorageType, number>> = swift
-    ? { f32: 4, u32: 4, i32: 4, f16: 4, bf16: 4, q8: 4, q4: 8 }
-    : { f32: 2, u32: 2, i32: 2, f16: 4, bf16: 4, q8: 2, q4: 4 };
-  const most = Math.max(1, Math.floor((rows > 1 ? 4 : alone[format]) / Math.max(1, sums)));
-  const extent = extentOf(program, product.column);
+  const { format, sums, column } = product;
+  const alone = lanes <= 4 ? COLUMNS.few : COLUMNS.many;
+  const room = SUMS / Math.max(1, rows * sums);
+  const most = rows > 1 ? Math.min(4, room) : alone[PIECE[format] as keyof typeof alone] / Math.max(1, sums);
+  const extent = extentOf(program, column);
   // Two threads share the programs: not five for one and four for the other.
-  let count = most;
   const waste = (n: number): number => (Math.ceil(extent / (lanes * n)) * lanes * n) / extent;
+  let count = Math.max(1, Math.floor(most));
   while (count > 1 && waste(count) > 1.1) count--;
   return count;
 }
+
+/** Columns of a lane beside one row, by the elements in 16 bytes of the weights: for subgroups of up to four lanes, and of more. */
+const COLUMNS = { few: { 4: 4, 8: 4, 16: 4, 32: 8 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
+/** Sums of a lane that adapters' compilers cope with. */
+const SUMS = 128;
 
 /** Looks for sums of products along an over-loop, one factor of which has a column and is contiguous along the sum. */
 function find(program: Specialised, definitions: Definitions): Product | undefined {

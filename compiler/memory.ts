@@ -173,8 +173,9 @@ export class Memory {
     }
     if (b.storage === "q8" || b.storage === "q4") {
       // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
-      const { word, scale } = this.#inBlock(b, start, offset);
-      return e.binary("mul", this.#quads(b, word, offset % perWord(b.storage) >= 4), scale);
+      const { values, place, zero, scale } = this.loadCodes(param, start, offset);
+      const placed = place === undefined ? values : e.binary("mul", values, place);
+      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zero[1]), scale);
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);

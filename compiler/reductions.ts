@@ -11,6 +11,9 @@ import { identityOf, isDot } from "./partial.ts";
 
 const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
+/** So many rows make unpacking cheap. */
+const ROWS = 4;
+
 /** The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by the zero that their codes have. */
 interface Block {
   readonly scale: Atom;
@@ -84,6 +87,9 @@ export class Reductions {
       const load = definitions.ops.get(id);
       const codes = load?.op === "load" ? this.#access.codes(load) : undefined;
       if (load?.op !== "load" || codes === undefined) continue;
+      // With many rows of the other factor it is better to make numbers of the codes once, for all rows.
+      const rows = product.axes.reduce((n, a) => n * (load.axes.includes(a) ? 1 : r.layout(a).count), 1);
+      if (rows >= ROWS) continue;
       const add = (a: Atom | undefined, b: Atom): Atom => (a === undefined ? b : e.binary("add", a, b));
       const blocks = new Map<string, Block>();
       for (const place of places) {

@@ -159,8 +159,8 @@ export class Registers {
 
   /** Is all of register `r` known to be dead? */
   dead(axis: number, r: number): boolean {
-    const { count, width } = this.layout(axis);
-    return width === 1 && r === count - 1 && this.extents.get(axis)?.rest === true;
+    const { count, width, spread } = this.layout(axis);
+    return !spread && width === 1 && r === count - 1 && this.extents.get(axis)?.rest === true;
   }
 
   /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
