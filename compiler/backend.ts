@@ -12,6 +12,7 @@ import { type Knobs, type Schedule, schedule, type Target, withPartials } from "
 import { showGenerated } from "./show.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";
+import { tiledSchedule } from "./tiles.ts";
 import { verify } from "./verify.ts";
 import { verifyLanes } from "./verify-lanes.ts";
 import { printWgsl } from "./wgsl.ts";
@@ -27,7 +28,7 @@ export interface Generated {
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");
-  const plan = schedule(fixed, target, knobs);
+  const plan = tiledSchedule(fixed, target, knobs) ?? schedule(fixed, target, knobs);
   const { program: hoisted, made } = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);

@@ -6,13 +6,15 @@
  */
 import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
-import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
+import { type Loop, type Op, operands, type ReduceKind, type TensorParam, type Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
 import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
 import { identityOf, isDot } from "./partial.ts";
-import { Registers } from "./registers.ts";
+import { Registers, type Tile } from "./registers.ts";
 import type { Schedule, Target } from "./schedule.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
+import { lowerTileLoop, type TileHost } from "./tile-loop.ts";
+import type { Staging, TileLoop, TilePlan } from "./tile-plan.ts";
 
 const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
@@ -23,22 +25,27 @@ export function lowerLanes(program: Specialised, schedule: Schedule, target: Tar
 class Lanes {
   readonly #p: Specialised;
   readonly #s: Schedule;
-  readonly #e: Emitter = new Emitter();
+  readonly #e: Emitter;
   readonly #definitions: Definitions;
-  readonly #buffers: Map<string, Buffer> = new Map<string, Buffer>();
+  readonly #buffers: Map<string, Buffer>;
   readonly #memory: Memory;
   readonly #r: Registers;
   readonly #target: Target;
   readonly #shared: ReadonlySet<number>;
+  readonly #whole: Lanes | undefined;
 
-  constructor(program: Specialised, schedule: Schedule, target: Target) {
+  /** `whole` is the lowering of the same kernel that this one, in another layout, is a part of. */
+  constructor(program: Specialised, schedule: Schedule, target: Target, whole?: Lanes) {
+    this.#whole = whole;
+    this.#e = whole === undefined ? new Emitter() : whole.#e;
+    this.#buffers = whole === undefined ? new Map() : whole.#buffers;
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true);
     this.#r = new Registers(program, schedule, this.#e);
-    this.#declareBuffers();
+    if (whole === undefined) this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers);
   }
 
@@ -61,16 +68,54 @@ class Lanes {
       workgroups: [x, Math.ceil(groups / x)],
       buffers: [...this.#buffers.values()],
       uniforms,
+      ...(s.tiles === undefined ? {} : { rooms: s.tiles.rooms }),
+      ...(s.tiles?.matrix === undefined ? {} : { matrix: s.tiles.matrix }),
       body: this.#e.statements,
     };
   }
 
+  /** The registers of this layout. */
+  get r(): Registers {
+    return this.#r;
+  }
+
+  /** The registers of a value in this layout, made from its definition where they are not there yet. */
+  evaluate(id: number): Tile {
+    const known = this.#r.tiles.get(id);
+    if (known !== undefined) return known;
+    const op = this.#definitions.ops.get(id);
+    // What is no operation is one number, which all layouts share.
+    if (op === undefined) return (this.#whole ?? this).#r.tile(id);
+    for (const x of operands(op)) this.evaluate(x);
+    this.#op(op);
+    return this.#r.tile(id);
+  }
+
+  #tileLoop(op: Loop, plan: TilePlan, loop: TileLoop): void {
+    const zero = (id: number): boolean => {
+      const made = this.#definitions.ops.get(id);
+      return made?.op === "splat" ? zero(made.x) : made?.op === "const" && made.value === 0;
+    };
+    const host: TileHost = {
+      e: this.#e,
+      r: this.#r,
+      lanes: this.#s.lanes,
+      stage: (staging) => new Lanes(this.#p, stagingOf(this.#s, staging), this.#target, this),
+      isZero: zero,
+    };
+    lowerTileLoop(host, plan, loop, op);
+  }
+
   #declareBuffers(): void {
     const units = new Map<string, number>();
+    const stagings = this.#s.tiles?.loops.flatMap((l): Staging[] => [...l.operands, ...l.sums]) ?? [];
+    const layouts = [this.#s, ...stagings.map((x) => stagingOf(this.#s, x))];
     everyOp(this.#p.body, (op) => {
       if (op.op !== "load" && op.op !== "store") return;
-      const wide = wideness(this.#p, this.#s, this.#definitions, this.#site(op));
-      if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
+      for (const s of layouts) {
+        const wide = wideness(this.#p, s, this.#definitions, this.#site(op));
+        if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
+      }
     });
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
@@ -213,8 +258,7 @@ class Lanes {
     const width = this.#r.width(axes);
     const combined = this.#buffers.get(op.param)?.atomic === true;
     // A value that every lane holds is written by one of them.
-    const spread = axes.some((a) => this.#r.layout(a).spread);
-    const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#r.lane, constant(0, U32)) : undefined;
+    const single = this.#r.owner(axes);
     for (const at of this.#r.coordinates(axes)) {
       const run = this.#address(site, axes, at, strides, wide > 1);
       const address = e.binary("add", run.address, constant(run.offset, run.address.type));
@@ -403,6 +447,9 @@ class Lanes {
 
   #loop(op: Loop): void {
     const e = this.#e;
+    const { tiles } = this.#s;
+    const product = tiles?.loops.find((l) => l.index === op.index.id);
+    if (tiles !== undefined && product !== undefined) return this.#tileLoop(op, tiles, product);
     const start = op.start === undefined ? constant(0, U32) : this.#r.reg(this.#r.tile(op.start), [], []);
     const limit = this.#r.reg(this.#r.tile(op.limit), [], []);
     const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#r.turn(op.axis);
@@ -470,6 +517,11 @@ class Lanes {
     e.push({ op: "if", cond, yes, no });
     this.#readBack(afters, names, types);
   }
+}
+
+/** The schedule in the layout in which lanes fill a room. */
+function stagingOf(s: Schedule, staging: Staging): Schedule {
+  return { ...s, axes: s.axes.map((own, a) => staging.layouts.get(a) ?? own) };
 }
 
 /** Tensors of a program, for callers that bind buffers. */

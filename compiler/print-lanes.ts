@@ -2,7 +2,7 @@
  * Schedule, layout, lane IR and bindings as text for people: who does what, which lane holds which element, what one invocation does, what is bound.
  */
 import { isValue, type TileProgram } from "./ir.ts";
-import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, MatrixUnits, Rhs, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { axisName } from "./print-tile.ts";
 import type { AxisLayout, Schedule } from "./schedule.ts";
@@ -127,10 +127,10 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
   return lines.join("\n");
 }
 
-/** Bytes of the shader's workgroup variables, which all are arrays of 4-byte scalars or vectors of them. */
+/** Bytes of the shader's workgroup variables, which all are arrays of scalars (of 4 bytes, f16 of 2) or vectors of them. */
 export function workgroupBytes(wgsl: string): number {
-  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<\w+>|\w+), (\d+)>;/gm);
-  return [...arrays].reduce((sum, [, width, n]) => sum + 4 * Number(width ?? 1) * Number(n), 0);
+  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<\w+>|(\w+)), (\d+)>;/gm);
+  return [...arrays].reduce((sum, [, w, base, n]) => sum + (base === "f16" ? 2 : 4) * Number(w ?? 1) * Number(n), 0);
 }
 
 function plural(n: number, what: string): string {
@@ -147,6 +147,8 @@ export function printLanes(program: LaneProgram): string {
   const lines = [
     `lanes ${p.name}: ${p.mode} of ${p.lanes}, ${p.programs} programs, ${p.programsPerWorkgroup} in a workgroup`,
     ...p.buffers.map((b) => `  buffer ${b.name}: ${bufferText(b)}`),
+    ...(p.rooms ?? []).map((r) => `  room ${r.name}: ${r.elements} ${r.width === 1 ? r.base : `vec${r.width}<${r.base}>`}`),
+    ...(p.matrix === undefined ? [] : [`  matrix units: ${matrixText(p.matrix)}`]),
   ];
   const walk = (stmts: readonly Stmt[], indent: string): void => {
     for (const s of stmts) {
@@ -157,6 +159,15 @@ export function printLanes(program: LaneProgram): string {
       else if (s.op === "assign") put(`${s.name} = ${atomText(s.value)}`);
       else if (s.op === "store") put(`${elementText(s.buffer, s.index, s.part)} <- ${atomText(s.value)}`);
       else if (s.op === "atomic") put(`${elementText(s.buffer, s.index)} <- ${s.fn} with ${atomText(s.value)}, atomic`);
+      else if (s.op === "write") put(`${elementText(s.room, s.index)} <- ${atomText(s.value)}`);
+      else if (s.op === "barrier") put("barrier");
+      else if (s.op === "matrix") put(`matrix ${s.name}`);
+      else if (s.op === "fetch")
+        put(
+          `matrix ${s.name} = ${s.side} ${elementText(s.room, s.index)}, ${s.columns ? "columns" : "rows"} ${s.stride} apart`,
+        );
+      else if (s.op === "multiply") put(`matrix ${s.name} += ${s.left} · ${s.right}`);
+      else if (s.op === "spill") put(`${elementText(s.room, s.index)} <- matrix ${s.name}, rows ${s.stride} apart`);
       else if (s.op === "for") {
         const opaque = s.opaque ? ", bound hidden" : "";
         put(`for ${s.name} from ${atomText(s.start)} below ${atomText(s.limit)} by ${s.step}${opaque} {`);
@@ -179,6 +190,11 @@ function bufferText(b: Buffer): string {
   return `${b.elements} ${b.storage}, ${b.unit} at a time${b.writes ? ", written" : ""}${b.atomic ? ", atomic" : ""}`;
 }
 
+/** The shape that matrix units multiply. */
+export function matrixText({ M, N, K, component }: MatrixUnits): string {
+  return `${M} x ${K} by ${K} x ${N}, ${component} to f32`;
+}
+
 function elementText(buffer: string, index: Atom, part?: Atom): string {
   return `${buffer}[${atomText(index)}]${part === undefined ? "" : `.${atomText(part)}`}`;
 }
@@ -192,6 +208,8 @@ function rhsText(r: Rhs): string {
   switch (r.op) {
     case "load":
       return `load ${elementText(r.buffer, r.index, r.part)}`;
+    case "read":
+      return `read ${elementText(r.room, r.index, r.part)}`;
     case "scalar":
       return `scalar ${r.param}`;
     case "compose":

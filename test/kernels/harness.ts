@@ -2,7 +2,7 @@
  * The check that every kernel has to pass.
  *
  * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
- * (workgroup memory, no subgroups) and with one thread a program; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size. Outputs start as poison:
+ * (workgroup memory, no subgroups), with one thread a program and, products of matrices, as the workgroup tiles of the GPU profile; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size. Outputs start as poison:
  * what the interpreter writes must be written everywhere, and what it leaves must be left everywhere.
  */
 import { expect } from "vitest";
@@ -46,6 +46,8 @@ interface Rung {
   readonly label: string;
   readonly target: Target;
   readonly knobs?: Knobs;
+  /** Run where products go through workgroup memory, and left out elsewhere. */
+  readonly tiles?: boolean;
 }
 
 const POISON_INT = 0xdeadbeef;
@@ -232,6 +234,11 @@ async function runOn(
     });
     try {
       const dispatch = new Kernel(device, program, rung.target, rung.knobs ?? {}).prepare(args);
+      // Only products of matrices are anything else for the other profile.
+      if (rung.tiles === true && dispatch.variant.generated.schedule.tiles === undefined) {
+        for (const t of tensors.values()) t.destroy();
+        continue;
+      }
       // A thread that holds what lanes should share is a long shader, which lavapipe takes minutes to compile.
       if (rung.knobs !== undefined && dispatch.variant.generated.wgsl.length > LONG) {
         for (const t of tensors.values()) t.destroy();
@@ -275,6 +282,7 @@ function rungsOf(own: Target): readonly Rung[] {
     { label: `${own.subgroup} lanes`, target: own },
     { label: "L0", target: { ...own, subgroup: 0, pinned: false } },
     { label: "one thread a program", target: own, knobs: { lanes: 1 } },
+    { label: "workgroup tiles", target: { ...own, profile: "gpu", subgroup: 0, pinned: false }, tiles: true },
   ];
 }
 
