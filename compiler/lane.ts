@@ -90,7 +90,13 @@ export type MatrixStmt =
   /** name += left · right. */
   | { readonly op: "multiply"; readonly name: string; readonly left: string; readonly right: string }
   /** Writes the sum to a room, row by row. */
-  | { readonly op: "spill"; readonly name: string; readonly room: string; readonly index: Atom; readonly stride: number };
+  | {
+      readonly op: "spill";
+      readonly name: string;
+      readonly room: string;
+      readonly index: Atom;
+      readonly stride: number;
+    };
 
 /** An array in workgroup memory. Lanes compute in f32; f16 is for the operands of matrix units. */
 export interface Room {

@@ -147,7 +147,9 @@ export function printLanes(program: LaneProgram): string {
   const lines = [
     `lanes ${p.name}: ${p.mode} of ${p.lanes}, ${p.programs} programs, ${p.programsPerWorkgroup} in a workgroup`,
     ...p.buffers.map((b) => `  buffer ${b.name}: ${bufferText(b)}`),
-    ...(p.rooms ?? []).map((r) => `  room ${r.name}: ${r.elements} ${r.width === 1 ? r.base : `vec${r.width}<${r.base}>`}`),
+    ...(p.rooms ?? []).map(
+      (r) => `  room ${r.name}: ${r.elements} ${r.width === 1 ? r.base : `vec${r.width}<${r.base}>`}`,
+    ),
     ...(p.matrix === undefined ? [] : [`  matrix units: ${matrixText(p.matrix)}`]),
   ];
   const walk = (stmts: readonly Stmt[], indent: string): void => {

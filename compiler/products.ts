@@ -182,8 +182,7 @@ class Reader {
   #again(id: number): boolean {
     if (id === this.#loop.index.id) return true;
     const op = this.#d.ops.get(id);
-    if (op === undefined)
-      return this.#d.axesOf(id).length === 0 && !this.#loop.carried.some((c) => c.inside.id === id);
+    if (op === undefined) return this.#d.axesOf(id).length === 0 && !this.#loop.carried.some((c) => c.inside.id === id);
     if (!isValue(op) || op.op === "reduce" || op.op === "scan" || op.op === "fold") return false;
     if (op.op === "load" && this.#written.has(op.param)) return false;
     return operands(op).every((x) => this.#again(x));

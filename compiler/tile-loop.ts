@@ -222,7 +222,11 @@ class Lowering {
     this.#speak(s, () => {
       for (const [n, name] of parts.entries()) {
         const { start, offset } = stage.r.local(s.axis, n);
-        const first = e.binary("add", times(e, stage.r.laneAlong(s.k), size), e.binary("add", start, constant(offset, U32)));
+        const first = e.binary(
+          "add",
+          times(e, stage.r.laneAlong(s.k), size),
+          e.binary("add", start, constant(offset, U32)),
+        );
         const sum = e.ref(name, vector("f32", width), e.depth);
         for (let c = 0; c < width; c++)
           e.push({
@@ -334,9 +338,7 @@ class Lowering {
             Array.from({ length: own / held }, (_, n) => read(e.binary("add", index, constant(n, U32)))),
           );
         const part = modulo(e, first, held);
-        return e.compose(
-          Array.from({ length: own }, (_, n) => read(index, e.binary("add", part, constant(n, U32)))),
-        );
+        return e.compose(Array.from({ length: own }, (_, n) => read(index, e.binary("add", part, constant(n, U32)))));
       });
     });
   }

@@ -77,7 +77,8 @@ export class Matrices {
       : [this.#across, this.#m.columns, this.#m.N];
     return Array.from({ length: many }, (_, n) => {
       const line = times(e, e.binary("add", times(e, group, many), constant(n, U32)), size);
-      const index = o.along === "k" ? e.binary("add", times(e, line, o.stride), k) : e.binary("add", times(e, k, o.stride), line);
+      const index =
+        o.along === "k" ? e.binary("add", times(e, line, o.stride), k) : e.binary("add", times(e, k, o.stride), line);
       const name = e.name("m");
       const side = left ? "left" : "right";
       // A left matrix has its rows along k, a right one its columns.

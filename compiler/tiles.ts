@@ -80,7 +80,7 @@ class Planner {
     const least = this.#p.axes[i]?.kind === "block" ? LEAST / 2 : extentOf(this.#p, i);
     for (const matrix of units === undefined ? [undefined] : [units, undefined])
       for (let rows = this.#rows(); rows >= least; rows /= 2)
-        for (let depth = this.#depth(); depth >= SHORTEST; depth /= 2) {
+        for (let depth = this.#depth(matrix); depth >= SHORTEST; depth /= 2) {
           const shape = this.#shape(rows, depth, matrix);
           const tiles = shape === undefined ? undefined : this.#tiles(shape);
           const bytes = tiles?.rooms.reduce((n, r) => n + roomBytes(r), 0) ?? 0;
@@ -116,12 +116,13 @@ class Planner {
     return this.#side(this.#products.j, this.#knobs.tileColumns ?? WANTED);
   }
 
-  #depth(): number {
+  #depth(matrix: MatrixShape | undefined): number {
     const narrow = this.#products.loops.some((l) =>
       l.products.some((p) => this.#storages([...p.left, ...p.right]).some((s) => perWord(s) > 1)),
     );
     const longest = Math.max(...this.#products.loops.map((l) => ceilPower(extentOf(this.#p, l.k))));
-    return Math.min(longest, this.#knobs.tileDepth ?? (narrow ? 32 : 16));
+    const wanted = this.#knobs.tileDepth ?? (narrow || matrix?.component === "f16" ? 32 : 16);
+    return Math.max(Math.min(longest, wanted), matrix?.K ?? SHORTEST);
   }
 
   /** Components of a register along j: as many as results are stored with at once. */
@@ -314,9 +315,7 @@ class Planner {
     let chunk = width === 4 ? Math.max(1, ...formats) : 1;
     const least = formats.includes(8) && width === 4 ? 2 : 1;
     const bad = (): boolean =>
-      runSize % (4 * chunk) !== 0 ||
-      extent % (4 * chunk) !== 0 ||
-      (runSize * otherSize) / (4 * chunk) < shape.lanes;
+      runSize % (4 * chunk) !== 0 || extent % (4 * chunk) !== 0 || (runSize * otherSize) / (4 * chunk) < shape.lanes;
     while (chunk > least && bad()) chunk /= 2;
     const runLanes = Math.min(shape.lanes, runSize / (width * chunk));
     const otherLanes = Math.min(shape.lanes / runLanes, otherSize);

@@ -1,7 +1,7 @@
 /** Products of matrices: workgroup tiles run on both adapters, those of matrix units are compiled by Dawn's null backend. */
-import { describe, expect, test } from "vitest";
-import { kernelsOf } from "./harness.ts";
+import { describe, test } from "vitest";
 import { distances, gated, heads, rowsByColumns, rowsByRows, turned, twice } from "../support/products.ts";
+import { kernelsOf } from "./harness.ts";
 
 const { check } = kernelsOf(import.meta, { distances, gated, heads, rowsByColumns, rowsByRows, turned, twice });
 
