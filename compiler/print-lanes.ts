@@ -2,16 +2,18 @@
  * Schedule, layout, lane IR and bindings as text for people: who does what, which lane holds which element, what one invocation does, what is bound.
  */
 import { isValue, type TileProgram } from "./ir.ts";
-import type { Atom, Buffer, LaneProgram, LaneType, MatrixUnits, Rhs, Stmt } from "./lane.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+import { type AxisLayout, lanesAlong } from "./layout.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { axisName } from "./print-tile.ts";
-import type { AxisLayout, Schedule } from "./schedule.ts";
+import { digitsText, matrixText, roomText, stagings, tileLines } from "./print-tiles.ts";
+import type { Schedule } from "./schedule.ts";
 import { everyOp } from "./specialise.ts";
 import { elementType } from "./wgsl.ts";
 
 /** Where one element of an axis's block sits. */
 export interface Place {
-  /** Undefined where every lane holds it. */
+  /** Undefined where every lane holds it; the number of a group of lanes where the axis is spread over digits of theirs. */
   readonly lane: number | undefined;
   readonly register: number;
   readonly component: number;
@@ -21,6 +23,7 @@ export interface Place {
 export function placeOf(layout: AxisLayout, lanes: number, e: number): Place {
   if (!layout.spread) return { lane: undefined, register: e, component: 0 };
   const { width, chunk } = layout;
+  lanes = lanesAlong(layout, lanes);
   const register = Math.floor(e / width);
   const run = Math.floor(register / chunk);
   return {
@@ -44,12 +47,15 @@ export function printSchedule(program: TileProgram, s: Schedule): string {
   for (const a of program.axes) {
     const l = s.axes[a.id];
     if (l === undefined) continue;
-    const how = l.spread ? "spread over the lanes" : "whole in each lane";
+    if (s.tiles?.loops.some((t) => t.k === a.id)) continue;
+    const groups = l.digits === undefined ? "the lanes" : `${plural(lanesAlong(l, s.lanes), "group")} of lanes`;
+    const how = l.spread ? `spread over ${groups}` : "whole in each lane";
     const width = l.width === 1 ? "" : `, ${l.width} at a time`;
     lines.push(
       `axis ${axisName(program.axes, a.id)}: ${plural(l.size, "element")}, ${how}, ${plural(l.count, "register")}${width}`,
     );
   }
+  if (s.tiles !== undefined) lines.push(...tileLines(program, s.tiles, s.axes));
   return lines.join("\n");
 }
 
@@ -61,7 +67,7 @@ export function printLayout(program: TileProgram, s: Schedule): string {
   const parts: string[] = [];
   for (const a of program.axes) {
     const layout = s.axes[a.id];
-    if (layout === undefined) continue;
+    if (layout === undefined || s.tiles?.loops.some((t) => t.k === a.id)) continue;
     const name = `axis ${axisName(program.axes, a.id)}`;
     if (!layout.spread) {
       const last = layout.count - 1;
@@ -69,13 +75,15 @@ export function printLayout(program: TileProgram, s: Schedule): string {
       parts.push(`${name}: every lane holds all of it, ${where}`);
       continue;
     }
-    parts.push([`${name}: element -> lane, register, components`, ...table(layout, s.lanes)].join("\n"));
+    parts.push(spreadText(name, layout, s.lanes));
   }
+  for (const { title, axes } of s.tiles === undefined ? [] : stagings(program, s.tiles))
+    parts.push([`${title}:`, ...axes.map(([name, l]) => spreadText(`axis ${name}`, l, s.lanes))].join("\n"));
   const tiles = new Map<string, { lanes: string; values: number }>();
   everyOp(program.body, (op) => {
     const values = isValue(op) ? [op] : op.op === "loop" ? [op.index, ...op.carried.map((c) => c.inside)] : [];
     for (const v of values) {
-      if (v.axes.length === 0) continue;
+      if (v.axes.length === 0 || v.axes.some((x) => s.tiles?.loops.some((t) => t.k === x))) continue;
       const layouts = v.axes.map((x) => s.axes[x]);
       const width = Math.max(1, ...layouts.map((l) => l?.width ?? 1));
       const counts = layouts.map((l) => l?.count ?? 1);
@@ -91,6 +99,13 @@ export function printLayout(program: TileProgram, s: Schedule): string {
   return parts.join("\n") || "no tiles: every value is one number";
 }
 
+function spreadText(name: string, layout: AxisLayout, lanes: number): string {
+  const { digits } = layout;
+  const whom = digits === undefined ? "lane" : "group";
+  const group = digits === undefined ? "" : `; a lane's group is ${digitsText(digits, lanes)}`;
+  return [`${name}: element -> ${whom}, register, components${group}`, ...table(layout, lanes)].join("\n");
+}
+
 /** A line for each run of elements that share lane and register. */
 function table(layout: AxisLayout, lanes: number): string[] {
   const { width, size } = layout;
@@ -103,7 +118,8 @@ function table(layout: AxisLayout, lanes: number): string[] {
     const range = first === last ? `${first}` : `${first}..${last}`;
     const components = width === 1 ? "" : `  ${"xyzw".slice(0, last - first + 1)}`;
     const gap = n > 0 && i !== (shown[n - 1] ?? 0) + 1 ? ["  …"] : [];
-    return [...gap, `  ${range.padEnd(12)} lane ${String(lane).padEnd(4)} register ${register}${components}`];
+    const whom = layout.digits === undefined ? "lane" : "group";
+    return [...gap, `  ${range.padEnd(12)} ${whom} ${String(lane).padEnd(4)} register ${register}${components}`];
   });
 }
 
@@ -147,9 +163,7 @@ export function printLanes(program: LaneProgram): string {
   const lines = [
     `lanes ${p.name}: ${p.mode} of ${p.lanes}, ${p.programs} programs, ${p.programsPerWorkgroup} in a workgroup`,
     ...p.buffers.map((b) => `  buffer ${b.name}: ${bufferText(b)}`),
-    ...(p.rooms ?? []).map(
-      (r) => `  room ${r.name}: ${r.elements} ${r.width === 1 ? r.base : `vec${r.width}<${r.base}>`}`,
-    ),
+    ...(p.rooms ?? []).map((r) => `  room ${r.name}: ${roomText(r)}`),
     ...(p.matrix === undefined ? [] : [`  matrix units: ${matrixText(p.matrix)}`]),
   ];
   const walk = (stmts: readonly Stmt[], indent: string): void => {
@@ -190,11 +204,6 @@ export function printLanes(program: LaneProgram): string {
 
 function bufferText(b: Buffer): string {
   return `${b.elements} ${b.storage}, ${b.unit} at a time${b.writes ? ", written" : ""}${b.atomic ? ", atomic" : ""}`;
-}
-
-/** The shape that matrix units multiply. */
-export function matrixText({ M, N, K, component }: MatrixUnits): string {
-  return `${M} x ${K} by ${K} x ${N}, ${component} to f32`;
 }
 
 function elementText(buffer: string, index: Atom, part?: Atom): string {
