@@ -148,20 +148,20 @@ class Lowering {
       const { start, offset } = stage.r.local(a, at[n] ?? 0);
       return e.binary("add", start, constant(offset, U32));
     }) as [Atom, Atom];
-    const { width } = o.room;
-    const write = (line: Atom, within: Atom, x: Atom): void => {
-      const index = e.binary("add", times(e, line, o.stride), over(e, within, width));
-      e.push({ op: "write", room: o.room.name, index, value: x });
+    const { name, width } = o.room;
+    const many = value.type.width;
+    // Neighbours may be written at once where the room is made for it, and lie side by side unless they belong to different lanes of a subgroup.
+    const place = (c: number): Atom => {
+      if (o.along === "k") return e.binary("add", times(e, this.#line(o.axis, own), o.stride), over(e, k, width));
+      const element = e.binary("add", own, constant(c, U32));
+      const within = this.#plan.matrix === undefined ? over(e, element, width) : this.#line(o.axis, element);
+      return e.binary("add", times(e, k, o.stride), within);
     };
-    if (width === value.type.width) {
-      if (o.along === "k") write(this.#line(o.axis, own), k, value);
-      else write(k, this.#plan.matrix === undefined ? own : this.#line(o.axis, own), value);
-      return;
-    }
-    for (let c = 0; c < value.type.width; c++) {
-      const x = e.component(value, c);
-      if (o.along === "k") write(this.#line(o.axis, own), e.binary("add", k, constant(c, U32)), x);
-      else write(k, this.#line(o.axis, e.binary("add", own, constant(c, U32))), x);
+    if (width === many) return e.push({ op: "write", room: name, index: place(0), value });
+    const side = o.along === "k" || this.#h.r.layout(o.axis).width % many === 0;
+    for (let c = 0; c < many; c++) {
+      const index = side ? e.binary("add", place(0), constant(c, U32)) : place(c);
+      e.push({ op: "write", room: name, index, value: e.component(value, c) });
     }
   }
 
