@@ -71,7 +71,7 @@ export type Stmt =
   | MatrixStmt;
 
 /**
- * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; the room's elements are scalars, counted from `index`, and
+ * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; `index` and `stride` count elements of the room, and
  * `stride` lies between rows, or between columns where `columns` is set.
  */
 export type MatrixStmt =

@@ -145,7 +145,7 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
 
 /** Bytes of the shader's workgroup variables, which all are arrays of scalars (of 4 bytes, f16 of 2) or vectors of them. */
 export function workgroupBytes(wgsl: string): number {
-  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<\w+>|(\w+)), (\d+)>;/gm);
+  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<)?(\w+)>?, (\d+)>;/gm);
   return [...arrays].reduce((sum, [, w, base, n]) => sum + (base === "f16" ? 2 : 4) * Number(w ?? 1) * Number(n), 0);
 }
 

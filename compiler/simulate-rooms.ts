@@ -146,8 +146,8 @@ export class Rooms {
           const first = start(s.index, g);
           return Float64Array.from({ length: rows * columns }, (_, n) => {
             const [row, column] = [Math.floor(n / columns), n % columns];
-            const at = first + (s.columns ? column * s.stride + row : row * s.stride + column);
-            return r.read(MANY, at, this.#time, this.#bad);
+            const [line, within] = s.columns ? [column, row] : [row, column];
+            return r.read(MANY, (first + line * s.stride) * r.room.width + within, this.#time, this.#bad);
           });
         });
         this.#matrices.set(s.name, made);
@@ -169,8 +169,10 @@ export class Rooms {
         const r = this.#room(s.room);
         for (const g of groups) {
           const [first, values] = [start(s.index, g), named(s.name, g)];
-          for (const [n, x] of values.entries())
-            r.write(MANY, first + Math.floor(n / m.N) * s.stride + (n % m.N), x, this.#time, this.#bad);
+          for (const [n, x] of values.entries()) {
+            const line = (first + Math.floor(n / m.N) * s.stride) * r.room.width;
+            r.write(MANY, line + (n % m.N), x, this.#time, this.#bad);
+          }
         }
       }
     }

@@ -154,8 +154,8 @@ class Lowering {
     const place = (c: number): Atom => {
       if (o.along === "k") return e.binary("add", times(e, this.#line(o.axis, own), o.stride), over(e, k, width));
       const element = e.binary("add", own, constant(c, U32));
-      const within = this.#plan.matrix === undefined ? over(e, element, width) : this.#line(o.axis, element);
-      return e.binary("add", times(e, k, o.stride), within);
+      const within = this.#plan.matrix === undefined ? element : this.#line(o.axis, element);
+      return e.binary("add", times(e, k, o.stride), over(e, within, width));
     };
     if (width === many) return e.push({ op: "write", room: name, index: place(0), value });
     const side = o.along === "k" || this.#h.r.layout(o.axis).width % many === 0;

@@ -77,8 +77,11 @@ export class Matrices {
       : [this.#across, this.#m.columns, this.#m.N];
     return Array.from({ length: many }, (_, n) => {
       const line = times(e, e.binary("add", times(e, group, many), constant(n, U32)), size);
+      const { width } = o.room;
       const index =
-        o.along === "k" ? e.binary("add", times(e, line, o.stride), k) : e.binary("add", times(e, k, o.stride), line);
+        o.along === "k"
+          ? e.binary("add", times(e, line, o.stride), over(e, k, width))
+          : e.binary("add", times(e, k, o.stride), over(e, line, width));
       const name = e.name("m");
       const side = left ? "left" : "right";
       // A left matrix has its rows along k, a right one its columns.

@@ -265,9 +265,12 @@ class Planner {
         if (known >= 0) return known;
         const { along, ...staging } = this.#staging(factors, axis, l, shape);
         const size = axis === i ? shape.rows : shape.columns;
-        const width = shape.matrix === undefined ? (staging.layouts.get(along === "k" ? l.k : axis)?.width ?? 1) : 1;
+        const run = staging.layouts.get(along === "k" ? l.k : axis)?.width ?? 1;
+        // Matrix units have their own order along i and j, in which neighbours stay neighbours only as far as a lane's registers go.
+        const own = (axis === i ? shape.i : shape.j).width;
+        const width = shape.matrix === undefined || along === "k" || own % run === 0 ? run : 1;
         const [line, lines] = along === "k" ? [shape.depth, size] : [size, shape.depth];
-        const stride = line / width + (shape.matrix !== undefined ? PADDING : along === "k" ? 1 : 0);
+        const stride = line / width + (shape.matrix !== undefined ? PADDING / width : along === "k" ? 1 : 0);
         const made = room(shape.matrix?.component ?? "f32", width, lines * stride, taken);
         taken.push(made);
         return sides.push({ ...staging, factors, along, room: made, stride }) - 1;

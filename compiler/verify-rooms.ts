@@ -33,8 +33,7 @@ export class RoomChecker {
     if (rooms.length > 0 && mode !== "workgroup") this.#h.bad(`rooms in a program that is one ${mode}`);
     for (const r of rooms) {
       if (!(Number.isInteger(r.elements) && r.elements > 0)) this.#h.bad(`"${r.name}" has ${r.elements} elements`);
-      if (r.base === "f16" && (r.width !== 1 || m?.component !== "f16"))
-        this.#h.bad(`"${r.name}" is f16, and no matrix units read it`);
+      if (r.base === "f16" && m?.component !== "f16") this.#h.bad(`"${r.name}" is f16, and no matrix units read it`);
     }
     if (m === undefined) return;
     if (![m.M, m.N, m.K].every((n) => Number.isInteger(n) && n > 0))
@@ -87,11 +86,10 @@ export class RoomChecker {
     const r = this.#room(s.room);
     this.#h.is(s.index, U32, `the place of ${s.name} in "${s.room}"`);
     const base = s.op === "fetch" ? m.component : "f32";
-    if (r.base !== base || r.width !== 1)
-      this.#h.bad(`"${s.room}" is an array of ${r.base} x ${r.width}, and ${s.name} is made of ${base}`);
+    if (r.base !== base) this.#h.bad(`"${s.room}" is an array of ${r.base}, and ${s.name} is made of ${base}`);
     const [rows, columns] = s.op === "spill" ? [m.M, m.N] : s.side === "left" ? [m.M, m.K] : [m.K, m.N];
     const line = s.op === "fetch" && s.columns ? rows : columns;
-    if (s.stride < line) this.#h.bad(`lines of ${line} elements of ${s.name} lie ${s.stride} apart`);
+    if (s.stride * r.width < line) this.#h.bad(`lines of ${line} numbers of ${s.name} lie ${s.stride * r.width} apart`);
     if (s.op === "spill") this.#kind(s.name, "sum");
   }
 

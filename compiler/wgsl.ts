@@ -249,7 +249,9 @@ class Printer {
       case "atomic":
         return this.#atomic(s, depth);
       case "write": {
-        const value = this.#room(s.room).base === "f16" ? `f16(${atom(s.value)})` : atom(s.value);
+        const { base, width } = this.#room(s.room);
+        const half = width === 1 ? "f16" : `vec${width}<f16>`;
+        const value = base === "f16" ? `${half}(${atom(s.value)})` : atom(s.value);
         return this.#put(depth, `${s.room}[${atom(s.index)}] = ${value};`);
       }
       case "barrier":

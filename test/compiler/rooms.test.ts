@@ -102,7 +102,7 @@ describe("the verifier", () => {
     [
       "wants their component",
       program([fetch("l", "left")], { matrix: { ...UNITS, component: "f16" } }),
-      '"room0" is an array of f32 x 1, and l is made of f16',
+      '"room0" is an array of f32, and l is made of f16',
     ],
     ["wants whole subgroups", program([], { matrix: { ...UNITS, lanes: 3 } }), "4 lanes are no subgroups of 3"],
     ["wants matrices with a size", program([], { matrix: { ...UNITS, K: 0 } }), "matrices of 2 x 0 and 0 x 2"],
@@ -113,7 +113,7 @@ describe("the verifier", () => {
       program([matrix, fetch("l", "left"), multiply("m", "l", "l")], units),
       "l is the left of a product, used as its right",
     ],
-    ["keeps lines apart", program([fetch("l", "left", u(0), false, 1)], units), "lines of 2 elements of l lie 1 apart"],
+    ["keeps lines apart", program([fetch("l", "left", u(0), false, 1)], units), "lines of 2 numbers of l lie 1 apart"],
     ["wants a place for them", program([fetch("l", "left", f(0))], units), 'the place of l in "room0" is f32, not u32'],
   ];
   it.each(cases)("%s", (_, p, what) => {
@@ -252,6 +252,21 @@ describe("the simulator", () => {
     expect(run(square("f16", undefined))).toEqual(twice([7, 10, 15, 22]));
     expect(run(square("f32", "left"))).toEqual(twice([10, 14, 14, 20]));
     expect(run(square("f32", "right"))).toEqual(twice([5, 11, 11, 25]));
+  });
+
+  it("fetches matrices from rooms of vectors, whose places and strides count vectors", () => {
+    const pairs = { rooms: [{ ...ROOM, width: 2, elements: 3 } as const, { ...ROOM, name: "room1", elements: 8 }] };
+    const v = vector("f32", 2);
+    const [one, two] = [set("v", v, { op: "splat", x: ref("x", F32) }), write(lane, ref("v", v))];
+    // Lines of two numbers lie four apart: 1 1 and 3 3.
+    const first = set("first", BOOL, { op: "binary", fn: "lt", a: lane, b: u(3) });
+    const fill = [one, first, when(ref("first", BOOL), [two])];
+    const p = square("f32", undefined);
+    const body = p.body.flatMap((s): Stmt[] => {
+      if (s.op === "write") return fill;
+      return [s.op === "fetch" ? { ...s, stride: 2 } : s];
+    });
+    expect(run({ ...p, ...pairs, body })).toEqual([8, 8, 24, 24]);
   });
 
   it("rounds what goes into a room of f16", () => {
