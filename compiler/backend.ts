@@ -15,6 +15,7 @@ import { sweep } from "./sweep.ts";
 import { tiledSchedule } from "./tiles.ts";
 import { verify } from "./verify.ts";
 import { verifyLanes } from "./verify-lanes.ts";
+import { walkWhole } from "./walk.ts";
 import { printWgsl } from "./wgsl.ts";
 
 export interface Generated {
@@ -28,8 +29,8 @@ export interface Generated {
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");
-  const plan = tiledSchedule(fixed, target, knobs) ?? schedule(fixed, target, knobs);
-  const { program: hoisted, made } = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
+  const { source, plan } = planned(fixed, target, knobs);
+  const { program: hoisted, made } = hoistPartials(source, (axis) => plan.axes[axis]?.spread === true);
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
@@ -37,4 +38,14 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const generated: Generated = { specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;
+}
+
+/** Tiles of workgroup memory where the adapter wants them and the kernel allows them, else the schedule for all kernels. */
+function planned(fixed: Specialised, target: Target, knobs: Knobs): { source: Specialised; plan: Schedule } {
+  if (target.profile === "gpu") {
+    const source = verify(walkWhole(fixed), "walk");
+    const plan = tiledSchedule(source, target, knobs);
+    if (plan !== undefined) return { source, plan };
+  }
+  return { source: fixed, plan: schedule(fixed, target, knobs) };
 }

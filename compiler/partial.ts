@@ -173,7 +173,8 @@ function countUses(l: Loop, id: number): number {
   return n;
 }
 
-function highest(ops: readonly Op[]): number {
+/** The highest id of a value. */
+export function highest(ops: readonly Op[]): number {
   let most = 0;
   for (const op of ops) {
     if (isValue(op)) most = Math.max(most, op.id);

@@ -19,7 +19,7 @@ import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "../support/lanes.ts";
 
-const KERNELS = ["rowsByRows", "rowsByColumns", "turned", "heads", "gated", "twice", "distances"] as const;
+const KERNELS = ["rowsByRows", "rowsByColumns", "turned", "heads", "gated", "twice", "wholes", "distances"] as const;
 const programs = new Map(
   compileFile(fileURLToPath(new URL("../support/products.ts", import.meta.url)), [...KERNELS]).programs.map((p) => [
     p.name,
@@ -141,6 +141,9 @@ const USES: readonly Use[] = [
     }),
   ),
   { kernel: "gated", sizes: { tokens: 65, dim: 37, ff: 20 }, scalars: { eps: 1e-5 } },
+  { kernel: "wholes", sizes: { m: 20, n: 40, k: 64 } },
+  { kernel: "wholes", sizes: { m: 37, n: 18, k: 64 }, storage: { k: "q4" } },
+  { kernel: "wholes", sizes: { m: 21, n: 66, k: 16 }, storage: { k: "f16" } },
   ...[16, 30, 100].map((n): Use => ({ kernel: "twice", sizes: { m: 37, k: 30, n, l: 12 } })),
 ];
 const titled = USES.map((use) => ({

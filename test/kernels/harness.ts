@@ -39,6 +39,8 @@ export interface Use {
   /** Results that depend on the order of programs or the size of blocks are compared at one block size only. */
   readonly oneBlock?: boolean;
   readonly seed?: number;
+  /** Only as workgroup tiles: for shapes whose other shaders are many and slow to compile. */
+  readonly tilesOnly?: boolean;
 }
 
 /** A way of running a kernel on an adapter. */
@@ -219,6 +221,7 @@ async function runOn(
 ): Promise<void> {
   const runs: { label: string; tensors: Map<string, DeviceTensor>; dispatch: Dispatch }[] = [];
   for (const rung of rungsOf(targetOf(device.capabilities))) {
+    if (use.tilesOnly === true && rung.tiles !== true) continue;
     const tensors = new Map<string, DeviceTensor>();
     const args = program.params.map((p) => {
       const [shape, dtype] =

@@ -10,6 +10,7 @@ import {
   type real,
   rsqrt,
   type Scalar,
+  select,
   silu,
   size,
   sum,
@@ -102,6 +103,14 @@ export function twice(
   for (const k of over("k")) acc += dot(a.at(i, k), b.at(k) * by.at());
   for (const l of over("l")) acc += dot(d.at(i, l), c.at(l)) + dot(d.at(i, l) * 2, c.at(l));
   y.set([i], acc);
+}
+
+/** The reduced dim taken whole, twice, with something done to one side first; scores as attention has them. */
+export function wholes(q: Tensor<"m k">, k: Tensor<"n k", real>, by: Tensor<"k">, y: Tensor<"m n">): void {
+  const i = block("m", 2);
+  const j = block("n");
+  const scores = dot(q.at(i) * rsqrt(size("k")) * by.at(), k.at(j));
+  y.set([i, j], select(j <= i, scores + dot(q.at(i), k.at(j)), -1));
 }
 
 /** No product: the distance between rows of a and rows of b. */
