@@ -1,7 +1,5 @@
 /** Matrix products through workgroup memory and on matrix units: the lane simulator against the tile interpreter, for sizes, formats and shapes of all sorts. */
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
 import {
   generate,
   type HostTensor,
@@ -15,94 +13,9 @@ import type { LaneProgram, Stmt } from "../../compiler/lane.ts";
 import { simulateTensors } from "../../compiler/simulate.ts";
 import { encode } from "../../compiler/storage.ts";
 import { roomBytes } from "../../compiler/tile-plan.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "../support/lanes.ts";
-
-const KERNELS = ["rowsByRows", "rowsByColumns", "turned", "heads", "gated", "twice", "wholes", "distances"] as const;
-const programs = new Map(
-  compileFile(fileURLToPath(new URL("../support/products.ts", import.meta.url)), [...KERNELS]).programs.map((p) => [
-    p.name,
-    p,
-  ]),
-);
-
-const GPU: Target = {
-  profile: "gpu",
-  subgroup: 32,
-  pinned: true,
-  maxInvocations: 1024,
-  storageBuffers: 10,
-  workgroupBytes: 49152,
-};
-/** What every WebGPU has. */
-const CORE: Target = { ...GPU, subgroup: 0, pinned: false, maxInvocations: 256, workgroupBytes: 16384 };
-
-interface Use {
-  readonly kernel: (typeof KERNELS)[number];
-  readonly sizes: Readonly<Record<string, number>>;
-  readonly storage?: Readonly<Record<string, StorageType>>;
-  readonly scalars?: Readonly<Record<string, number>>;
-  readonly knobs?: Knobs;
-}
-
-function inputs(program: TileProgram, use: Use, seed: number): Record<string, HostTensor> {
-  const c = new Choices(seed);
-  const made: Record<string, HostTensor> = {};
-  for (const p of program.params) {
-    if (p.kind !== "tensor") continue;
-    const shape = p.dims.map((d) => use.sizes[d] ?? expect.fail(`${use.kernel}: no size for "${d}"`));
-    const length = shape.reduce((a, b) => a * b, 1);
-    const storage = use.storage?.[p.name] ?? (p.storage[0] as StorageType);
-    // Numbers that f16 holds, and products of two of them; blocks with a scale that is a power of two. So matrix units have nothing to round.
-    const real = Float32Array.from({ length }, (_, n) => {
-      if (storage === "q8") return n % 32 === 0 ? 127 / 128 : (c.below(255) - 127) / 128;
-      if (storage === "q4") return n % 32 === 0 ? -1 : (c.below(16) - 8) / 8;
-      return (c.below(33) - 16) / 16;
-    });
-    const blocks = storage === "q8" || storage === "q4";
-    const data = blocks ? dequantise(quantise(real, storage), length, storage) : real.map((x) => encode(x, storage));
-    made[p.name] = { shape, storage, data };
-  }
-  return made;
-}
-
-interface Ran {
-  readonly lanes: LaneProgram;
-  readonly want: Record<string, HostTensor>;
-  readonly before: Record<string, HostTensor>;
-}
-
-function prepare(use: Use, target: Target, seed = 1): Ran {
-  const program = programs.get(use.kernel) as TileProgram;
-  const before = inputs(program, use, seed);
-  const want = copyOf(before);
-  interpret(program, want, use.scalars);
-  const storage = Object.fromEntries(Object.entries(before).map(([name, t]) => [name, t.storage]));
-  const made = generate(program, { sizes: use.sizes, storage, cells: [] }, target, use.knobs);
-  expect(made.schedule.tiles, `${use.kernel} is not tiled`).toBeDefined();
-  return { lanes: made.lanes, want, before };
-}
-
-/** The largest difference from what the interpreter says. */
-function differenceOf(want: Record<string, HostTensor>, got: Record<string, HostTensor>): number {
-  let most = 0;
-  for (const [name, t] of Object.entries(want))
-    for (const [i, w] of t.data.entries()) {
-      const away = Math.abs((got[name]?.data[i] ?? Number.NaN) - w) / (1 + Math.abs(w));
-      // Not a number is as far away as it gets.
-      most = Number.isNaN(away) ? Number.POSITIVE_INFINITY : Math.max(most, away);
-    }
-  return most;
-}
-
-function check(use: Use, target: Target, tolerance = 1e-5): LaneProgram {
-  const { lanes, want, before } = prepare(use, target);
-  const got = copyOf(before);
-  simulateTensors(lanes, got, use.scalars);
-  expect(differenceOf(want, got)).toBeLessThan(tolerance);
-  return lanes;
-}
+import { CORE, check, differenceOf, GPU, prepare, programs, type Use, withUnits } from "../support/product-runs.ts";
 
 const REAL = ["f32", "f16", "bf16", "q8", "q4"] as const;
 const USES: readonly Use[] = [
@@ -161,14 +74,6 @@ describe("workgroup tiles compute what the kernel means", () => {
   });
 });
 
-const HALF = (M: number, N: number, K: number): Target => ({
-  ...GPU,
-  matrix: [
-    { component: "f16", result: "f16", M, N, K },
-    { component: "f16", result: "f32", M, N, K },
-    { component: "u8", result: "u32", M, N, K },
-  ],
-});
 const SINGLE: Target = { ...GPU, matrix: [{ component: "f32", result: "f32", M: 8, N: 8, K: 8 }] };
 /** Shapes of the vendors: NVIDIA, Intel, and what else may come. */
 const SHAPES: readonly (readonly [number, number, number])[] = [
@@ -181,7 +86,7 @@ const SHAPES: readonly (readonly [number, number, number])[] = [
 
 describe("matrix units compute what the kernel means", () => {
   it.each(titled)("$title", (use) => {
-    const lanes = check({ ...use, knobs: { precision: 16 } }, HALF(16, 16, 16));
+    const lanes = check({ ...use, knobs: { precision: 16 } }, withUnits(16, 16, 16));
     expect(lanes.matrix).toMatchObject({ M: 16, N: 16, K: 16, component: "f16" });
     expect(check(use, SINGLE).matrix?.component).toBe("f32");
   });
@@ -190,7 +95,7 @@ describe("matrix units compute what the kernel means", () => {
     titled.filter((u) => ["f16", "q4"].includes(u.storage?.b ?? "")).map((use) => ({ ...use, M, N, K })),
   );
   it.each(cases)("of $M x $N x $K: $title", (use) => {
-    expect(check(use, HALF(use.M, use.N, use.K)).matrix).toMatchObject({ M: use.M, N: use.N, K: use.K });
+    expect(check(use, withUnits(use.M, use.N, use.K)).matrix).toMatchObject({ M: use.M, N: use.N, K: use.K });
   });
 });
 
@@ -201,7 +106,7 @@ describe("what operands are rounded to", () => {
     const units = (a: StorageType, b: StorageType, precision?: number): string | undefined =>
       prepare(
         { ...use, sizes: { m: 20, n: 33, k: 64 }, storage: { a, b }, ...(precision && { knobs: { precision } }) },
-        HALF(16, 16, 16),
+        withUnits(16, 16, 16),
       ).lanes.matrix?.component;
     for (const s of ["f16", "q8", "q4"] as const) {
       expect([s, units("f32", s), units(s, "bf16"), units("f32", s, 32)]).toEqual([s, "f16", "f16", undefined]);
@@ -211,12 +116,12 @@ describe("what operands are rounded to", () => {
       undefined,
       "f16",
     ]);
-    expect(prepare(use, { ...HALF(16, 16, 16), subgroup: 0 }).lanes.matrix).toBeUndefined();
+    expect(prepare(use, { ...withUnits(16, 16, 16), subgroup: 0 }).lanes.matrix).toBeUndefined();
   });
 
   it("shows in the result as if the operands had been rounded before", () => {
     const program = programs.get("rowsByRows") as TileProgram;
-    const { lanes, before } = prepare({ ...use, storage: { b: "f16" } }, HALF(16, 16, 16));
+    const { lanes, before } = prepare({ ...use, storage: { b: "f16" } }, withUnits(16, 16, 16));
     const c = new Choices(7);
     const fine = Float32Array.from({ length: 20 * 40 }, () => (c.below(2000001) - 1000000) / 1000000);
     const got = copyOf(before);
@@ -268,7 +173,7 @@ describe("knobs", () => {
     { tileRows: 128, tileColumns: 64, tileDepth: 32 },
     { tileRows: 32, tileColumns: 128, tileDepth: 64, lanes: 256 },
   ])("%j", (knobs) => {
-    for (const target of [GPU, CORE, HALF(16, 8, 16)]) {
+    for (const target of [GPU, CORE, withUnits(16, 8, 16)]) {
       const sizes = { m: 70, n: 132, k: 100 };
       const lanes = check({ kernel: "rowsByRows", sizes, storage: { b: "f16" }, knobs }, target);
       const bytes = (lanes.rooms ?? []).reduce((n, r) => n + roomBytes(r), 0);
@@ -298,7 +203,7 @@ describe("a fault in a tiled program is noticed", () => {
 
   it.each([
     ["threads", GPU],
-    ["matrix units", HALF(16, 16, 16)],
+    ["matrix units", withUnits(16, 16, 16)],
   ] as const)("on %s", (_, target) => {
     const uses: readonly Use[] = [
       { kernel: "rowsByColumns", sizes: { m: 40, n: 68, k: 40 }, storage: { b: "f16" }, knobs: { tileRows: 32 } },
