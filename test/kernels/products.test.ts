@@ -16,7 +16,7 @@ const USES: readonly (readonly [Parameters<typeof check>[0], Use])[] = [
   ["rowsByColumns", { sizes: { m: 70, n: 130, k: 24 } }],
   ["rowsByColumns", { sizes: { m: 40, n: 64, k: 48 }, storage: { b: "q4" } }],
   ["turned", { sizes: { m: 36, n: 25, k: 30 }, storage: { a: "f16" } }],
-  ["heads", { sizes: { heads: 4, groups: 2, queries: 18, keys: 21, dim: 40 }, scalars: { live: 27 } }],
+  ["heads", { sizes: { heads: 4, groups: 2, queries: 18, keys: 21, dim: 40 }, scalars: { live: 27 }, cells: ["live"] }],
   [
     "gated",
     {
