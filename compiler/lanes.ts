@@ -91,6 +91,13 @@ class Lanes {
     return this.#r.tile(id);
   }
 
+  /** Makes the loads that a value needs. */
+  request(id: number): void {
+    const op = this.#definitions.ops.get(id);
+    if (op?.op === "load") this.evaluate(id);
+    else if (op !== undefined) for (const x of operands(op)) this.request(x);
+  }
+
   #tileLoop(op: Loop, plan: TilePlan, loop: TileLoop): void {
     const zero = (id: number): boolean => {
       const made = this.#definitions.ops.get(id);
@@ -109,10 +116,11 @@ class Lanes {
   #declareBuffers(): void {
     const units = new Map<string, number>();
     const stagings = this.#s.tiles?.loops.flatMap((l): Staging[] => [...l.operands, ...l.sums]) ?? [];
-    const layouts = [this.#s, ...stagings.map((x) => stagingOf(this.#s, x))];
-    everyOp(this.#p.body, (op) => {
+    const staged = stagings.map((x) => stagingOf(this.#s, x));
+    const walked = (l: Loop): boolean => this.#s.tiles?.loops.some((t) => t.index === l.index.id) === true;
+    everyOp(this.#p.body, (op, loops) => {
       if (op.op !== "load" && op.op !== "store") return;
-      for (const s of layouts) {
+      for (const s of loops.some(walked) ? staged : [this.#s, ...staged]) {
         const wide = wideness(this.#p, s, this.#definitions, this.#site(op));
         if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
       }

@@ -35,7 +35,8 @@ export function tileLines(program: TileProgram, plan: TilePlan, axes: readonly A
   const name = (axis: number): string => axisName(program.axes, axis);
   const lines: string[] = [];
   for (const l of plan.loops) {
-    lines.push(`${name(l.k)} is walked ${l.depth} elements a turn, through workgroup memory:`);
+    const when = plan.stages === 2 ? ", loaded a turn ahead" : "";
+    lines.push(`${name(l.k)} is walked ${l.depth} elements a turn, through workgroup memory${when}:`);
     for (const o of l.operands) {
       const size = axes[o.axis]?.size ?? 0;
       const users = l.products.flatMap((p, n) =>

@@ -67,6 +67,8 @@ export interface Knobs {
   readonly tileRows?: number;
   readonly tileColumns?: number;
   readonly tileDepth?: number;
+  /** 1: tiles are loaded when they are needed; 2 (the default): while the ones before them are multiplied. */
+  readonly tileStages?: number;
   /** Bits of a matrix product's operands: 16 allows matrix units of f16 for any, 32 for none. */
   readonly precision?: number;
 }

@@ -6,7 +6,7 @@
  * formats need nothing of their own here. Matrix units read the same rooms (tile-matrix.ts).
  */
 import type { Loop } from "./ir.ts";
-import { type Atom, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
+import { type Atom, constant, type Emitter, F32, type LaneType, U32, vector, type Width } from "./lane.ts";
 import { modulo, over, times } from "./lane-numbers.ts";
 import { lanesAlong } from "./layout.ts";
 import type { Registers, Tile } from "./registers.ts";
@@ -17,6 +17,8 @@ import type { Operand, Staging, TileLoop, TilePlan, TileSum } from "./tile-plan.
 export interface Stage {
   readonly r: Registers;
   evaluate(id: number): Tile;
+  /** Emits the loads that a value needs, and what their addresses need. */
+  request(id: number): void;
 }
 
 /** What the lowering of the rest of the kernel lends to a loop. */
@@ -65,26 +67,51 @@ class Lowering {
       units === undefined
         ? this.#loop.products.map(() => r.coordinates([i, j]).map(() => this.#zero(vector("f32", width))))
         : [];
-    const sums = this.#loop.sums.map((s) => this.#h.stage(s).r.coordinates([s.axis]));
-    const parts = this.#loop.sums.map((s, n) =>
-      (sums[n] ?? []).map(() => this.#zero(vector("f32", s.layouts.get(s.axis)?.width ?? 1))),
+    const parts = this.#loop.sums.map((s) =>
+      this.#h
+        .stage(s)
+        .r.coordinates([s.axis])
+        .map(() => this.#zero(vector("f32", s.layouts.get(s.axis)?.width ?? 1))),
     );
     const counter = e.name("i");
     const inner = e.depth + 1;
+    const even = limit.kind === "const" && limit.value % depth === 0;
+    const stage = (s: Staging, base: Atom, full: boolean): Stage => {
+      const made = this.#h.stage(s);
+      made.r.extents.set(s.k, { base, limit, full });
+      made.r.define(this.#op.index, (c) => made.r.elements(s.k, c[0] ?? 0));
+      return made;
+    };
+    const multiply = (): void => (units === undefined ? this.#multiply(own, width) : units.multiply());
+    const { operands, sums } = this.#loop;
+    const now = constant(0, U32);
+    const ahead = this.#plan.stages === 2;
+    const waiting = ahead ? operands.map((o) => this.#keep(this.#values(o, stage(o, now, even)))) : [];
+    if (ahead) for (const [n, s] of sums.entries()) this.#addUp(s, stage(s, now, even), parts[n] ?? []);
     const body = e.region(() => {
       const base = e.ref(counter, U32, inner);
-      const full = limit.kind === "const" && limit.value % depth === 0;
-      const stage = (s: Staging): Stage => {
-        const made = this.#h.stage(s);
-        made.r.extents.set(s.k, { base, limit, full });
-        made.r.define(this.#op.index, (c) => made.r.elements(s.k, c[0] ?? 0));
-        return made;
-      };
-      for (const o of this.#loop.operands) this.#fill(o, stage(o));
-      for (const [n, s] of this.#loop.sums.entries()) this.#addUp(s, stage(s), parts[n] ?? []);
-      e.push({ op: "barrier" });
-      if (units === undefined) this.#multiply(own, width);
-      else units.multiply();
+      if (!ahead) {
+        for (const o of operands) this.#fill(o, this.#values(o, stage(o, base, even)));
+        for (const [n, s] of sums.entries()) this.#addUp(s, stage(s, base, even), parts[n] ?? []);
+        e.push({ op: "barrier" });
+        multiply();
+      } else {
+        for (const [n, o] of operands.entries()) this.#fill(o, this.#kept(waiting[n] ?? []));
+        e.push({ op: "barrier" });
+        // What the next turn needs is asked for before the products and used behind them. In the last turn that is nothing, which sums must not notice.
+        const next = e.binary("add", base, constant(depth, U32));
+        const stages = operands.map((o) => stage(o, next, even));
+        const others = sums.map((s) => stage(s, next, false));
+        for (const [n, o] of operands.entries()) for (const f of o.factors) stages[n]?.request(f);
+        for (const [n, s] of sums.entries()) others[n]?.request(s.x);
+        multiply();
+        for (const [n, o] of operands.entries()) {
+          const values = this.#values(o, stages[n] as Stage);
+          for (const [m, kept] of (waiting[n] ?? []).entries())
+            e.push({ op: "assign", name: kept.name, value: values[m] as Atom });
+        }
+        for (const [n, s] of sums.entries()) this.#addUp(s, others[n] as Stage, parts[n] ?? []);
+      }
       e.push({ op: "barrier" });
     });
     e.push({ op: "for", name: counter, start: constant(0, U32), limit, step: depth, opaque: false, body });
@@ -98,7 +125,7 @@ class Lowering {
   }
 
   /** A variable that starts as zero. */
-  #zero(type: { readonly base: "f32"; readonly width: Width } | Atom["type"]): string {
+  #zero(type: LaneType): string {
     return this.#e.variable("s", type, constant(0, type));
   }
 
@@ -125,11 +152,11 @@ class Lowering {
     e.push({ op: "if", cond, yes: e.region(write), no: [] });
   }
 
-  #fill(o: Operand, stage: Stage): void {
+  /** This lane's registers of an operand in one turn. */
+  #values(o: Operand, stage: Stage): Atom[] {
     const e = this.#e;
     const axes = [o.axis, o.k];
-    const places = stage.r.coordinates(axes);
-    const values = places.map((at) => {
+    return stage.r.coordinates(axes).map((at) => {
       const parts = o.factors.map((f) => stage.r.reg(stage.evaluate(f), axes, at));
       const product = parts.reduce((a, b) => e.binary("mul", a, b));
       const alive = stage.r.alive(o.k, at[1] ?? 0);
@@ -137,8 +164,21 @@ class Lowering {
       // Behind the edge of k there may be anything, and NaN times zero is not zero.
       return alive === undefined ? value : e.select(alive, value, constant(0, value.type));
     });
+  }
+
+  /** Variables for what one turn computes and the next one uses. */
+  #keep(values: readonly Atom[]): { readonly name: string; readonly type: LaneType }[] {
+    return values.map((x) => ({ name: this.#e.variable("w", x.type, x), type: x.type }));
+  }
+
+  #kept(variables: readonly { readonly name: string; readonly type: LaneType }[]): Atom[] {
+    return variables.map((v) => this.#e.ref(v.name, v.type));
+  }
+
+  #fill(o: Operand, values: readonly Atom[]): void {
+    const stage = this.#h.stage(o);
     this.#speak(o, () => {
-      for (const [n, at] of places.entries()) this.#put(o, stage, at, values[n] as Atom);
+      for (const [n, at] of stage.r.coordinates([o.axis, o.k]).entries()) this.#put(o, stage, at, values[n] as Atom);
     });
   }
 

@@ -63,6 +63,8 @@ export interface TilePlan {
   readonly j: number;
   readonly loops: readonly TileLoop[];
   readonly rooms: readonly Room[];
+  /** 2: what a turn needs is loaded while the one before it multiplies. */
+  readonly stages: 1 | 2;
   readonly matrix?: MatrixPlan;
 }
 

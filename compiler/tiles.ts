@@ -28,7 +28,7 @@ const LANES = 128;
 /** Registers of sums in one lane. */
 const SUMS = 64;
 /** Fewer workgroups than this leave a GPU idle: smaller tiles are better then. */
-const ENOUGH = 64;
+const ENOUGH = 128;
 /** Workgroup memory of every WebGPU. */
 const CORE_BYTES = 16384;
 /** Components by which lines of matrix operands are padded. */
@@ -289,9 +289,17 @@ class Planner {
       });
       return { index: l.index, k: l.k, depth: shape.depth, operands: sides, products, sums, carried: l.carried };
     });
-    if (shape.matrix === undefined) return { i, j, loops, rooms };
+    const stages = this.#knobs.tileStages === 1 ? 1 : 2;
+    if (shape.matrix === undefined) return { i, j, loops, rooms, stages };
     const { M, N, down, across } = shape.matrix;
-    return { i, j, loops, rooms, matrix: { ...shape.matrix, patch: room("f32", 1, M * N * down * across, rooms) } };
+    return {
+      i,
+      j,
+      loops,
+      rooms,
+      stages,
+      matrix: { ...shape.matrix, patch: room("f32", 1, M * N * down * across, rooms) },
+    };
   }
 
   /** Lanes lie along what is contiguous in the most memory that is read, 16 bytes each if that leaves nobody idle. */

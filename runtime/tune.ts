@@ -24,6 +24,7 @@ const CHOICES: { readonly [K in keyof Knobs]-?: readonly number[] } = {
   tileRows: [16, 32, 64, 128],
   tileColumns: [16, 32, 64, 128],
   tileDepth: [8, 16, 32, 64],
+  tileStages: [1, 2],
   // Never less precise than what the kernel does untuned.
   precision: [32],
 };

@@ -35,6 +35,7 @@ function useOf(c: Choices): Use {
   }
   const knobs: Knobs = {
     precision: c.of([16, 32]),
+    tileStages: c.of([1, 2]),
     ...(c.chance(50) && { tileRows: c.of([16, 32, 64, 128]) }),
     ...(c.chance(50) && { tileColumns: c.of([16, 32, 64, 128]) }),
     ...(c.chance(50) && { tileDepth: c.of([8, 16, 32, 64]) }),
