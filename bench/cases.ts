@@ -21,6 +21,8 @@ export interface Case {
   readonly bytes: number;
   /** Multiplications and additions. */
   readonly flops: number;
+  /** How often a step does it, for the cases of a model's shape. */
+  readonly count?: number;
   duel(bench: Bench): Duel;
 }
 
@@ -88,7 +90,7 @@ function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
 
 const STORED: Readonly<Record<WeightFormat, number>> = { f32: 4, f16: 2, q8: 1 + 2 / 32, q4: 0.5 + 2 / 32 };
 
-function matvecCase(format: WeightFormat, rows: number, k: number): Case {
+export function matvecCase(format: WeightFormat, rows: number, k: number): Case {
   return {
     name: "matvec",
     dtype: format,
@@ -141,9 +143,30 @@ function attendCase(heads: number, dim: number, slots: number): Case {
       const k = bench.filled([heads, slots, dim], "f32", 2);
       const v = bench.filled([heads, slots, dim], "f32", 3);
       const clock = bench.words([slots - 1]);
+      const feed = bench.words([slots - 1, 0, 0, 0, 0, 0, 0, 0]).view([1, 8]);
+      const slot = bench.words([slots - 1]);
+      const positions = bench.words(Array.from({ length: slots }, (_, i) => i)).view([1, slots]);
       const [out, scores, lse] = [bench.empty([heads, dim]), bench.empty([heads, slots]), bench.empty([heads])];
       return {
-        ours: () => bench.kernels.attend(q, k, v, clock, out, scores, lse),
+        ours: () => {
+          const [one, queries] = [
+            [1, heads, 1, dim],
+            [1, heads, slots, dim],
+          ];
+          const [rows, keys, values] = [q.view(one), k.view(queries), v.view(queries)];
+          const byGroup = scores.view([1, heads, 1, slots]);
+          bench.kernels.attend(
+            rows,
+            keys,
+            values,
+            feed,
+            slot,
+            out.view(one),
+            byGroup,
+            lse.view([1, heads, 1]),
+            positions,
+          );
+        },
         handwritten: attend(bench.machine, heads, dim, slots),
         bindings: [q, k, v, clock, out, scores, lse],
         outputs: [out, scores, lse],
@@ -178,7 +201,7 @@ function normCase(rows: number, dim: number): Case {
   };
 }
 
-const FORMATS: readonly WeightFormat[] = ["f32", "f16", "q8", "q4"];
+export const FORMATS: readonly WeightFormat[] = ["f32", "f16", "q8", "q4"];
 
 /** The table of `tilestate bench kernels`. */
 export const CASES: readonly Case[] = [

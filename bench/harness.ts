@@ -8,6 +8,9 @@
 import type { DeviceTensor, Gpu, TensorValues } from "../runtime/index.ts";
 import { settle } from "../runtime/wait.ts";
 import type { Handwritten, Machine } from "./handwritten/shader.ts";
+import { median } from "./stats.ts";
+
+export { median } from "./stats.ts";
 
 /** Two sides of one comparison, on tensors that are there. */
 export interface Duel {
@@ -170,7 +173,7 @@ const idle: Int32Array = new Int32Array(new SharedArrayBuffer(4));
  * Waits for all submitted work with steps of one length. The runtime's own wait rests for most of the time that the last one took, which is kinder to the
  * machine, but carries the noise of one batch into the next.
  */
-async function finished(gpu: Gpu): Promise<void> {
+export async function finished(gpu: Gpu): Promise<void> {
   let done = false;
   const mark = (): void => {
     done = true;
@@ -184,13 +187,6 @@ async function finished(gpu: Gpu): Promise<void> {
   }
   await work;
   await gpu.device.drain();
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? 0)) / 2;
 }
 
 /** GB/s of a copy between two buffers, bytes read and written counted: the yardstick of what memory allows. */

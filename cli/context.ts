@@ -34,7 +34,7 @@ export function printJson(io: Io, value: unknown): void {
 
 const WIDTH = 110;
 
-function prettyJson(value: unknown, indent = ""): string {
+export function prettyJson(value: unknown, indent = ""): string {
   const flat = JSON.stringify(value) ?? "null";
   if (typeof value !== "object" || value === null) return flat;
   const numbers = Array.isArray(value) && value.every((x) => typeof x === "number");

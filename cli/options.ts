@@ -15,8 +15,8 @@ export interface ModelOptions extends AdapterOptions {
 
 export function adapterOption(): Option {
   return new Option(
-    "--adapter <name>",
-    'which GPU: a part of its name, "swiftshader" for the embedded software one, or "auto" (default: $TILESTATE_ADAPTER, or auto)',
+    "--gpu, --adapter <name>",
+    'which GPU: a part of its name, "swiftshader" for the embedded software one, "native" for Deno\'s own, or "auto" (default: $TILESTATE_ADAPTER, or auto)',
   );
 }
 
@@ -32,6 +32,16 @@ export function stateOption(): Option {
     "--state <policy>",
     "how the cache is kept: full, window:C[,first=I], tova:C[,recent=R,first=I]",
   ).default("full");
+}
+
+/** The format that weights are kept in. */
+export function weightsOption(): Option {
+  return new Option("--weights <format>", "keep the weights in this format (default: as they are stored)").choices([
+    "f32",
+    "f16",
+    "q8",
+    "q4",
+  ]);
 }
 
 export function jsonOption(): Option {
@@ -58,6 +68,11 @@ export function whole(least: number): (text: string) => number {
     }
     return n;
   };
+}
+
+/** `1,2,4`: whole numbers of at least 1. */
+export function wholes(text: string): number[] {
+  return text.split(",").map(whole(1));
 }
 
 export function real(text: string): number {

@@ -118,7 +118,7 @@ class Lowering {
     const totals = new Map<number, Tile>();
     for (const [n, p] of this.#loop.products.entries()) {
       const regs = units?.registers(n) ?? (own[n] ?? []).map((name) => e.ref(name, vector("f32", width)));
-      totals.set(p.reduce, { axes: [i, j], regs });
+      totals.set(p.reduce, { axes: [i, j], regs: [...regs] });
     }
     for (const [n, s] of this.#loop.sums.entries()) totals.set(s.reduce, this.#meet(s, parts[n] ?? []));
     this.#finish(totals);

@@ -1,30 +1,39 @@
 // A cache policy of one's own. TOVA drops the token with the lowest attention on average over the heads; this one asks for the highest that any head gives,
 // so a token that a single head lives on stays. A policy is a kernel that names the slot which the next token overwrites, and an entry in POLICIES.
-import { amin, argmin, exp, max, min, over, range, size, type Tensor, type u32, zerosLike } from "tilestate/dsl";
+import {
+  amin,
+  argmin,
+  exp,
+  max,
+  min,
+  over,
+  program,
+  range,
+  size,
+  type Tensor,
+  type u32,
+  zerosLike,
+} from "tilestate/dsl";
 import { Decoder, openModel, POLICIES, type Policy } from "tilestate/models";
 import { open } from "tilestate/runtime";
 
-/** free becomes the slot that no head wants; while slots are empty, the next empty one. clock[0] is the position of the newest token. */
+/** victim[b] becomes the slot of sequence b that no head wants. Which slots are empty, and whether the sequence goes on, is not the policy's business. */
 export function unloved(
-  scores: Tensor<"heads slots">,
-  lse: Tensor<"heads">,
-  clock: Tensor<"clock", u32>,
-  free: Tensor<"one", u32>,
+  scores: Tensor<"sequences heads slots">,
+  lse: Tensor<"sequences heads">,
+  victim: Tensor<"sequences", u32>,
 ): void {
-  const seen = clock.at(0) + 1;
-  if (seen < size("slots")) free.set([0], seen);
-  else {
-    let lowest = Infinity;
-    let slot = 0;
-    for (const s of over("slots")) {
-      let wanted: number = zerosLike(s);
-      for (const h of range(size("heads"))) wanted = max(wanted, exp(scores.at(h, s) - lse.at(h)));
-      const low = amin(wanted);
-      slot = low < lowest ? argmin(wanted, s) : slot;
-      lowest = min(low, lowest);
-    }
-    free.set([0], slot);
+  const b = program("sequences");
+  let lowest = Infinity;
+  let slot = 0;
+  for (const s of over("slots")) {
+    let wanted: number = zerosLike(s);
+    for (const h of range(size("heads"))) wanted = max(wanted, exp(scores.at(b, h, s) - lse.at(b, h)));
+    const low = amin(wanted);
+    slot = low < lowest ? argmin(wanted, s) : slot;
+    lowest = min(low, lowest);
   }
+  victim.set([b], slot);
 }
 
 const policy: Policy = {
@@ -33,7 +42,7 @@ const policy: Policy = {
   protects: () => ({ recent: 0, first: 0 }),
   async load(gpu) {
     const kernels = await gpu.kernels(import.meta, { unloved });
-    return (state) => kernels.unloved(state.scores, state.lse, state.clock, state.free);
+    return (state) => kernels.unloved(state.scores, state.lse, state.victim);
   },
 };
 // From here on `unloved:C` is a state like any other.

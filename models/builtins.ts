@@ -1,6 +1,5 @@
 /** Which kernels ship compiled with the package: those of the decoder and those of the cache policies, each with the module they are loaded from. */
 import * as kernels from "./kernels/index.ts";
-import { full } from "./state/policies/full.ts";
 import { tova } from "./state/policies/tova.ts";
 import { window } from "./state/policies/window.ts";
 
@@ -12,6 +11,6 @@ export interface BuiltIn {
 export function builtIns(): readonly BuiltIn[] {
   return [
     { url: new URL("./kernels/index.ts", import.meta.url).href, names: Object.keys(kernels) },
-    { url: new URL("./state/policy.ts", import.meta.url).href, names: Object.keys({ full, tova, window }) },
+    { url: new URL("./state/policy.ts", import.meta.url).href, names: Object.keys({ tova, window }) },
   ];
 }

@@ -1,13 +1,14 @@
 /**
  * A state policy run over recorded queries, keys and values, with no model around it.
  *
- * The kernels are the decoder's own (attend, the policy's eviction, the reduction of a prompt); only the projections are replaced, by a kernel that copies
- * what was recorded. So a policy can be compared with somebody else's implementation step by step, or watched on tensors dumped from another program.
+ * The kernels are the decoder's own, those of a prompt whose tokens go through a full state one by one; only the projections are missing. So a policy can be compared with somebody else's implementation step by step, or watched on tensors dumped from another program.
  */
 import { type DeviceTensor, type Gpu, type Plan, UserError } from "../runtime/index.ts";
-import { attend, place, protect, rank, weigh, write } from "./kernels/index.ts";
+import { FEED } from "./kernels/feed.ts";
+import { loadKernels } from "./llama/layers.ts";
+import { recordReduction } from "./llama/oneshot.ts";
 import { arena } from "./llama/scratch.ts";
-import { POLICIES, type PolicyInputs, type PolicySpec, protectedBy } from "./state/policy.ts";
+import { POLICIES, type PolicySpec, protectedBy } from "./state/policy.ts";
 import { createState, keptPositions, type LayerState, type State } from "./state/state.ts";
 
 /** One layer's recorded vectors, rotated already if the model rotates them. */
@@ -37,8 +38,6 @@ export interface Trace {
   readonly attention: Float32Array;
 }
 
-const HERE = { url: new URL("./kernels/index.ts", import.meta.url).href };
-
 /** Runs all steps. Throws `UserError` when the shapes do not fit each other or the state cannot hold the steps. */
 export async function trace(
   gpu: Gpu,
@@ -57,7 +56,7 @@ export async function trace(
       hint: "use a state that drops tokens, such as tova:128",
     });
   }
-  const slots = entry.unbounded ? kept : kept + 1;
+  const slots = kept + 1;
 
   const shape = { layers: 1, heads, groups, headDim };
   const memory = arena(gpu);
@@ -65,35 +64,33 @@ export async function trace(
   const tensor = (label: string, sizes: number[], data?: Float32Array): DeviceTensor =>
     memory.tensor(sizes, "f32", data === undefined ? { label } : { label, data });
   try {
-    const k = await gpu.kernels(HERE, { write, attend, weigh, protect, rank, place });
+    const k = await loadKernels(gpu);
     const evict = await entry.load(gpu, policy.options);
-    const clock = memory.tensor([4], "u32", { label: "clock" });
-    const qs = tensor("recorded q", [steps, heads, headDim], recording.q);
+    const cursor = memory.tensor([1, FEED], "u32", { label: "cursor" });
     const ks = tensor("recorded k", [steps, groups, headDim], recording.k);
     const vs = tensor("recorded v", [steps, groups, headDim], recording.v);
-    const [q, out] = [tensor("q", [heads, headDim]), tensor("attention output", [heads, headDim])];
-    const lse = tensor("attention log-sum", [heads]);
+    const grouped = [steps, groups, heads / groups, headDim];
+    const [qs, out] = [tensor("recorded q", grouped, recording.q), tensor("attention output", grouped)];
+    const lse = tensor("attention log-sum", [1, heads]);
 
     /** One step whose keys and values go into `into`. */
-    const record = async (label: string, into: State, after: (inputs: PolicyInputs) => void): Promise<Plan> => {
-      const layer = into.layers[0] as LayerState;
-      const scores = tensor(`scores of the ${label}`, [heads, into.slots]);
+    const record = async (label: string, into: State, after: (scores: DeviceTensor) => void): Promise<Plan> => {
+      const c = into.layers[0] as LayerState;
+      const scores = tensor(`scores of the ${label}`, [1, heads, into.slots]);
+      const byGroup = scores.view([1, groups, heads / groups, into.slots]);
       const plan = await gpu.record(label, () => {
-        k.write(qs, ks, vs, clock, layer.free, q, layer.k, layer.v, layer.positions);
-        k.attend(q, layer.k, layer.v, clock, out, scores, lse);
-        after({ scores, lse, positions: layer.positions, clock, free: layer.free });
+        k.append(ks, vs, cursor, c.free, c.k, c.v);
+        k.attend(qs, c.k, c.v, cursor, c.free, out, byGroup, lse.view([1, groups, heads / groups]), c.positions);
+        after(scores);
       });
       plans.push(plan);
       return plan;
     };
-    const attention = new Float32Array(steps * heads * headDim);
-    const run = async (plan: Plan, t: number): Promise<void> => {
-      clock.write([t, steps, 0, 0]);
-      plan.run();
-      attention.set((await out.read()) as Float32Array, t * heads * headDim);
-    };
+    // Position, sequence, row, token, number of rows.
+    cursor.write([0, 0, 0, 0, steps, 0, 0, 0]);
 
     const state = createState(memory, shape, slots);
+    const own = state.layers[0] as LayerState;
     const history: number[][] = [];
     const note = async (seen: number): Promise<void> => {
       history.push((await keptPositions(gpu, state, seen))[0] ?? []);
@@ -101,27 +98,28 @@ export async function trace(
     let from = 0;
     if (prefill === "oneshot" && !entry.unbounded && prompt >= slots) {
       const whole = createState(memory, shape, prompt);
-      const [layer, target] = [whole.layers[0] as LayerState, state.layers[0] as LayerState];
+      const layer = whole.layers[0] as LayerState;
       const [weights, ranks] = [tensor("prompt weights", [prompt]), tensor("prompt ranks", [prompt])];
-      const full = await (POLICIES.full as (typeof POLICIES)[string]).load(gpu, {});
       const { recent, first } = protectedBy(policy);
-      const feed = await record("prompt step", whole, full);
-      const last = await record("last prompt step", whole, ({ scores }) => {
-        k.weigh(scores, lse, weights);
-        if (recent + first > 0) k.protect(weights, recent, first);
-        k.rank(weights, ranks);
-        k.place(ranks, layer.k, layer.v, target.k, target.v, target.positions, target.free);
+      const feed = await record("prompt step", whole, () => k.advance(layer.victim, whole.slots, layer.free, cursor));
+      const last = await record("last prompt step", whole, (scores) => {
+        const reduction = { scores: scores.view([heads, prompt]), weights, ranks, recent, first };
+        recordReduction({ k }, reduction, layer, own, lse);
+        k.advance(own.victim, slots, own.free, cursor);
       });
-      for (; from < prompt; from++) await run(from + 1 < prompt ? feed : last, from);
+      for (; from < prompt; from++) (from + 1 < prompt ? feed : last).run();
       await note(prompt);
     }
-    const step = await record("step", state, evict);
+    const step = await record("step", state, (scores) => {
+      evict({ scores, lse, positions: own.positions, clock: cursor, victim: own.victim });
+      k.advance(own.victim, slots, own.free, cursor);
+    });
     for (let t = from; t < steps; t++) {
-      await run(step, t);
+      step.run();
       // A prompt that was short enough to be kept whole is one entry, too.
       if (prefill !== "oneshot" || t >= prompt - 1) await note(t + 1);
     }
-    return { kept: history, attention };
+    return { kept: history, attention: (await out.read()) as Float32Array };
   } finally {
     for (const plan of plans) plan.destroy();
     memory.destroy();

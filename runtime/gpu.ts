@@ -13,6 +13,7 @@ import {
   type KernelBundle,
   loadPrograms,
   programsOf,
+  type Statics,
   type Target,
   type TileProgram,
 } from "../compiler/index.ts";
@@ -20,14 +21,16 @@ import type { Capabilities } from "./adapter.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { bindGroupOf, type Dispatch, Kernel, type Launch } from "./kernels.ts";
-import { Plan } from "./plan.ts";
+import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
+import { Plan, type Recorded } from "./plan.ts";
 import {
   createTensor,
+  createTensors,
   type DeviceTensor,
   readMany,
   type ShapeLike,
   type TensorOptions,
+  type TensorSpec,
   type TensorValues,
 } from "./tensor.ts";
 import { settle } from "./wait.ts";
@@ -58,9 +61,10 @@ export function targetOf(c: Capabilities): Target {
 async function programsFrom(
   from: { readonly url: string } | KernelBundle,
   names: readonly string[],
+  statics: Statics,
 ): Promise<ReadonlyMap<string, TileProgram>> {
   try {
-    return isBundle(from) ? programsOf(from, names) : (await loadPrograms(from.url, names)).programs;
+    return isBundle(from) ? programsOf(from, names, statics) : (await loadPrograms(from.url, names, statics)).programs;
   } catch (cause) {
     if (!(cause instanceof BundleError)) throw cause;
     throw new UserError(cause.message, { hint: cause.hint, cause });
@@ -70,7 +74,7 @@ async function programsFrom(
 export class Gpu {
   readonly device: Device;
   readonly target: Target;
-  #recording: Dispatch[] | undefined;
+  #recording: Recorded[] | undefined;
 
   constructor(device: Device) {
     this.device = device;
@@ -87,15 +91,23 @@ export class Gpu {
   }
 
   /**
-   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made.
-   * Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   * Tensors that share GPU memory, by name: `gpu.tensors({ k: { shape: [8, 64] }, at: { shape: [8], dtype: "u32" } })`. A kernel with more tensors than the
+   * adapter binds can bind those as one (browsers promise 8 bindings); apart from that they are like others.
    */
-  async kernels<T extends Record<string, (...args: never[]) => void>>(
+  tensors<K extends string>(specs: Readonly<Record<K, TensorSpec>>): Record<K, DeviceTensor> {
+    return createTensors(this.device, specs);
+  }
+
+  /**
+   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made. A key
+   * with `specialise(kernel, { … })` is that kernel with its compile-time parameters given. Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   */
+  async kernels<T extends Record<string, Loadable>>(
     from: { readonly url: string } | KernelBundle,
     functions: T,
   ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
     const names = Object.keys(functions);
-    const programs = await programsFrom(from, names);
+    const programs = await programsFrom(from, names, staticsOf(functions));
     const launches = names.map((name) => {
       const program = programs.get(name);
       if (program === undefined) throw new Error(`the compiler returned no program for "${name}"`);
@@ -128,14 +140,28 @@ export class Gpu {
   /** Records the kernel calls that `fn` makes (it must not await) as a plan. */
   async record(label: string, fn: () => void): Promise<Plan> {
     if (this.#recording !== undefined) throw new Error("a recording inside a recording");
-    const dispatches: Dispatch[] = [];
-    this.#recording = dispatches;
+    const recorded: Recorded[] = [];
+    this.#recording = recorded;
     try {
       fn();
     } finally {
       this.#recording = undefined;
     }
-    return Plan.make(this.device, label, dispatches);
+    return Plan.make(this.device, label, recorded);
+  }
+
+  /** Inside `record`: what `fn` calls is a part of the plan that is repeated as often as `Plan.run` says. Parts do not nest. */
+  repeat(fn: () => void): void {
+    const outer = this.#recording;
+    if (outer === undefined) throw new Error("a part to repeat outside of a recording");
+    const part: Dispatch[] = [];
+    this.#recording = part;
+    try {
+      fn();
+    } finally {
+      this.#recording = outer;
+    }
+    outer.push(part);
   }
 
   /** Several tensors in one round trip. */
@@ -143,9 +169,9 @@ export class Gpu {
     return readMany(this.device, tensors);
   }
 
-  /** Waits until submitted work is done, without spinning a core; throws what went wrong. */
-  async wait(): Promise<void> {
-    await settle(this.device);
+  /** Waits until submitted work is done, without spinning a core; throws what went wrong. Work of different lengths waits best under different names. */
+  async wait(work?: string): Promise<void> {
+    await settle(this.device, work);
   }
 
   async close(): Promise<void> {

@@ -10,28 +10,41 @@ export const QUANT_BLOCK = 32;
 
 /** Rounds floats to blocks; the length must be a multiple of 32. */
 export function quantise(values: Float32Array, format: "q8" | "q4"): Uint8Array<ArrayBuffer> {
-  const blocks = values.length / QUANT_BLOCK;
-  const per = format === "q8" ? 1 : 0.5;
-  const scales = new Float32Array(blocks);
-  const out = new Uint8Array(values.length * per + blocks * 2);
-  for (let b = 0; b < blocks; b++) {
-    const part = values.subarray(b * QUANT_BLOCK, (b + 1) * QUANT_BLOCK);
+  const { elements, scales } = quantiseBlocks(values, format);
+  const out = new Uint8Array(elements.length + scales.byteLength);
+  out.set(elements);
+  out.set(new Uint8Array(scales.buffer), elements.length);
+  return out;
+}
+
+/** The two parts of a block format, for those who write a large tensor piece by piece. Models have billions of elements, so the loops are plain. */
+export function quantiseBlocks(
+  values: Float32Array,
+  format: "q8" | "q4",
+): { readonly elements: Uint8Array<ArrayBuffer>; readonly scales: Uint16Array<ArrayBuffer> } {
+  const scales = new Float32Array(values.length / QUANT_BLOCK);
+  const elements = new Uint8Array(format === "q8" ? values.length : values.length / 2);
+  for (let b = 0; b < scales.length; b++) {
+    const [from, to] = [b * QUANT_BLOCK, (b + 1) * QUANT_BLOCK];
     // The element of largest magnitude, with its sign: q4 has one more step below zero than above it.
-    const extreme = part.reduce((m, x) => (Math.abs(x) > Math.abs(m) ? x : m), 0);
+    let extreme = 0;
+    for (let i = from; i < to; i++) {
+      const x = values[i] as number;
+      if (Math.abs(x) > Math.abs(extreme)) extreme = x;
+    }
     scales[b] = format === "q8" ? Math.abs(extreme) / 127 : extreme / -8;
     const inverse = scales[b] === 0 ? 0 : 1 / (scales[b] as number);
-    for (const [i, x] of part.entries()) {
-      const at = b * QUANT_BLOCK + i;
-      if (format === "q8") out[at] = Math.max(-127, Math.min(127, Math.round(x * inverse)));
-      else {
-        const q = Math.max(0, Math.min(15, Math.floor(x * inverse + 8.5)));
-        const byte = (at >> 3) * 4 + (at & 3);
-        out[byte] = (out[byte] as number) | (q << (at & 4));
-      }
+    if (format === "q8") {
+      for (let i = from; i < to; i++) elements[i] = Math.floor((values[i] as number) * inverse + 0.5);
+      continue;
+    }
+    for (let i = from; i < to; i++) {
+      const q = Math.max(0, Math.min(15, Math.floor((values[i] as number) * inverse + 8.5)));
+      const byte = (i >> 3) * 4 + (i & 3);
+      elements[byte] = (elements[byte] as number) | (q << (i & 4));
     }
   }
-  out.set(new Uint8Array(encodeF16(scales).buffer), values.length * per);
-  return out;
+  return { elements, scales: encodeF16(scales) };
 }
 
 /** The values that the blocks stand for. */

@@ -25,6 +25,14 @@ export const TARGETS: Readonly<Record<string, Target>> = {
 const SIZES: Readonly<Record<string, number>> = {
   dim: 256,
   inner: 256,
+  tokens: 1,
+  sequences: 1,
+  feed: 8,
+  queries: 2,
+  layers: 6,
+  lanes: 64,
+  lane: 64,
+  stops: 16,
   ff: 640,
   vocab: 1024,
   heads: 4,
@@ -35,15 +43,17 @@ const SIZES: Readonly<Record<string, number>> = {
   parts: 2,
   scales: 2,
   turns: 1024,
-  clock: 4,
+  clock: 8,
   settings: 4,
-  ring: 1024,
+  ring: 64,
   one: 1,
 };
 /** One word means different things in different kernels. */
 const SPECIAL: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   attend: { dim: 64 },
-  write: { dim: 64 },
+  append: { dim: 64 },
+  flash: { dim: 64, tokens: 64 },
+  moveCache: { dim: 64 },
   place: { dim: 64 },
   qkv: { rows: 8 },
 };

@@ -27,6 +27,8 @@ export interface WeightTensor {
   readonly dtype: WeightDType;
   /** Reads the tensor, row-major; a fresh copy each time. */
   data(): Promise<WeightData>;
+  /** Reads `count` elements from element `start`, where a source can give parts of a large tensor without making all of it. */
+  part?(start: number, count: number): Promise<WeightData>;
 }
 
 /** An opened checkpoint: shapes and dtypes are known and checked, no weight has been read. */

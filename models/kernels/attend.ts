@@ -1,14 +1,15 @@
 /**
- * Attention of one query over the live slots, with the softmax computed as the slots go by (Milakov & Gimelshein 2018; FlashAttention's inner loop).
+ * Attention of each sequence's newest token over its live slots, with the softmax computed as the slots go by (Milakov & Gimelshein 2018; FlashAttention's
+ * inner loop).
  *
- * Grouped-query attention (Ainslie et al. 2023): several query heads read one KV head. The raw scores and the log of their sum are left for the cache policy,
- * so that a policy costs no second look at the keys.
+ * Grouped-query attention (Ainslie et al. 2023): the query heads that share a KV head are one tile, so that its keys and values are read once for all of them.
+ * The raw scores and the log of their sum are left for the cache policy, so that a policy costs no second look at the keys.
  */
 import {
   amax,
+  block,
   dot,
   exp,
-  idiv,
   log,
   max,
   min,
@@ -21,33 +22,41 @@ import {
   type u32,
   zeros,
 } from "../../dsl/index.ts";
+import { POSITION, ROW, SEQUENCE } from "./feed.ts";
 
-/** out [heads, dim]; scores [heads, slots] (scaled, before the softmax); lse [heads]. clock[0] + 1 tokens have been seen. */
+/** out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its slot. Heads are [groups, queries of a group]. */
 export function attend(
-  q: Tensor<"heads dim">,
-  k: Tensor<"groups slots dim">,
-  v: Tensor<"groups slots dim">,
-  clock: Tensor<"clock", u32>,
-  out: Tensor<"heads dim">,
-  scores: Tensor<"heads slots">,
-  lse: Tensor<"heads">,
+  q: Tensor<"rows groups queries dim">,
+  k: Tensor<"sequences groups slots dim">,
+  v: Tensor<"sequences groups slots dim">,
+  feed: Tensor<"tokens feed", u32>,
+  slot: Tensor<"tokens", u32>,
+  out: Tensor<"rows groups queries dim">,
+  scores: Tensor<"sequences groups queries slots">,
+  lse: Tensor<"sequences groups queries">,
+  positions: Tensor<"sequences slots", u32>,
 ): void {
-  const h = program("heads");
-  const g = idiv(h, idiv(size("heads"), size("groups")));
-  const query = q.at(h) * rsqrt(size("dim"));
+  const t = program("tokens");
+  const g = program("groups");
+  const j = block("queries");
+  const position = feed.at(t, POSITION);
+  const b = feed.at(t, SEQUENCE);
+  const row = feed.at(t, ROW);
+  const query = q.at(row, g, j) * rsqrt(size("dim"));
   let peak = -Infinity;
   let total = 0;
   let acc = zeros("dim");
-  for (const s of over("slots", min(clock.at(0) + 1, size("slots")))) {
-    const score = dot(k.at(g, s), query);
-    const next = max(peak, amax(score));
+  for (const s of over("slots", min(position + 1, size("slots")))) {
+    const score = dot(k.at(b, g, s), query);
+    const next = max(peak, amax(score, "slots"));
     const p = exp(score - next);
     const fade = exp(peak - next);
-    total = total * fade + sum(p);
-    acc = acc * fade + dot(p, v.at(g, s));
-    scores.set([h, s], score);
+    total = total * fade + sum(p, "slots");
+    acc = acc * fade + dot(p, v.at(b, g, s));
+    scores.set([b, g, j, s], score);
     peak = next;
   }
-  out.set([h], acc / total);
-  lse.set([h], peak + log(total));
+  out.set([row, g, j], acc / total);
+  lse.set([b, g, j], peak + log(total));
+  if (g === 0) positions.set([b, slot.at(t)], position);
 }

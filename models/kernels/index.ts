@@ -1,11 +1,13 @@
 /** Every kernel of the decoder, in the order a token meets them. */
 
+export { advance, append } from "./append.ts";
 export { attend } from "./attend.ts";
-export { advance, choose } from "./choose.ts";
+export { best, choose } from "./choose.ts";
 export { embed } from "./embed.ts";
+export { flash } from "./flash.ts";
 export { logits } from "./logits.ts";
+export { moveCache, moveRow } from "./move.ts";
 export { place, protect, rank, weigh } from "./oneshot.ts";
 export { project } from "./project.ts";
 export { qkv } from "./qkv.ts";
 export { swiglu } from "./swiglu.ts";
-export { write } from "./write.ts";

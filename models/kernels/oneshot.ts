@@ -46,7 +46,7 @@ export function rank(weights: Tensor<"tokens">, ranks: Tensor<"tokens">): void {
   ranks.set([t], better);
 }
 
-/** Copies the kept tokens of a full cache into a bounded one and notes where the next token goes. */
+/** Copies the kept tokens of a full cache into a bounded one of one sequence, in whose last slot the next token will go: that one is the victim. */
 export function place(
   ranks: Tensor<"tokens">,
   k: Tensor<"groups tokens dim">,
@@ -54,7 +54,7 @@ export function place(
   keptK: Tensor<"groups slots dim">,
   keptV: Tensor<"groups slots dim">,
   positions: Tensor<"slots", u32>,
-  free: Tensor<"one", u32>,
+  victim: Tensor<"one", u32>,
 ): void {
   const t = program("tokens");
   const g = program("groups");
@@ -67,5 +67,5 @@ export function place(
     keptV.set([g, slot], v.at(g, t));
     if (g === 0) positions.set([slot], t);
   }
-  if (t === 0 && g === 0) free.set([0], min(room, size("tokens")));
+  if (t === 0 && g === 0) victim.set([0], min(room, size("tokens")));
 }

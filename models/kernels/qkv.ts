@@ -17,54 +17,49 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
-import { ropeCos, ropeSin } from "./rotate.ts";
+import { SEQUENCE } from "./feed.ts";
 
-/**
- * q [heads, 2, half]; k and v [groups, slots, 2, half], written at the slot `free`, whose position is noted.
- * clock[0] is the position of the token; eps belongs to RMSNorm (Zhang & Sennrich 2019).
- */
+/** q [tokens, heads, 2, half]; token t's k and v go to slot[t] of its sequence. angles are as embed leaves them, eps belongs to RMSNorm (Zhang & Sennrich 2019). */
 export function qkv(
-  x: Tensor<"dim">,
+  x: Tensor<"tokens dim">,
   gamma: Tensor<"dim", real>,
   w: Tensor<"rows halves half dim", real>,
-  rope: Tensor<"scales turns parts half">,
-  clock: Tensor<"clock", u32>,
-  free: Scalar<u32>,
+  angles: Tensor<"tokens parts half">,
+  feed: Tensor<"tokens feed", u32>,
+  slot: Tensor<"tokens", u32>,
   eps: Scalar,
-  q: Tensor<"heads halves half">,
-  k: Tensor<"groups slots halves half">,
-  v: Tensor<"groups slots halves half">,
-  positions: Tensor<"slots", u32>,
+  q: Tensor<"tokens heads halves half">,
+  k: Tensor<"sequences groups slots halves half">,
+  v: Tensor<"sequences groups slots halves half">,
 ): void {
   const row = program("rows");
-  const i = block("half", 2);
-  const position = clock.at(0);
+  const i = block("half");
+  const t = block("tokens");
   let square = 0;
   let a = 0;
   let b = 0;
   for (const d of over("dim")) {
-    const y = x.at(d);
+    const y = x.at(t, d);
     const n = y * gamma.at(d);
-    square += sum(y * y);
+    square += sum(y * y, "dim");
     a += dot(w.at(row, 0, i, d), n);
     b += dot(w.at(row, 1, i, d), n);
   }
   const scale = rsqrt(square / size("dim") + eps);
   a *= scale;
   b *= scale;
-  const c = ropeCos(rope, position, i);
-  const s = ropeSin(rope, position, i);
+  const c = angles.at(t, 0, i);
+  const s = angles.at(t, 1, i);
   if (row < size("heads")) {
-    q.set([row, 0, i], a * c - b * s);
-    q.set([row, 1, i], b * c + a * s);
+    q.set([t, row, 0, i], a * c - b * s);
+    q.set([t, row, 1, i], b * c + a * s);
   } else if (row < size("heads") + size("groups")) {
     const g = row - size("heads");
-    k.set([g, free, 0, i], a * c - b * s);
-    k.set([g, free, 1, i], b * c + a * s);
+    k.set([feed.at(t, SEQUENCE), g, slot.at(t), 0, i], a * c - b * s);
+    k.set([feed.at(t, SEQUENCE), g, slot.at(t), 1, i], b * c + a * s);
   } else {
     const g = row - size("heads") - size("groups");
-    v.set([g, free, 0, i], a);
-    v.set([g, free, 1, i], b);
-    if (g === 0) positions.set([free], position);
+    v.set([feed.at(t, SEQUENCE), g, slot.at(t), 0, i], a);
+    v.set([feed.at(t, SEQUENCE), g, slot.at(t), 1, i], b);
   }
 }

@@ -1,258 +1,375 @@
 /**
  * The decoder: config -> weights -> state -> step -> tokens.
  *
- * A step is recorded twice, once with logits and a choice (`step`) and once without (`feed`, for prompt tokens whose logits nobody reads), and then replayed:
- * the state is fixed, so token 1,000,000 is the same work as the first. Token ids go to the GPU and token ids come back; logits only when asked for.
+ * A step is recorded once and then replayed: the state is fixed, so token 1,000,000 is the same work as the first. A decoder of one sequence reads prompts and
+ * writes texts in the same state; one of several has a batch that decodes, in which each row is a sequence of its own age, and a state beside it in which prompts
+ * are read before they join. Token ids go to the GPU and token ids come back; logits only when asked for.
  */
-import { type DeviceTensor, type Gpu, type Launch, type Plan, UserError } from "../../runtime/index.ts";
+import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import type { ModelSource } from "../formats/weights.ts";
-import * as kernels from "../kernels/index.ts";
-import { POLICIES, type PolicyInputs, type PolicySpec, parsePolicy, protectedBy } from "../state/policy.ts";
-import { createState, keptPositions, type LayerState, type State } from "../state/state.ts";
+import { ID } from "../kernels/feed.ts";
+import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
+import { createState, keptPositions } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { type Contract, contract, logitRows, RING, slotsOf } from "./memory.ts";
+import { type BatchToken, interleave } from "./interleave.ts";
+import { Join } from "./join.ts";
+import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
+import { type Contract, checkBlocks, contract, slotsOf, type WeightFormat } from "./memory.ts";
+import { readAtOnce } from "./oneshot.ts";
+import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
-import { checkTokens, type GenerateOptions, type Sampling, samplingSettings } from "./sampling.ts";
-import { type Arena, arena, createScratch, type Scratch } from "./scratch.ts";
-import { loadWeights, type Weights } from "./weights.ts";
+import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
+import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
+import { Stream, type Track } from "./stream.ts";
+import { loadWeights } from "./weights.ts";
 
 export interface DecoderOptions {
   /** The state policy, as in `tova:128`; `full` unless given. */
   readonly state?: string;
+  /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
+  readonly batch?: number;
+  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  readonly piece?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
+  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
+  readonly weights?: WeightFormat | undefined;
 }
-
-type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
 
 /** What `load` makes and the constructor takes. */
 interface Parts {
-  readonly gpu: Gpu;
-  readonly arena: Arena;
   readonly source: ModelSource;
+  readonly arena: Arena;
   readonly policy: PolicySpec;
-  readonly k: Kernels;
-  readonly w: Weights;
-  readonly s: Scratch;
-  readonly state: State;
-  readonly evict: (inputs: PolicyInputs) => void;
+  readonly contract: Contract;
+  readonly model: Model;
+  /** The sequence whose prompt is read, and the batch: the same when there is one sequence only. */
+  readonly guest: Rows;
+  readonly rows: Rows;
+  readonly step: Plan;
+  readonly join: Join | undefined;
 }
 
-const HERE = { url: new URL("../kernels/index.ts", import.meta.url).href };
-/** Steps in one submission while a prompt is read. */
-const BURST = 32;
+/** Rows of a batch at most. */
+const MOST_BATCH = 256;
 
 export class Decoder {
   readonly gpu: Gpu;
   readonly config: LlamaConfig;
   readonly contract: Contract;
   readonly policy: PolicySpec;
-  readonly #arena: Arena;
-  readonly #k: Kernels;
-  readonly #w: Weights;
-  readonly #s: Scratch;
-  readonly #state: State;
-  readonly #evict: (inputs: PolicyInputs) => void;
-  #step: Plan | undefined;
-  #feed: Plan | undefined;
+  /** Sequences that are decoded together. */
+  readonly batch: number;
+  readonly #parts: Parts;
+  readonly #prefill: Prefill;
+  readonly #stream: Stream;
+  /** Texts under way or ended, by row. */
+  readonly #tracks: (Track | undefined)[];
+  /** Rows that somebody uses. */
+  readonly #leased: Set<number> = new Set();
+  /** Tokens that the prompt's state has read, for those who step or read without generating. */
   #seen = 0;
+  /** Tokens of `start` that have not been read. */
+  #given: readonly number[] = [];
+  #reading: Promise<unknown> = Promise.resolve();
   #live = true;
 
   private constructor(parts: Parts) {
-    this.gpu = parts.gpu;
-    this.config = parts.source.config;
+    const { model, guest, rows, step } = parts;
+    this.gpu = model.gpu;
+    this.config = model.config;
     this.policy = parts.policy;
-    this.contract = contract(parts.source, parts.policy, parts.gpu.capabilities.f16);
-    this.#arena = parts.arena;
-    this.#k = parts.k;
-    this.#w = parts.w;
-    this.#s = parts.s;
-    this.#evict = parts.evict;
-    this.#state = parts.state;
+    this.contract = parts.contract;
+    this.batch = rows.state.sequences;
+    this.#parts = parts;
+    this.#prefill = new Prefill(model, guest);
+    this.#stream = new Stream(step, rows.own, this.batch);
+    this.#tracks = new Array(this.batch).fill(undefined);
   }
 
-  /** Loads weights, compiles the kernels and records the plans. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
+  /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
+    const { batch = 1, piece } = options;
+    if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
+      throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
+    if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
+      throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
     const policy = parsePolicy(options.state ?? "full");
+    const format = options.weights ?? "stored";
+    checkBlocks(config, format);
     const memory = arena(gpu);
     try {
-      // State first: it is the part that may be too large, and weights take long to read.
+      // States first: they are the part that may be too large, and weights take long to read.
       const { slots } = slotsOf(config, policy);
-      const state = createState(memory, config, slots);
+      const all = statesOf(batch).map(
+        (n): Rows => ({ state: createState(memory, config, slots, n), own: createRows(memory, config, slots, n) }),
+      );
+      const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
       const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-      const s = createScratch(memory, config, slots, ropeTables(frequencies(config, rounding)));
-      const k = (await gpu.kernels(HERE, { ...kernels })) as Kernels;
+      const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
+      const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
-      const w = await loadWeights(memory, source);
-      const decoder = new Decoder({ gpu, arena: memory, source, policy, k, w, s, state, evict });
-      await decoder.#record();
-      return decoder;
+      const w = await loadWeights(memory, source, format);
+      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
+      const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
+      const step = await gpu.record("decode step", () => {
+        recordStep({ ...model, flow: together }, rows);
+        recordChoice({ ...model, flow: together }, rows);
+      });
+      const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
+      return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {
       memory.destroy();
       throw error;
     }
   }
 
-  async #record(): Promise<void> {
-    const { gpu } = this;
-    this.#step = await gpu.record("decode step", () => {
-      this.#layers(this.#state, this.#s.scores, this.#evict);
-      this.#finish();
-    });
-    this.#feed = await gpu.record("prompt step", () => {
-      this.#layers(this.#state, this.#s.scores, this.#evict);
-      this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
-    });
-  }
-
-  /** Records one token's way through all layers, its keys and values going into `state`. */
-  #layers(state: State, scores: DeviceTensor, after: (inputs: PolicyInputs, layer: number) => void): void {
-    const { config } = this;
-    const [k, w, s] = [this.#k, this.#w, this.#s];
-    const halves = { heads: config.heads, halves: 2, half: config.headDim / 2 };
-    k.embed(w.embed, s.token, s.x);
-    for (const [i, l] of w.layers.entries()) {
-      const c = state.layers[i] as State["layers"][number];
-      k.qkv(
-        s.x,
-        l.attentionNorm,
-        l.qkv,
-        s.rope,
-        s.clock,
-        c.free,
-        config.eps,
-        s.q.view(halves),
-        c.kHalves,
-        c.vHalves,
-        c.positions,
-      );
-      k.attend(s.q, c.k, c.v, s.clock, s.out, scores, s.lse);
-      after({ scores, lse: s.lse, positions: c.positions, clock: s.clock, free: c.free }, i);
-      k.project(l.o, s.out.view([config.heads * config.headDim]), s.x);
-      k.swiglu(s.x, l.ffnNorm, l.gate, l.up, config.eps, s.h);
-      k.project(l.down, s.h, s.x);
-    }
-  }
-
-  #finish(): void {
-    const [k, w, s] = [this.#k, this.#w, this.#s];
-    k.logits(s.x, w.norm, w.head, this.config.eps, s.clock, s.logits);
-    k.choose(s.logits, s.settings, s.prompt, s.picked, s.token, s.clock);
-  }
-
-  /** Tokens read since the last reset. */
+  /** Tokens that the first sequence has read since it began. */
   get seen(): number {
-    return this.#seen;
+    return this.#tracks[0]?.seen ?? this.#seen;
+  }
+
+  /** Longest text that the state can take: bound only by the rotary tables for policies that drop tokens. */
+  get positions(): number {
+    return this.#bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
+  }
+
+  /** Does the state drop tokens? */
+  get #bounded(): boolean {
+    return POLICIES[this.policy.name]?.unbounded !== true;
   }
 
   /** Dispatches of one step. */
   get dispatches(): number {
-    return this.#step?.length ?? 0;
+    return this.#parts.step.length;
+  }
+
+  /** The recorded step, for those who measure it. */
+  get plan(): Plan {
+    this.#assertLive();
+    return this.#parts.step;
   }
 
   /** Back to an empty state. */
   reset(): void {
     this.#assertLive();
-    this.#seen = 0;
-    for (const l of this.#state.layers) l.free.write([0]);
+    this.#assertIdle();
+    this.#tracks.fill(undefined);
+    this.#empty();
   }
 
   /** Logits after each token, [tokens, vocab], starting from an empty state. */
   async forward(ids: readonly number[]): Promise<Float32Array> {
-    this.#begin(ids, {});
     const { vocab } = this.config;
-    const rows = logitRows(this.config);
     const out = new Float32Array(ids.length * vocab);
-    for (let at = 0; at < ids.length; at += rows) {
-      const n = Math.min(rows, ids.length - at);
-      this.#supply(ids, at);
-      this.#run(this.#step, n);
-      out.set((await this.#s.logits.readRange(0, n * vocab)) as Float32Array, at * vocab);
-    }
+    await this.#watch(ids, { what: "logits", take: (part, at) => out.set(part, at * vocab) });
     return out;
   }
 
   /** The most likely next token after each token of `ids`, starting from an empty state. */
   async predict(ids: readonly number[]): Promise<Uint32Array> {
-    this.#begin(ids, {});
     const out = new Uint32Array(ids.length);
-    for (let at = 0; at < ids.length; at += RING / 2) {
-      const n = Math.min(RING / 2, ids.length - at);
-      this.#supply(ids, at);
-      for (let done = 0; done < n; done += BURST) this.#run(this.#step, Math.min(BURST, n - done));
-      out.set((await this.#s.picked.readRange(at % RING, n)) as Uint32Array, at);
-    }
+    await this.#watch(ids, { what: "best", take: (part, at) => out.set(part, at) });
     return out;
   }
 
-  /** Continues `prompt` token by token, from an empty state. */
+  /**
+   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
+   * token left it, whatever was computed ahead; when the reader stops early, it has also read what was under way, and `seen` says how much that is.
+   */
   async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
-    const stop = new Set(options.stop ?? this.config.eos);
     checkTokens(options.tokens);
-    this.#begin(prompt, options);
-    await this.#read(prompt, options.prefill ?? "recurrent");
-    // The step on the last prompt token has chosen the first new one; from here on a burst is under way while the last one is read.
-    let from = prompt.length - 1;
-    let burst = 1;
-    let waiting = this.#s.picked.readRange(from % RING, 1);
-    for (let made = 0; made < options.tokens; ) {
-      const [start, length] = [from, burst];
-      const more = Math.min(
-        made + length >= options.tokens ? 0 : 8,
-        options.tokens - made - length,
-        RING - ((start + length) % RING),
-      );
-      const next = Math.min(more, this.#most() - this.#seen);
-      const picked = waiting;
-      if (next > 0) {
-        this.#run(this.#step, next);
-        waiting = this.#s.picked.readRange((start + length) % RING, next);
-        waiting.catch(() => {});
-      }
-      for (const id of await picked) {
-        if (stop.has(id)) {
-          if (next > 0) await waiting;
-          return;
-        }
+    samplingSettings(options);
+    const stop = new Set(options.stop ?? this.config.eos);
+    stopTokens(stop);
+    const seen = options.resume === true ? this.#resumed() : 0;
+    const ids = options.resume === true ? [...this.#unread(), ...prompt] : prompt;
+    this.#check(ids, seen);
+    const row = this.#lease();
+    let leased = true;
+    const release = (): void => {
+      if (leased) this.#leased.delete(row);
+      leased = false;
+    };
+    let track: Track | undefined;
+    try {
+      track = await this.#begin({ row, ids, seen }, options, stop);
+      for (;;) {
+        const id = await this.#stream.next(track);
+        this.#assertLive();
+        if (id === undefined) return;
+        // Who takes exactly as many tokens as come need not ask once more for the place to be free again.
+        if (track.ended && track.waiting.length === 0) release();
         yield id;
-        made++;
+        this.#assertLive();
       }
-      if (next <= 0) return;
-      [from, burst] = [start + length, next];
+    } finally {
+      if (track !== undefined) await this.#stream.leave(track);
+      release();
     }
   }
 
-  /** Positions kept in each layer, ascending. */
-  async kept(): Promise<number[][]> {
+  /**
+   * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
+   * those under way no more than the time to read a prompt. Options may differ by sequence: the same seed is the same noise for all.
+   */
+  generateAll(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions | ((sequence: number) => GenerateOptions),
+  ): AsyncGenerator<BatchToken> {
+    const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
+    const texts = prompts.map((prompt, sequence) => this.generate(prompt, optionsOf(sequence)));
+    return interleave(texts, this.batch);
+  }
+
+  /** Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. */
+  async kept(row = 0): Promise<number[][]> {
     this.#assertLive();
-    return keptPositions(this.gpu, this.#state, this.#seen);
+    const track = this.#tracks[row];
+    const { rows, guest } = this.#parts;
+    if (track !== undefined) return keptPositions(this.gpu, rows.state, track.seen, row);
+    return keptPositions(this.gpu, guest.state, this.#seen);
+  }
+
+  /** Prepares a run over `ids` that is stepped by `advanceOne`. For a decoder of one sequence. */
+  start(ids: readonly number[]): void {
+    this.#check(ids);
+    if (this.batch > 1) throw new UserError(`a batch of ${this.batch} sequences cannot be stepped one by one`);
+    this.#assertIdle();
+    this.#empty();
+    this.#given = [...ids];
+    this.#prepare({});
+    this.#parts.guest.own.feed.write([0, 0, 0, 0, this.#stream.tick, MOST_POSITIONS, 0, 0]);
   }
 
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
-    if (this.#seen >= this.#most())
-      throw new UserError(`state "${this.policy.text}" holds no more than ${this.#most()} positions`);
-    this.#run(this.#step, 1);
+    this.#assertLive();
+    this.#assertIdle();
+    if (this.#seen >= this.positions)
+      throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
+    const id = this.#given[this.#seen];
+    if (id !== undefined) this.#parts.guest.own.feed.write([id], ID);
+    this.#parts.step.run();
+    this.#seen++;
   }
 
-  /** Prepares a run over `ids` (at most a ring full) that is stepped by `advanceOne`. */
-  start(ids: readonly number[]): void {
-    if (ids.length > RING) throw new UserError(`at most ${RING} tokens can be stepped one by one, got ${ids.length}`);
-    this.#begin(ids, {});
-    this.#supply(ids, 0, RING);
+  /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards throws a `UserError`. */
+  destroy(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.#parts.step.destroy();
+    this.#parts.join?.destroy();
+    this.#prefill.destroy();
+    this.#parts.arena.destroy();
   }
 
-  /** Longest text the state can take: bound only by the rotary tables for policies that drop tokens. */
-  #most(): number {
-    return this.#bounded ? MOST_POSITIONS : Math.min(this.#state.slots, MOST_POSITIONS);
+  /** Reads a prompt and lets its text join those under way. */
+  async #begin(
+    { row, ids, seen }: { readonly row: number; readonly ids: readonly number[]; readonly seen: number },
+    options: GenerateOptions,
+    stop: ReadonlySet<number>,
+  ): Promise<Track> {
+    const { guest, join } = this.#parts;
+    return this.#alone(async () => {
+      this.#assertLive();
+      if (options.resume !== true) this.#empty();
+      this.#prepare(options, stop);
+      const last = await this.#read(ids, seen, options.prefill ?? "recurrent");
+      this.#assertLive();
+      const read = seen + ids.length;
+      const left = Math.min(options.tokens, this.positions - read + 1);
+      const tick = join === undefined ? this.#stream.tick : 0;
+      const end = Math.min(read + left - 1, MOST_POSITIONS);
+      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: options.seed ?? 0 });
+      const first = guest.own.picked.readRange(tick, 1);
+      join?.run(row, this.#stream.tick);
+      const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
+      const track: Track = { row, stop, left, seen: read - 1, ...fresh };
+      this.#tracks[row] = track;
+      this.#stream.join(track, first, join === undefined);
+      return track;
+    });
   }
 
-  get #bounded(): boolean {
-    return POLICIES[this.policy.name]?.unbounded !== true;
+  async #read(ids: readonly number[], seen: number, prefill: "recurrent" | "oneshot"): Promise<number> {
+    const { model, guest } = this.#parts;
+    const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
+    if (!whole) return this.#prefill.read(ids, seen);
+    await readAtOnce(model, guest, ids, this.policy);
+    return 0;
   }
 
-  #begin(ids: readonly number[], sampling: Sampling): void {
+  /** Tokens that the state has read, for a text that goes on. */
+  #resumed(): number {
+    if (this.batch > 1) throw new UserError("only a decoder of one sequence can go on with its text");
+    if (this.#tracks[0]?.cut === true)
+      throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
+        hint: "begin anew with the whole text as the prompt",
+      });
+    return this.seen;
+  }
+
+  /** The last token of the last text, if nothing has read it. */
+  #unread(): readonly number[] {
+    const pending = this.#tracks[0]?.pending;
+    return pending === undefined ? [] : [pending];
+  }
+
+  async #watch(ids: readonly number[], watch: Watch): Promise<void> {
+    this.#check(ids);
+    if (this.batch === 1) this.#assertIdle();
+    await this.#alone(async () => {
+      this.#assertLive();
+      this.#empty();
+      await this.#prefill.read(ids, 0, watch);
+      this.#seen = ids.length;
+    });
+  }
+
+  /** Prompts are read one after the other. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#reading.then(work, work);
+    this.#reading = done.catch(() => {});
+    return done;
+  }
+
+  #empty(): void {
+    const { state } = this.#parts.guest;
+    this.#seen = 0;
+    if (this.batch === 1) this.#tracks[0] = undefined;
+    state.free.write(new Uint32Array(state.free.length));
+  }
+
+  #prepare(sampling: Sampling, stop: ReadonlySet<number> = new Set()): void {
+    const { settings, stops } = this.#parts.guest.own;
+    settings.write(samplingSettings(sampling));
+    stops.write(stopTokens(stop));
+  }
+
+  /** A row of the batch that nobody uses. */
+  #lease(): number {
+    const row = this.#tracks.findIndex((_, i) => !this.#leased.has(i));
+    if (row < 0) throw this.#busy();
+    this.#leased.add(row);
+    return row;
+  }
+
+  #assertIdle(): void {
+    if (this.#leased.size > 0) throw this.#busy();
+  }
+
+  #busy(): UserError {
+    return new UserError(
+      this.batch === 1
+        ? `the decoder of "${this.config.name}" is writing a text already, and has a state for one sequence`
+        : `all ${this.batch} rows of the decoder of "${this.config.name}" are writing texts`,
+      { hint: "read the other text to its end, leave its loop, or load the decoder with a larger batch" },
+    );
+  }
+
+  #check(ids: readonly number[], seen = 0): void {
     this.#assertLive();
     const { vocab } = this.config;
     if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
@@ -260,100 +377,17 @@ export class Decoder {
       if (!Number.isInteger(id) || id < 0 || id >= vocab)
         throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
     }
-    const settings = samplingSettings(sampling);
-    const most = this.#most();
-    if (ids.length > most) {
+    const most = this.positions;
+    if (seen + ids.length > most) {
+      const what = seen === 0 ? "the prompt has" : "the text and the prompt have";
       throw new UserError(
-        `the prompt has ${ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
-        {
-          hint: "use a state that drops tokens, such as tova:128",
-        },
+        `${what} ${seen + ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
+        { hint: "use a state that drops tokens, such as tova:128" },
       );
     }
-    this.reset();
-    this.#s.settings.write(settings);
-    this.#s.clock.write([0, ids.length, sampling.seed ?? 0, 0]);
-    this.#s.token.write([ids[0] ?? 0]);
-  }
-
-  /** Puts the next half ring of prompt tokens (and the one after, which the last of its steps asks for) where the steps find them. */
-  #supply(ids: readonly number[], at: number, count: number = RING / 2 + 1): void {
-    const part = ids.slice(at, at + count);
-    const first = Math.min(part.length, RING - (at % RING));
-    this.#s.prompt.write(part.slice(0, first), at % RING);
-    if (first < part.length) this.#s.prompt.write(part.slice(first), 0);
-  }
-
-  async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<void> {
-    if (prefill === "oneshot" && this.#bounded && prompt.length >= this.#state.slots) return this.#readAtOnce(prompt);
-    await this.#feedAll(prompt, this.#feed);
-    this.#run(this.#step, 1);
-  }
-
-  /** Runs `plan` on all prompt tokens but the last. */
-  async #feedAll(prompt: readonly number[], plan: Plan | undefined): Promise<void> {
-    for (let at = 0; at < prompt.length; at += RING / 2) {
-      this.#supply(prompt, at);
-      const n = Math.min(RING / 2, prompt.length - 1 - at);
-      for (let done = 0; done < n; done += BURST) this.#run(plan, Math.min(BURST, n - done));
-      // The ring must not be written over while steps that read it wait.
-      await this.gpu.wait();
-    }
-  }
-
-  /** Full attention over the prompt, then the C best of each layer by the last query (the authors' code). */
-  async #readAtOnce(prompt: readonly number[]): Promise<void> {
-    const { gpu, config } = this;
-    const n = prompt.length;
-    const memory = arena(gpu);
-    const plans: Plan[] = [];
-    try {
-      const whole = createState(memory, config, n);
-      const scores = memory.tensor({ heads: config.heads, tokens: n }, "f32", { label: "prompt scores" });
-      const weights = memory.tensor([n], "f32", { label: "prompt weights" });
-      const ranks = memory.tensor([n], "f32", { label: "prompt ranks" });
-      const full = await (POLICIES.full as (typeof POLICIES)[string]).load(gpu, {});
-      const { recent, first } = protectedBy(this.policy);
-      const feed = await gpu.record("full prompt step", () => {
-        this.#layers(whole, scores, full);
-        this.#k.advance(this.#s.prompt, this.#s.token, this.#s.clock);
-      });
-      plans.push(feed);
-      const last = await gpu.record("last prompt step", () => {
-        this.#layers(whole, scores, (_, i) => {
-          const [from, to] = [whole.layers[i], this.#state.layers[i]] as [LayerState, LayerState];
-          this.#k.weigh(scores, this.#s.lse, weights);
-          if (recent + first > 0) this.#k.protect(weights, recent, first);
-          this.#k.rank(weights, ranks);
-          this.#k.place(ranks, from.k, from.v, to.k, to.v, to.positions, to.free);
-        });
-        this.#finish();
-      });
-      plans.push(last);
-      await this.#feedAll(prompt, feed);
-      this.#run(last, 1);
-      await gpu.wait();
-    } finally {
-      for (const plan of plans) plan.destroy();
-      memory.destroy();
-    }
-  }
-
-  #run(plan: Plan | undefined, times: number): void {
-    this.#assertLive();
-    plan?.run(times);
-    this.#seen += times;
   }
 
   #assertLive(): void {
     if (!this.#live) throw new UserError(`the decoder of "${this.config.name}" was destroyed`);
-  }
-
-  /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards throws a `UserError`. */
-  destroy(): void {
-    if (!this.#live) return;
-    this.#live = false;
-    for (const p of [this.#step, this.#feed]) p?.destroy();
-    this.#arena.destroy();
   }
 }

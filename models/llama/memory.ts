@@ -3,17 +3,15 @@
  *
  * WebGPU cannot say how much memory is free, so what is needed is said first and refused early where it is known not to fit.
  */
-import { bytesOf } from "../../runtime/dtype.ts";
-import type { ModelSource, WeightDType } from "../formats/weights.ts";
+import { bytesOf, type DType } from "../../runtime/dtype.ts";
+import { UserError } from "../../runtime/errors.ts";
+import { QUANT_BLOCK } from "../../runtime/quantise.ts";
+import type { CanonicalName, LayerPart, ModelSource, WeightDType } from "../formats/weights.ts";
 import { canonicalShapes, elements } from "../formats/weights.ts";
-import { ROPE_ROWS } from "../kernels/rotate.ts";
 import type { PolicySpec } from "../state/policy.ts";
-import { POLICIES } from "../state/policy.ts";
 import { stateBytes } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-
-/** Prompt tokens and picked tokens that wait on the GPU at a time. */
-export const RING = 1024;
+import { scratchBytes, statesOf } from "./scratch.ts";
 
 export interface Contract {
   readonly parameters: number;
@@ -25,36 +23,71 @@ export interface Contract {
   readonly slots: number;
 }
 
-/** Slots to allocate: C+1 for policies that drop tokens, C for those that do not. */
+/** Slots to allocate: one more than tokens are kept. */
 export function slotsOf(config: LlamaConfig, policy: PolicySpec): { kept: number; slots: number } {
-  const unbounded = POLICIES[policy.name]?.unbounded === true;
   const kept = policy.slots ?? config.context;
-  return { kept, slots: unbounded ? kept : kept + 1 };
+  return { kept, slots: kept + 1 };
 }
 
-/** Rows of the logits buffer: enough to read many tokens' logits at once, at most 8 MiB. */
-export function logitRows(config: LlamaConfig): number {
-  return Math.max(1, Math.min(64, Math.floor((2 << 20) / config.vocab)));
-}
+/** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
+export const WEIGHT_FORMATS = ["stored", "f32", "f16", "q8", "q4"] as const;
+export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
 
 /** The format in which a stored weight is kept on this adapter. */
 export function keptAs(stored: WeightDType, half: boolean): WeightDType {
   return stored === "f16" && !half ? "f32" : stored;
 }
 
-/** Bytes a decoder of this model with this state takes on the GPU; `half` says whether the adapter has half precision (f16 weights are widened where not). */
-export function contract(source: ModelSource, policy: PolicySpec, half = true): Contract {
+/**
+ * The format of one of a model's weights on an adapter with half precision or without. What was asked for holds for matrices; norms, a few numbers each, are
+ * then f32. q, k and v share a buffer and so a format: f32 where the files store them differently.
+ */
+export function formatOf(source: ModelSource, name: CanonicalName, half: boolean, weights: WeightFormat): DType {
+  if (weights !== "stored") return name.endsWith("norm") ? "f32" : weights;
+  const fused = /^(layers\.\d+)\.[qkv]$/.exec(name);
+  if (fused === null) return keptAs(source.tensor(name).dtype, half);
+  const [q, k, v] = (["q", "k", "v"] as const).map((part: LayerPart) => {
+    return source.tensor(`${fused[1]}.${part}` as CanonicalName).dtype;
+  });
+  return keptAs(q !== undefined && q === k && q === v ? q : "f32", half);
+}
+
+/** Throws a `UserError` when the model's rows cannot be cut into the blocks of a format. */
+export function checkBlocks(config: LlamaConfig, weights: WeightFormat): void {
+  if (weights !== "q8" && weights !== "q4") return;
+  const { name, dim, heads, headDim, ff } = config;
+  const rows = { "the width": dim, "the heads together": heads * headDim, "the feed-forward layer": ff };
+  for (const [what, n] of Object.entries(rows)) {
+    if (n % QUANT_BLOCK === 0) continue;
+    throw new UserError(
+      `${name}: ${weights} weights are blocks of ${QUANT_BLOCK} along each row, but ${what} of this model is ${n}, no multiple of it`,
+      { hint: "ask for f32 or f16 weights" },
+    );
+  }
+}
+
+/**
+ * Bytes a decoder of this model with this state takes on the GPU. `half` says whether the adapter has half precision (stored f16 weights are widened where
+ * not); `batch` is the number of sequences, `format` that of the weights asked for. Throws a `UserError` when the model has no such format.
+ */
+export function contract(
+  source: ModelSource,
+  policy: PolicySpec,
+  half = true,
+  batch = 1,
+  format: WeightFormat = "stored",
+): Contract {
   const { config } = source;
+  checkBlocks(config, format);
   const { kept, slots } = slotsOf(config, policy);
   let parameters = 0;
   let weights = 0;
   for (const [name, shape] of canonicalShapes(config)) {
     if (name === "head" && source.tensor("head") === source.tensor("embed")) continue;
     parameters += elements(shape);
-    weights += elements(shape) * bytesOf(keptAs(source.tensor(name).dtype, half));
+    weights += elements(shape) * bytesOf(formatOf(source, name, half, format));
   }
-  const vectors = config.dim + 2 * config.heads * config.headDim + config.ff + config.heads * (slots + 1);
-  const tables = 2 * ROPE_ROWS * config.headDim;
-  const scratch = 4 * (vectors + tables + logitRows(config) * config.vocab + 2 * RING + 9);
-  return { parameters, weights, state: stateBytes(config, slots), scratch, kept, slots };
+  const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
+  const state = sequences * stateBytes(config, slots);
+  return { parameters, weights, state, scratch: scratchBytes(config, slots, batch), kept, slots };
 }

@@ -1,5 +1,6 @@
 /** How the next token is chosen and how long a text may become: the options of a generation, and what is wrong with them. */
 import { UserError } from "../../runtime/errors.ts";
+import { STOPS } from "./scratch.ts";
 
 export interface Sampling {
   /** 0 = the most likely token. */
@@ -16,6 +17,8 @@ export interface GenerateOptions extends Sampling {
   /** Most tokens to generate; may be Infinity. */
   readonly tokens: number;
   readonly prefill?: "recurrent" | "oneshot";
+  /** Go on from the state that the last text left, with the prompt behind it (which may be empty after a text that had all its tokens). Read recurrently. */
+  readonly resume?: boolean;
   /** Ids that end the text; the model's own unless given. */
   readonly stop?: readonly number[];
 }
@@ -34,6 +37,14 @@ export function samplingSettings(sampling: Sampling): number[] {
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
     throw new UserError(`the seed must be a whole number from 0 to ${2 ** 32 - 1}, got ${seed}`);
   return [temperature === 0 ? 0 : Math.max(temperature, COLDEST), topK, topP, 0];
+}
+
+/** The ids that end a text, as the choosing kernel reads them. Throws a `UserError` when there are too many. */
+export function stopTokens(stop: ReadonlySet<number>): Uint32Array {
+  if (stop.size > STOPS) throw new UserError(`at most ${STOPS} tokens can end a text, got ${stop.size}`);
+  const ids = new Uint32Array(STOPS).fill(0xffffffff);
+  ids.set([...stop].map((id) => (Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? id : 0xffffffff)));
+  return ids;
 }
 
 /** Throws a `UserError` unless `tokens` is a count of tokens. */

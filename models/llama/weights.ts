@@ -2,13 +2,22 @@
  * Weights on the GPU, in the shapes the kernels want.
  *
  * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs that RoPE rotates. f16 and bf16 stay as
- * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster.
+ * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster. Any
+ * other format is made here, on the way: the block formats by rounding 32 neighbours of a row to a common scale.
  */
-import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
+import { type DType, decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
-import type { ModelSource, WeightTensor } from "../formats/weights.ts";
-import type { LlamaConfig } from "./config.ts";
-import { keptAs } from "./memory.ts";
+import { settle } from "../../runtime/wait.ts";
+import {
+  type CanonicalName,
+  elements,
+  type LayerPart,
+  type ModelSource,
+  type WeightData,
+  type WeightDType,
+  type WeightTensor,
+} from "../formats/weights.ts";
+import { formatOf, type WeightFormat } from "./memory.ts";
 import type { Maker } from "./scratch.ts";
 
 export interface LayerWeights {
@@ -30,68 +39,89 @@ export interface Weights {
   readonly head: DeviceTensor;
 }
 
-async function floats(t: WeightTensor): Promise<Float32Array> {
-  const data = await t.data();
+/** Elements of a large tensor that are in memory at a time, where its source can give it in parts. */
+const PIECE: number = 4 << 20;
+/** Bytes that may wait to be copied to the GPU: Dawn keeps what is written in memory of its own until the device gets to it. */
+const WAITING: number = 256 << 20;
+
+function floats(data: WeightData, dtype: WeightDType): Float32Array {
   if (data instanceof Float32Array) return data;
-  return t.dtype === "f16" ? decodeF16(data) : decodeBF16(data);
+  return dtype === "f16" ? decodeF16(data) : decodeBF16(data);
 }
 
-/** Reads every weight and puts it on the GPU, one at a time. */
-export async function loadWeights(gpu: Maker, source: ModelSource): Promise<Weights> {
-  const { config } = source;
-  const upload = async (t: WeightTensor): Promise<DeviceTensor> => {
-    const dtype = keptAs(t.dtype, gpu.capabilities.f16);
-    const tensor = gpu.tensor(t.shape, dtype, {
-      label: t.name,
-      data: dtype === t.dtype ? await t.data() : await floats(t),
-    });
-    await gpu.device.drain();
+/** Puts tensors on the GPU, one at a time and, where the source allows, piece by piece. */
+class Loader {
+  readonly #gpu: Maker;
+  readonly #source: ModelSource;
+  readonly #format: WeightFormat;
+  #waiting = 0;
+
+  constructor(gpu: Maker, source: ModelSource, format: WeightFormat) {
+    this.#gpu = gpu;
+    this.#source = source;
+    this.#format = format;
+  }
+
+  formatOf(name: CanonicalName): DType {
+    return formatOf(this.#source, name, this.#gpu.capabilities.f16, this.#format);
+  }
+
+  async one(name: CanonicalName): Promise<DeviceTensor> {
+    const t = this.#source.tensor(name);
+    const tensor = this.#gpu.tensor(t.shape, this.formatOf(name), { label: t.name, sliced: true });
+    await this.#fill(tensor, t, 0);
     return tensor;
-  };
+  }
+
+  /** Several matrices of one width below one another. */
+  async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
+    const tensor = this.#gpu.tensor(shape, this.formatOf(names[0] as CanonicalName), { label, sliced: true });
+    let at = 0;
+    for (const name of names) {
+      const t = this.#source.tensor(name);
+      await this.#fill(tensor, t, at);
+      at += elements(t.shape);
+    }
+    return tensor;
+  }
+
+  async #fill(to: DeviceTensor, t: WeightTensor, at: number): Promise<void> {
+    const count = elements(t.shape);
+    for (let from = 0; from < count; from += t.part === undefined ? count : PIECE) {
+      const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(PIECE, count - from));
+      to.write(to.dtype === t.dtype ? data : floats(data, t.dtype), at + from);
+      this.#waiting += data.byteLength;
+      if (this.#waiting > WAITING) await this.settle();
+    }
+    await this.#gpu.device.drain();
+  }
+
+  async settle(): Promise<void> {
+    await settle(this.#gpu.device, "weights");
+    this.#waiting = 0;
+  }
+}
+
+/** Reads every weight and puts it on the GPU in the format that `memory.ts` says. */
+export async function loadWeights(gpu: Maker, source: ModelSource, format: WeightFormat = "stored"): Promise<Weights> {
+  const { layers: count, heads, groups, headDim, dim } = source.config;
+  const loader = new Loader(gpu, source, format);
   const layers: LayerWeights[] = [];
-  const embed = await upload(source.tensor("embed"));
-  for (let i = 0; i < config.layers; i++) {
-    const part = (name: "attention_norm" | "o" | "ffn_norm" | "gate" | "up" | "down"): Promise<DeviceTensor> =>
-      upload(source.tensor(`layers.${i}.${name}`));
+  const embed = await loader.one("embed");
+  for (let i = 0; i < count; i++) {
+    const part = (name: LayerPart): CanonicalName => `layers.${i}.${name}`;
+    const shape = [heads + 2 * groups, 2, headDim / 2, dim];
     layers.push({
-      attentionNorm: await part("attention_norm"),
-      qkv: await fuse(gpu, config, i, [
-        source.tensor(`layers.${i}.q`),
-        source.tensor(`layers.${i}.k`),
-        source.tensor(`layers.${i}.v`),
-      ]),
-      o: await part("o"),
-      ffnNorm: await part("ffn_norm"),
-      gate: await part("gate"),
-      up: await part("up"),
-      down: await part("down"),
+      attentionNorm: await loader.one(part("attention_norm")),
+      qkv: await loader.stacked([part("q"), part("k"), part("v")], shape, `layer ${i} q, k and v`),
+      o: await loader.one(part("o")),
+      ffnNorm: await loader.one(part("ffn_norm")),
+      gate: await loader.one(part("gate")),
+      up: await loader.one(part("up")),
+      down: await loader.one(part("down")),
     });
   }
   const tied = source.tensor("head") === source.tensor("embed");
-  return {
-    embed,
-    layers,
-    norm: await upload(source.tensor("norm")),
-    head: tied ? embed : await upload(source.tensor("head")),
-  };
-}
-
-async function fuse(
-  gpu: Maker,
-  config: LlamaConfig,
-  layer: number,
-  parts: readonly WeightTensor[],
-): Promise<DeviceTensor> {
-  const stored = parts.every((p) => p.dtype === parts[0]?.dtype) ? (parts[0]?.dtype ?? "f32") : "f32";
-  const dtype = keptAs(stored, gpu.capabilities.f16);
-  const shape = [config.heads + 2 * config.groups, 2, config.headDim / 2, config.dim];
-  const data = dtype === "f32" ? await Promise.all(parts.map(floats)) : await Promise.all(parts.map((p) => p.data()));
-  const length = data.reduce((n, d) => n + d.length, 0);
-  const whole = dtype === "f32" ? new Float32Array(length) : new Uint16Array(length);
-  let at = 0;
-  for (const d of data) {
-    whole.set(d, at);
-    at += d.length;
-  }
-  return gpu.tensor(shape, dtype, { label: `layer ${layer} q, k and v`, data: whole });
+  const norm = await loader.one("norm");
+  return { embed, layers, norm, head: tied ? embed : await loader.one("head") };
 }

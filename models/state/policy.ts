@@ -1,11 +1,10 @@
 /**
  * Cache policies by name: `full`, `window:C`, `tova:C,recent=R,first=I`.
  *
- * A policy is a kernel that, after a step's attention, names the slot that the next token overwrites. What the kernel needs beyond positions and clock is
- * listed here, so that only that is computed and stored. A new policy is a file in policies/ and an entry in POLICIES.
+ * A policy is a kernel that, after a step's attention, names for each sequence the slot that its next token overwrites. It is asked at every step and heard only
+ * when all slots are taken and the sequence has not come to rest, so it need not know about either. A new policy is a file in policies/ and an entry in POLICIES.
  */
 import { type DeviceTensor, type Gpu, UserError } from "../../runtime/index.ts";
-import { full } from "./policies/full.ts";
 import { tova } from "./policies/tova.ts";
 import { window } from "./policies/window.ts";
 
@@ -17,13 +16,18 @@ export interface PolicySpec {
   readonly options: Readonly<Record<string, number>>;
 }
 
-/** What a policy's kernel may read, one layer's worth. */
+/** What a policy's kernel may read, and what it writes: one layer's worth, for all sequences. */
 export interface PolicyInputs {
+  /** [sequences, heads, slots]: the newest token's scores, scaled, before the softmax. */
   readonly scores: DeviceTensor;
+  /** [sequences, heads]: log of the sum of their exponentials. */
   readonly lse: DeviceTensor;
+  /** [sequences, slots], u32: the position of the token in each slot. */
   readonly positions: DeviceTensor;
+  /** [sequences, clock], u32: clock[b, 0] is the position of the newest token. */
   readonly clock: DeviceTensor;
-  readonly free: DeviceTensor;
+  /** [sequences], u32, to be written: the slot of the token that goes. */
+  readonly victim: DeviceTensor;
 }
 
 /** How many of the newest and of the first tokens are kept whatever their scores. */
@@ -39,7 +43,7 @@ export interface Policy {
   readonly unbounded: boolean;
   /** The newest and the first tokens that it never drops, of `slots` kept in all. */
   protects(options: Readonly<Record<string, number>>, slots: number): Protection;
-  /** Loads its kernel; the result records one eviction. */
+  /** Loads its kernel; the result records one call of it. */
   load(gpu: Gpu, options: Readonly<Record<string, number>>): Promise<(inputs: PolicyInputs) => void>;
 }
 
@@ -50,10 +54,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
     options: {},
     unbounded: true,
     protects: (_, slots) => ({ recent: slots, first: 0 }),
-    async load(gpu) {
-      const k = await gpu.kernels(HERE, { full });
-      return (s) => k.full(s.clock, s.free);
-    },
+    load: async () => () => {},
   },
   window: {
     options: { first: 0 },
@@ -61,7 +62,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
     protects: ({ first = 0 }, slots) => ({ recent: slots - first, first }),
     async load(gpu, { first = 0 }) {
       const k = await gpu.kernels(HERE, { window });
-      return (s) => k.window(s.positions, s.clock, first, s.free);
+      return (s) => k.window(s.positions, first, s.victim);
     },
   },
   tova: {
@@ -70,7 +71,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
     protects: ({ recent = 0, first = 0 }) => ({ recent, first }),
     async load(gpu, { recent = 0, first = 0 }) {
       const k = await gpu.kernels(HERE, { tova });
-      return (s) => k.tova(s.scores, s.lse, s.positions, s.clock, recent, first, s.free);
+      return (s) => k.tova(s.scores, s.lse, s.positions, s.clock, recent, first, s.victim);
     },
   },
 };

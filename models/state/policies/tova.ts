@@ -9,6 +9,7 @@ import {
   exp,
   min,
   over,
+  program,
   range,
   type Scalar,
   select,
@@ -18,34 +19,32 @@ import {
   zerosLike,
 } from "../../../dsl/index.ts";
 
-/** free becomes the slot with the lowest score; while slots are empty, the next empty one. scores and lse are as `attend` leaves them. */
+/** victim[b] becomes the slot with the lowest score. scores and lse are as `attend` leaves them; clock[b, 0] is the position of the newest token. */
 export function tova(
-  scores: Tensor<"heads slots">,
-  lse: Tensor<"heads">,
-  positions: Tensor<"slots", u32>,
-  clock: Tensor<"clock", u32>,
+  scores: Tensor<"sequences heads slots">,
+  lse: Tensor<"sequences heads">,
+  positions: Tensor<"sequences slots", u32>,
+  clock: Tensor<"sequences clock", u32>,
   recent: Scalar<u32>,
   first: Scalar<u32>,
-  free: Tensor<"one", u32>,
+  victim: Tensor<"sequences", u32>,
 ): void {
-  const now = clock.at(0);
-  if (now + 1 < size("slots")) free.set([0], now + 1);
-  else {
-    let lowest = Infinity;
-    let oldest = 0xffffffff;
-    let slot = 0;
-    for (const s of over("slots")) {
-      let weight = zerosLike(s);
-      for (const h of range(size("heads"))) weight += exp(scores.at(h, s) - lse.at(h));
-      const at = positions.at(s);
-      const score = select(at < first || at + recent > now, Infinity, weight);
-      const low = amin(score);
-      const age = amin(select(score === low, at, 0xffffffff));
-      const better = low < lowest || (low === lowest && age < oldest);
-      slot = better ? amin(select(score === low && at === age, s, 0xffffffff)) : slot;
-      oldest = better ? age : oldest;
-      lowest = min(low, lowest);
-    }
-    free.set([0], slot);
+  const b = program("sequences");
+  const now = clock.at(b, 0);
+  let lowest = Infinity;
+  let oldest = 0xffffffff;
+  let slot = 0;
+  for (const s of over("slots")) {
+    let weight = zerosLike(s);
+    for (const h of range(size("heads"))) weight += exp(scores.at(b, h, s) - lse.at(b, h));
+    const at = positions.at(b, s);
+    const score = select(at < first || at + recent > now, Infinity, weight);
+    const low = amin(score);
+    const age = amin(select(score === low, at, 0xffffffff));
+    const better = low < lowest || (low === lowest && age < oldest);
+    slot = better ? amin(select(score === low && at === age, s, 0xffffffff)) : slot;
+    oldest = better ? age : oldest;
+    lowest = min(low, lowest);
   }
+  victim.set([b], slot);
 }

@@ -1,0 +1,37 @@
+/** What is benchmarked: a model from disk or a shape with random weights, the state it runs with, and the ids it reads. */
+import { type ModelSource, openModel, parsePolicy, randomSource, type WeightFormat } from "../models/index.ts";
+import { UserError } from "../runtime/index.ts";
+
+export interface SubjectOptions {
+  /** A folder or file; undefined for the embedded model, unless a shape is named. */
+  readonly model?: string | undefined;
+  readonly shape?: string | undefined;
+}
+
+/** Opens what the options name. Throws a `UserError` for both at once, for an unknown shape and for what cannot be opened. */
+export async function openSubject({ model, shape }: SubjectOptions): Promise<ModelSource> {
+  if (model !== undefined && shape !== undefined) throw new UserError("give a model or a shape, not both");
+  return shape === undefined ? openModel(model) : randomSource(shape);
+}
+
+/**
+ * The policy with room for what is to be read: `full` alone would take slots for all positions that the model was trained on, which for some are 131,072.
+ */
+export function stateFor(text: string, positions: number): string {
+  return parsePolicy(text).slots === undefined ? `${text}:${positions}` : text;
+}
+
+/** The format to ask the decoder for: random weights have none of their own but f32. */
+export function weightsFor(weights: WeightFormat | undefined): WeightFormat {
+  return weights ?? "stored";
+}
+
+/** Ids of a prompt: the given ones, again and again until there are `length`, or else scattered over the vocabulary by a fixed hash. */
+export function promptOf(vocab: number, length: number, ids?: readonly number[]): number[] {
+  return Array.from({ length }, (_, i) => {
+    if (ids !== undefined && ids.length > 0) return ids[i % ids.length] as number;
+    let x = Math.imul(i + 1, 0x9e3779b9);
+    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+    return ((x ^ (x >>> 13)) >>> 0) % vocab;
+  });
+}

@@ -1,0 +1,80 @@
+/**
+ * A prompt longer than the state, read with full attention and then reduced at once to the C tokens that its last token attends to most: what the authors'
+ * code does (policies.md 1.1), and another model than reading it with the state.
+ *
+ * The full cache lives only while the prompt is read. The last token goes alone, since the scores of its query are what the reduction needs.
+ */
+import type { DeviceTensor, Plan } from "../../runtime/index.ts";
+import { type PolicySpec, protectedBy } from "../state/policy.ts";
+import { createState, type LayerState } from "../state/state.ts";
+import { type Model, type Rows, recordAttend, recordLayers } from "./layers.ts";
+import { Prefill } from "./prefill.ts";
+import { arena } from "./scratch.ts";
+
+/** Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream. */
+export async function readAtOnce(
+  model: Model,
+  rows: Rows,
+  prompt: readonly number[],
+  policy: PolicySpec,
+): Promise<void> {
+  const { gpu, config, flow } = model;
+  const n = prompt.length;
+  const memory = arena(gpu);
+  let last: Plan | undefined;
+  let prefill: Prefill | undefined;
+  try {
+    const whole = createState(memory, config, n);
+    const score = (label: string, ...shape: number[]): DeviceTensor => memory.tensor(shape, "f32", { label });
+    const scores = score("prompt scores", config.heads, n);
+    const [weights, ranks] = [score("prompt weights", n), score("prompt ranks", n)];
+    const reduction = { scores, weights, ranks, ...protectedBy(policy) };
+    const full = { state: whole, own: rows.own };
+    prefill = new Prefill({ ...model, evict: () => {} }, { state: whole, own: { ...rows.own, scores } });
+    last = await gpu.record("last prompt token", () => {
+      const layer = (i: number): LayerState => whole.layers[i] as LayerState;
+      recordLayers(
+        model,
+        1,
+        flow.cursor,
+        (i) => ({ k: layer(i).kHalves, v: layer(i).vHalves, slot: layer(i).free }),
+        (i) => {
+          recordAttend(model, 1, flow.cursor, full, i, scores);
+          recordReduction(model, reduction, layer(i), rows.state.layers[i] as LayerState, rows.own.lse);
+        },
+      );
+    });
+    await prefill.read(prompt.slice(0, -1), 0);
+    flow.cursor.write([n - 1, 0, 0, prompt.at(-1) ?? 0, 1, 0, 0, 0]);
+    last.run();
+    await gpu.wait();
+  } finally {
+    last?.destroy();
+    prefill?.destroy();
+    memory.destroy();
+  }
+}
+
+interface Reduction {
+  /** [heads, tokens] of the last query. */
+  readonly scores: DeviceTensor;
+  readonly weights: DeviceTensor;
+  readonly ranks: DeviceTensor;
+  readonly recent: number;
+  readonly first: number;
+}
+
+/** Records the reduction of one layer of a full cache to what is kept; lse is [1, heads]. */
+export function recordReduction(
+  { k }: Pick<Model, "k">,
+  r: Reduction,
+  from: LayerState,
+  to: LayerState,
+  lse: DeviceTensor,
+): void {
+  const one = (t: DeviceTensor): DeviceTensor => t.view(t.shape.slice(1));
+  k.weigh(r.scores, one(lse), r.weights);
+  if (r.recent + r.first > 0) k.protect(r.weights, r.recent, r.first);
+  k.rank(r.weights, r.ranks);
+  k.place(r.ranks, one(from.k), one(from.v), one(to.k), one(to.v), one(to.positions), to.victim);
+}

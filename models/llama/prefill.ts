@@ -1,0 +1,242 @@
+/**
+ * Prompts: many tokens of one sequence through the matrix products at once.
+ *
+ * As long as nothing has to be dropped, a piece of a prompt goes straight into the slots and its tokens attend side by side. Once the state is full, every
+ * token costs another one its place, and the next token must see that. But which token a layer drops depends on nothing but that layer's own queries and keys, so
+ * each layer may do all tokens of the piece before the next layer begins: products for all, then token by token append, attend, evict. The result is that of
+ * reading one by one, without reading the weights for each.
+ */
+import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
+import { FEED } from "../kernels/feed.ts";
+import type { LayerState } from "../state/state.ts";
+import {
+  type Model,
+  type Rows,
+  recordAttend,
+  recordChoice,
+  recordLayers,
+  recordPolicy,
+  type Target,
+} from "./layers.ts";
+import { MOST_POSITIONS } from "./rope.ts";
+import { CHUNKS, logitRows } from "./scratch.ts";
+
+/** Fewer tokens than this are read one by one: a piece would be padding for the most part. */
+const FEW = 8;
+/** A software adapter takes seconds to compile the kernels of a piece, and as many single tokens in less time as this. */
+const FEW_FOR_SOFTWARE = 32;
+/** A software adapter has read the weights often enough with 16 tokens, so it need not compile for more. */
+const MOST_FOR_SOFTWARE = 16;
+/** A submission should take no longer, or drivers may take the GPU for hung. */
+const MOST_MS = 1000;
+/** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
+const RATES: Readonly<Record<Exclude<Capabilities["kind"], "software">, number>> = {
+  unknown: 4e11,
+  integrated: 4e11,
+  discrete: 4e12,
+};
+
+/** Most tokens of a piece for a model of so many parameters. */
+function mostFor({ kind }: Capabilities, parameters: number): number {
+  if (kind === "software") return MOST_FOR_SOFTWARE;
+  const fits = CHUNKS.findLast((n) => (n * parameters * 1000) / RATES[kind] <= MOST_MS) ?? 1;
+  return Math.max(fits, CHUNKS[1] ?? 1);
+}
+
+/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over, or their most likely continuations. */
+export interface Watch {
+  readonly what: "logits" | "best";
+  readonly take: (values: Float32Array | Uint32Array, at: number) => void;
+}
+
+export class Prefill {
+  readonly #model: Model;
+  readonly #rows: Rows;
+  readonly #plans: Map<string, Promise<Plan>> = new Map();
+  readonly #ran: Set<Plan> = new Set();
+  /** Most tokens of a piece. Chosen by the model's size, so that the same prompt is always cut alike; lowered only when a submission took too long. */
+  #most: number;
+
+  /** Prompts of fewer tokens are read one by one. */
+  readonly #few: number;
+
+  constructor(model: Model, rows: Rows) {
+    const { gpu, parameters, piece } = model;
+    this.#model = model;
+    this.#rows = rows;
+    this.#most = piece ?? mostFor(gpu.capabilities, parameters);
+    this.#few = piece === undefined && gpu.capabilities.kind === "software" ? FEW_FOR_SOFTWARE : FEW;
+  }
+
+  /** Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends. */
+  async read(ids: readonly number[], seen: number, watch?: Watch): Promise<number> {
+    const { gpu } = this.#model;
+    const { slots, free } = this.#rows.state;
+    let last = 0;
+    for (let at = 0; at < ids.length; at += last + 1) {
+      const room = slots - 1 - (seen + at);
+      const rest = Math.min(ids.length - at, room > 0 ? room : Infinity);
+      const size = ids.length < this.#few ? 1 : this.#sizeFor(rest, watch);
+      const n = Math.min(rest, size);
+      const plan = await this.#plan(size, room > 0);
+      const began = performance.now();
+      this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
+      plan.run(1, n);
+      if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
+      last = n - 1;
+      if (watch !== undefined) await this.#show(watch, size, n, at);
+      else if (size > 1) await gpu.wait(`prompt of ${size}`);
+      else continue;
+      this.#learn(size, performance.now() - began, this.#ran.has(plan));
+      this.#ran.add(plan);
+    }
+    return last;
+  }
+
+  /** A piece that took too long makes the next ones smaller; its first run may have been spent on compiling. */
+  #learn(size: number, took: number, warm: boolean): void {
+    if (warm && took > MOST_MS && size === this.#most)
+      this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
+  }
+
+  /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens; settings and stop tokens must be written. */
+  async choose({ seen, row, tick, end, seed }: Choice): Promise<void> {
+    const plan = await this.#made("choice", () => recordChoice(this.#model, this.#rows));
+    this.#rows.own.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
+    plan.run();
+  }
+
+  destroy(): void {
+    for (const plan of this.#plans.values()) plan.then((p) => p.destroy()).catch(() => {});
+    this.#plans.clear();
+  }
+
+  #sizeFor(rest: number, watch?: Watch): number {
+    if (rest < FEW) return 1;
+    const most = watch === undefined ? this.#most : Math.min(this.#most, logitRows(this.#model.config));
+    const sizes = CHUNKS.filter((n) => n <= most);
+    // Padding up to a half is cheaper than a second look at the weights.
+    return sizes.find((n) => n >= rest && n <= 2 * rest) ?? sizes.findLast((n) => n <= rest) ?? 1;
+  }
+
+  /** Tells the kernels of a piece what its tokens are. Rows beyond `ids` are padding: they go to the slot behind the last, which counts as free. */
+  #write(ids: readonly number[], seen: number, size: number, fits: boolean): void {
+    const { flow } = this.#model;
+    const n = ids.length;
+    // In order of the columns: position, sequence, row, id, tick, end, seed, rests.
+    flow.cursor.write([seen, 0, 0, ids[0] ?? 0, n, 0, 0, 0]);
+    if (size === 1) return;
+    const feed = new Uint32Array(size * FEED);
+    for (let t = 0; t < size; t++) {
+      const position = Math.min(seen + Math.min(t, n), MOST_POSITIONS - 1);
+      // Keys and values that wait for their turn lie as if each belonged to a sequence of its own with one slot.
+      feed.set([position, fits ? 0 : t, t, ids[t] ?? 0], t * FEED);
+    }
+    flow.feed.write(feed, 0);
+    if (fits)
+      flow.slot.write(
+        Uint32Array.from({ length: size }, (_, t) => seen + Math.min(t, n)),
+        0,
+      );
+  }
+
+  #plan(size: number, fits: boolean): Promise<Plan> {
+    if (size === 1) return this.#made("token", () => this.#recordToken());
+    return fits
+      ? this.#made(`${size} tokens`, () => this.#recordFitting(size))
+      : this.#made(`${size} tokens, evicting`, () => this.#recordEvicting(size));
+  }
+
+  #made(label: string, record: () => void): Promise<Plan> {
+    let plan = this.#plans.get(label);
+    if (plan === undefined) {
+      plan = this.#model.gpu.record(`prompt: ${label}`, record);
+      plan.catch(() => this.#plans.delete(label));
+      this.#plans.set(label, plan);
+    }
+    return plan;
+  }
+
+  #layer(i: number): LayerState {
+    return this.#rows.state.layers[i] as LayerState;
+  }
+
+  #recordToken(): void {
+    const { flow } = this.#model;
+    const target = (i: number): Target => targetIn(this.#layer(i), this.#layer(i).free);
+    recordLayers(this.#model, 1, flow.cursor, target, (i) => this.#recordTurn(1, i));
+  }
+
+  /** Attention of the cursor's token, whose key and value lie in the free slot, and what follows from it. */
+  #recordTurn(rows: number, i: number): void {
+    const { k, flow } = this.#model;
+    const { victim, free } = this.#layer(i);
+    recordAttend(this.#model, rows, flow.cursor, this.#rows, i);
+    recordPolicy(this.#model, flow.cursor, this.#rows, i);
+    k.advance(victim, this.#rows.state.slots, free, flow.cursor);
+  }
+
+  #recordFitting(size: number): void {
+    const { k, flow } = this.#model;
+    const [feed, slot, q, out] = [flow.feed, flow.slot, flow.q, flow.out].map((t) => t.slice(0, size)) as [
+      DeviceTensor,
+      DeviceTensor,
+      DeviceTensor,
+      DeviceTensor,
+    ];
+    const target = (i: number): Target => targetIn(this.#layer(i), slot);
+    recordLayers(this.#model, size, feed, target, (i) => {
+      const c = this.#layer(i);
+      k.flash(q, c.k, c.v, feed, slot, out, c.positions);
+    });
+  }
+
+  #recordEvicting(size: number): void {
+    const { gpu, config, k, flow } = this.#model;
+    const [feed, slot] = [flow.feed.slice(0, size), flow.nowhere.slice(0, size)];
+    const [waitingK, waitingV] = [flow.k.slice(0, size), flow.v.slice(0, size)];
+    const halves = { sequences: size, groups: config.groups, slots: 1, halves: 2, half: config.headDim / 2 };
+    const target: Target = { k: waitingK.view(halves), v: waitingV.view(halves), slot };
+    recordLayers(
+      this.#model,
+      size,
+      feed,
+      () => target,
+      (i) => {
+        const c = this.#layer(i);
+        gpu.repeat(() => {
+          k.append(waitingK, waitingV, flow.cursor, c.free, c.k, c.v);
+          this.#recordTurn(size, i);
+        });
+      },
+    );
+  }
+
+  /** Hands over what is wanted of the logits of a piece that was read just now. */
+  async #show(watch: Watch, size: number, n: number, at: number): Promise<void> {
+    const { config, k, w, flow } = this.#model;
+    const [logits, best] = [flow.logits.slice(0, size), flow.best.slice(0, size)];
+    const plan = await this.#made(`${watch.what} of ${size} tokens`, () => {
+      const feed = size === 1 ? flow.cursor : flow.feed.slice(0, size);
+      k.logits(flow.x, w.norm, w.head, config.eps, feed, logits);
+      if (watch.what === "best") k.best(logits, best);
+    });
+    plan.run();
+    const from = watch.what === "best" ? flow.best : flow.logits;
+    const width = watch.what === "best" ? 1 : config.vocab;
+    watch.take((await from.readRange(0, n * width)) as Float32Array | Uint32Array, at);
+  }
+}
+
+/** What the choice after a prompt depends on: tokens read, where the last of them ended, the step's number, where the text ends at the latest, the seed. */
+export interface Choice {
+  readonly seen: number;
+  readonly row: number;
+  readonly tick: number;
+  readonly end: number;
+  readonly seed: number;
+}
+
+function targetIn(c: LayerState, slot: DeviceTensor): Target {
+  return { k: c.kHalves, v: c.vHalves, slot };
+}

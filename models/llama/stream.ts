@@ -1,0 +1,193 @@
+/**
+ * Generation: steps for all sequences at once, in bursts, and each sequence's tokens to its reader.
+ *
+ * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 50 ms,
+ * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
+ * unless somebody reads.
+ */
+import type { Plan } from "../../runtime/index.ts";
+import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
+import { BURST, RING, type RowTensors } from "./scratch.ts";
+
+/** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
+const SMOOTH_MS = 50;
+const PATIENT_MS = 400;
+/** Tokens that may wait for their reader before the sequence pauses. */
+const MOST_WAITING = 64;
+
+/** One text that is being written. */
+export interface Track {
+  readonly row: number;
+  readonly stop: ReadonlySet<number>;
+  /** Tokens that nobody has taken yet. */
+  readonly waiting: number[];
+  /** Tokens to come, at most. */
+  left: number;
+  /** Tokens that the state has read. */
+  seen: number;
+  /** The last token of a text that ended because it had as many as were wanted: nothing has read it yet. */
+  pending: number | undefined;
+  ended: boolean;
+  /** Left by its reader before it ended by itself. */
+  cut: boolean;
+  /** At rest on the GPU because its reader is slow. */
+  paused: boolean;
+}
+
+/** Steps on their way, and where the ids of each of them will lie. */
+interface Flight {
+  readonly steps: number;
+  readonly tracks: readonly Track[];
+  readonly submitted: number;
+  readonly picked: Promise<ArrayLike<number>>;
+  readonly place: (step: number, track: Track) => number;
+}
+
+export class Stream {
+  readonly #plan: Plan;
+  readonly #own: RowTensors;
+  readonly #sequences: number;
+  readonly #tracks: Set<Track> = new Set();
+  readonly #flights: Flight[] = [];
+  #turning: Promise<void> | undefined;
+  /** Steps so far, as `choose` counts them. */
+  #tick = 0;
+  #burst = 1;
+  /** When the last burst came in. */
+  #last = 0;
+
+  constructor(plan: Plan, own: RowTensors, sequences: number) {
+    this.#plan = plan;
+    this.#own = own;
+    this.#sequences = sequences;
+  }
+
+  get tick(): number {
+    return this.#tick;
+  }
+
+  /** A text joins: its prompt is read, and `first` brings its first token. If that was chosen on these very rows, it counts as a step here. */
+  join(track: Track, first: Promise<ArrayLike<number>>, here: boolean): void {
+    if (here) this.#tick = (this.#tick + 1) % RING;
+    this.#tracks.add(track);
+    this.#burst = 1;
+    this.#send({ steps: 1, tracks: [track], submitted: 0, picked: first, place: () => 0 });
+  }
+
+  /** Sends off a burst if there is anything to do for it. */
+  #push(): void {
+    const awaited = (t: Track): number =>
+      this.#flights.reduce((n, f) => n - (f.tracks.includes(t) ? f.steps : 0), t.left);
+    for (const t of this.#tracks) this.#pace(t);
+    const tracks = [...this.#tracks].filter((t) => !t.ended && !t.paused && awaited(t) > 0);
+    const most = Math.max(0, ...tracks.map(awaited));
+    const steps = Math.min(this.#burst, most, RING - this.#tick);
+    if (steps <= 0) return;
+    this.#plan.run(steps);
+    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences);
+    const place = (step: number, { row }: Track): number => step * this.#sequences + row;
+    this.#send({ steps, tracks, submitted: performance.now(), picked, place });
+    this.#tick = (this.#tick + steps) % RING;
+  }
+
+  #send(flight: Flight): void {
+    // Whoever waits for it hears of a failure; nobody may be there any more.
+    flight.picked.catch(() => {});
+    this.#flights.push(flight);
+  }
+
+  /** The next token of a text; undefined at its end. */
+  async next(track: Track): Promise<number | undefined> {
+    while (track.waiting.length === 0 && !track.ended) {
+      await this.#alone(async () => {
+        if (this.#flights.length === 0) this.#push();
+        this.#push();
+        await this.#land();
+      });
+    }
+    return track.waiting.shift();
+  }
+
+  /** Bursts are waited for by one at a time; who comes in between waits for the same one. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#turning ??= work().finally(() => {
+      this.#turning = undefined;
+    });
+    return this.#turning;
+  }
+
+  /** Takes the token that a step chose for a text. */
+  #deliver(track: Track, id: number): void {
+    track.seen++;
+    if (track.stop.has(id)) track.ended = true;
+    else {
+      track.waiting.push(id);
+      track.left--;
+      track.ended = track.left === 0;
+      if (track.ended) track.pending = id;
+    }
+    if (track.ended) this.#retire(track);
+  }
+
+  /** A text ends here, whether it was at its end or its reader has had enough: what is under way for it is waited for, and counts as read. */
+  async leave(track: Track): Promise<void> {
+    if (!track.ended && this.#own.feed.live) {
+      track.cut = true;
+      this.#rest(track);
+      this.#retire(track);
+    }
+    // If the device is gone, whoever reads from it hears of it.
+    while (this.#flights.some((f) => f.tracks.includes(track))) await this.#alone(() => this.#land()).catch(() => {});
+    track.ended = true;
+  }
+
+  /** Waits for the oldest burst and hands out what it brings. */
+  async #land(): Promise<void> {
+    const flight = this.#flights[0];
+    if (flight === undefined) return;
+    let ids: ArrayLike<number>;
+    try {
+      ids = await flight.picked;
+    } finally {
+      this.#flights.shift();
+    }
+    this.#measure(flight);
+    for (let step = 0; step < flight.steps; step++) {
+      for (const track of flight.tracks) {
+        if (!track.ended) this.#deliver(track, ids[flight.place(step, track)] ?? 0);
+      }
+    }
+  }
+
+  /** Learns how long a step takes, and chooses how many to take next. */
+  #measure(flight: Flight): void {
+    if (flight.submitted === 0) return;
+    const now = performance.now();
+    const each = (now - Math.max(this.#last, flight.submitted)) / flight.steps;
+    this.#last = now;
+    const patient = flight.tracks.every((t) => t.waiting.length > 0);
+    const wanted = Math.floor((patient ? PATIENT_MS : SMOOTH_MS) / Math.max(each, 0.01));
+    this.#burst = Math.max(1, Math.min(BURST, wanted, 2 * this.#burst));
+  }
+
+  /** Pauses a text whose reader is behind, and goes on with it when he has caught up. */
+  #pace(track: Track): void {
+    const behind = track.waiting.length >= MOST_WAITING;
+    if (behind && !track.paused) this.#rest(track);
+    // Steps on their way may bring it to rest for good, so that must be known first.
+    if (behind || !track.paused || this.#flights.some((f) => f.tracks.includes(track))) return;
+    track.paused = false;
+    this.#own.feed.write([0], track.row * FEED + RESTS);
+  }
+
+  #rest(track: Track): void {
+    track.paused = true;
+    this.#own.feed.write([1], track.row * FEED + RESTS);
+  }
+
+  /** A row that nobody uses looks at one slot only. */
+  #retire(track: Track): void {
+    this.#tracks.delete(track);
+    if (this.#sequences > 1) this.#own.feed.write([0], track.row * FEED + POSITION);
+  }
+}
