@@ -16,8 +16,10 @@ import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwi
 import { showGenerated } from "./show.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";
+import { tiledSchedule } from "./tiles.ts";
 import { verify } from "./verify.ts";
 import { verifyLanes } from "./verify-lanes.ts";
+import { walkWhole } from "./walk.ts";
 import { printWgsl } from "./wgsl.ts";
 
 export interface Generated {
@@ -33,11 +35,11 @@ export interface Generated {
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");
-  const first = schedule(fixed, target, knobs);
+  const { source, first } = planned(fixed, target, knobs);
   const spread = (axis: number): boolean => first.axes[axis]?.spread === true;
-  const shared = first.dealt === undefined ? undefined : deal(fixed, first.dealt.axis, spread);
+  const shared = first.dealt === undefined ? undefined : deal(source, first.dealt.axis, spread);
   const plan = shared === undefined ? first : withTwin(first, shared.twin);
-  const dealt = verify(shared?.program ?? fixed, "dealing");
+  const dealt = verify(shared?.program ?? source, "dealing");
   const { program: hoisted, made } = hoistPartials(dealt, (axis) => plan.axes[axis]?.spread === true);
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
@@ -49,4 +51,14 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;
+}
+
+/** Tiles of workgroup memory where the adapter wants them and the kernel allows them, else the schedule for all kernels. */
+function planned(fixed: Specialised, target: Target, knobs: Knobs): { source: Specialised; first: Schedule } {
+  if (target.profile === "gpu") {
+    const source = verify(walkWhole(fixed), "walk");
+    const first = tiledSchedule(source, target, knobs);
+    if (first !== undefined) return { source, first };
+  }
+  return { source: fixed, first: schedule(fixed, target, knobs) };
 }

@@ -35,7 +35,7 @@ function early(body: readonly Stmt[], written: ReadonlySet<string>): Stmt[] {
   const out: Stmt[] = [];
   let run: Stmt[] = [];
   for (const s of body) {
-    const meets = s.op === "let" && (s.rhs.op === "lanes" || s.rhs.op === "before");
+    const meets = s.op === "barrier" || (s.op === "let" && (s.rhs.op === "lanes" || s.rhs.op === "before"));
     if (!meets && s.op !== "for" && s.op !== "if") {
       run.push(s);
       continue;
@@ -58,7 +58,7 @@ function ordered(body: readonly Stmt[], written: ReadonlySet<string>): Stmt[] {
   /** Can this be made at the start? Only from what is there before, or can be made there too. */
   const movable = (s: Let, seen: Let[]): boolean => {
     if (first.has(s) || seen.includes(s)) return true;
-    if (s.rhs.op === "load" && written.has(s.rhs.buffer)) return false;
+    if (s.rhs.op === "read" || (s.rhs.op === "load" && written.has(s.rhs.buffer))) return false;
     seen.push(s);
     return atomsOf(s.rhs).every((a) => {
       if (a === undefined || a.kind === "const") return true;

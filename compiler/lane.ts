@@ -38,6 +38,8 @@ export type Rhs =
   | { readonly op: "lanes"; readonly fn: ReduceKind | "first"; readonly x: Atom }
   /** Sum of x over the lanes before this one. */
   | { readonly op: "before"; readonly x: Atom }
+  /** One element of a room; `part` picks a component of a vector element. */
+  | { readonly op: "read"; readonly room: string; readonly index: Atom; readonly part?: Atom }
   /** What lane number `lane` has, for all of them. */
   | { readonly op: "take"; readonly x: Atom; readonly lane: number }
   /** Sum of the products of the components. */
@@ -65,7 +67,59 @@ export type Stmt =
       readonly fn: ReduceKind;
       readonly index: Atom;
       readonly value: Atom;
+    }
+  /** One element of a room, rounded to what it holds. */
+  | { readonly op: "write"; readonly room: string; readonly index: Atom; readonly value: Atom }
+  /** All lanes of the workgroup wait for each other: what they wrote to rooms before may be read behind it. */
+  | { readonly op: "barrier" }
+  | MatrixStmt;
+
+/**
+ * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; `index` and `stride` count elements of the room, and
+ * `stride` lies between rows, or between columns where `columns` is set.
+ */
+export type MatrixStmt =
+  /** An [M, N] matrix of zeros that is added to. */
+  | { readonly op: "matrix"; readonly name: string }
+  /** The left [M, K] or the right [K, N] operand of a product. */
+  | {
+      readonly op: "fetch";
+      readonly name: string;
+      readonly side: "left" | "right";
+      readonly room: string;
+      readonly index: Atom;
+      readonly stride: number;
+      readonly columns: boolean;
+    }
+  /** name += left · right. */
+  | { readonly op: "multiply"; readonly name: string; readonly left: string; readonly right: string }
+  /** Writes the sum to a room, row by row. */
+  | {
+      readonly op: "spill";
+      readonly name: string;
+      readonly room: string;
+      readonly index: Atom;
+      readonly stride: number;
     };
+
+/** An array in workgroup memory. Lanes compute in f32; f16 is for the operands of matrix units. */
+export interface Room {
+  readonly name: string;
+  readonly base: "f32" | "f16";
+  readonly width: Width;
+  /** Elements of `width` components. */
+  readonly elements: number;
+}
+
+/** The shape that the matrix units of a subgroup multiply: [M, K] · [K, N], sums in f32. */
+export interface MatrixUnits {
+  readonly component: "f16" | "f32";
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** Lanes of the subgroup. */
+  readonly lanes: number;
+}
 
 /** One storage binding: how the bytes of a tensor are seen by the shader. */
 export interface Buffer {
@@ -97,6 +151,10 @@ export interface LaneProgram {
   readonly buffers: readonly Buffer[];
   /** Scalars in the uniform block, in order. */
   readonly uniforms: readonly { readonly name: string; readonly dtype: "u32" | "i32" | "f32" }[];
+  /** Workgroup memory that the program itself reads and writes. */
+  readonly rooms?: readonly Room[];
+  /** Set where the program multiplies on matrix units. */
+  readonly matrix?: MatrixUnits;
   readonly body: readonly Stmt[];
 }
 

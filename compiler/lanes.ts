@@ -21,9 +21,11 @@ import {
 } from "./lane.ts";
 import { Memory, perWord, stridesOf, wideness } from "./memory.ts";
 import { Reductions } from "./reductions.ts";
-import { Registers } from "./registers.ts";
+import { Registers, type Tile } from "./registers.ts";
 import type { Schedule, Target } from "./schedule.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
+import { lowerTileLoop, type TileHost } from "./tile-loop.ts";
+import type { Staging, TileLoop, TilePlan } from "./tile-plan.ts";
 
 export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
   return new Lanes(program, schedule, target).run();
@@ -32,18 +34,23 @@ export function lowerLanes(program: Specialised, schedule: Schedule, target: Tar
 class Lanes {
   readonly #p: Specialised;
   readonly #s: Schedule;
-  readonly #e: Emitter = new Emitter();
+  readonly #e: Emitter;
   readonly #definitions: Definitions;
-  readonly #buffers: Map<string, Buffer> = new Map<string, Buffer>();
+  readonly #buffers: Map<string, Buffer>;
   readonly #memory: Memory;
   readonly #r: Registers;
   readonly #target: Target;
   readonly #shared: ReadonlySet<number>;
+  readonly #whole: Lanes | undefined;
   readonly #access: Access;
   readonly #reductions: Reductions;
   readonly #open: readonly string[];
 
-  constructor(program: Specialised, schedule: Schedule, target: Target) {
+  /** `whole` is the lowering of the same kernel that this one, in another layout, is a part of. */
+  constructor(program: Specialised, schedule: Schedule, target: Target, whole?: Lanes) {
+    this.#whole = whole;
+    this.#e = whole === undefined ? new Emitter() : whole.#e;
+    this.#buffers = whole === undefined ? new Map() : whole.#buffers;
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
@@ -52,7 +59,7 @@ class Lanes {
     this.#open = schedule.mode === "workgroup" ? (program.binding.packing?.writable ?? []) : [];
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
-    this.#declareBuffers();
+    if (whole === undefined) this.#declareBuffers();
     this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software");
     const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
     this.#access = new Access(shared);
@@ -78,16 +85,64 @@ class Lanes {
       workgroups: [x, Math.ceil(groups / x)],
       buffers: [...this.#buffers.values()],
       uniforms,
+      ...(s.tiles === undefined ? {} : { rooms: s.tiles.rooms }),
+      ...(s.tiles?.matrix === undefined ? {} : { matrix: s.tiles.matrix }),
       body: this.#e.statements,
     };
   }
 
+  /** The registers of this layout. */
+  get r(): Registers {
+    return this.#r;
+  }
+
+  /** The registers of a value in this layout, made from its definition where they are not there yet. */
+  evaluate(id: number): Tile {
+    const known = this.#r.tiles.get(id);
+    if (known !== undefined) return known;
+    const op = this.#definitions.ops.get(id);
+    // What is no operation is one number, which all layouts share.
+    if (op === undefined) return (this.#whole ?? this).#r.tile(id);
+    for (const x of operands(op)) this.evaluate(x);
+    this.#op(op);
+    return this.#r.tile(id);
+  }
+
+  /** Makes the loads that a value needs. */
+  request(id: number): void {
+    const op = this.#definitions.ops.get(id);
+    if (op?.op === "load") {
+      const tile = this.evaluate(id);
+      for (const at of this.#r.coordinates(tile.axes)) this.#r.reg(tile, tile.axes, at);
+    } else if (op !== undefined) for (const x of operands(op)) this.request(x);
+  }
+
+  #tileLoop(op: Loop, plan: TilePlan, loop: TileLoop): void {
+    const zero = (id: number): boolean => {
+      const made = this.#definitions.ops.get(id);
+      return made?.op === "splat" ? zero(made.x) : made?.op === "const" && made.value === 0;
+    };
+    const host: TileHost = {
+      e: this.#e,
+      r: this.#r,
+      lanes: this.#s.lanes,
+      stage: (staging) => new Lanes(this.#p, stagingOf(this.#s, staging), this.#target, this),
+      isZero: zero,
+    };
+    lowerTileLoop(host, plan, loop, op);
+  }
+
   #declareBuffers(): void {
     const units = new Map<string, number>();
-    everyOp(this.#p.body, (op) => {
+    const stagings = this.#s.tiles?.loops.flatMap((l): Staging[] => [...l.operands, ...l.sums]) ?? [];
+    const staged = stagings.map((x) => stagingOf(this.#s, x));
+    const walked = (l: Loop): boolean => this.#s.tiles?.loops.some((t) => t.index === l.index.id) === true;
+    everyOp(this.#p.body, (op, loops) => {
       if (op.op !== "load" && op.op !== "store") return;
-      const wide = wideness(this.#p, this.#s, this.#definitions, siteOf(op));
-      if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
+      for (const s of loops.some(walked) ? staged : [this.#s, ...staged]) {
+        const wide = wideness(this.#p, s, this.#definitions, siteOf(op));
+        if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
+      }
     });
     const writable = (name: string): Pick<Buffer, "writable"> =>
       this.#p.binding.packing?.writable.includes(name) ? { writable: true } : {};
@@ -224,8 +279,7 @@ class Lanes {
     const width = this.#r.width(axes);
     const combined = this.#buffers.get(op.param)?.atomic === true;
     // A value that every lane holds is written by one of them.
-    const spread = axes.some((a) => this.#r.layout(a).spread);
-    const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#r.lane, constant(0, U32)) : undefined;
+    const single = this.#r.owner(axes);
     for (const at of this.#r.coordinates(axes)) {
       if (axes.some((a, i) => this.#r.dead(a, at[i] ?? 0))) continue;
       const run = this.#access.address(site, axes, at, strides, wide > 1);
@@ -315,6 +369,9 @@ class Lanes {
 
   #loop(op: Loop): void {
     const e = this.#e;
+    const { tiles } = this.#s;
+    const product = tiles?.loops.find((l) => l.index === op.index.id);
+    if (tiles !== undefined && product !== undefined) return this.#tileLoop(op, tiles, product);
     const start = op.start === undefined ? constant(0, U32) : this.#r.reg(this.#r.tile(op.start), [], []);
     const limit = this.#r.reg(this.#r.tile(op.limit), [], []);
     const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#r.turn(op.axis);
@@ -398,6 +455,11 @@ class Lanes {
     e.push({ op: "if", cond, yes, no });
     this.#readBack(afters, names, types);
   }
+}
+
+/** The schedule in the layout in which lanes fill a room. */
+function stagingOf(s: Schedule, staging: Staging): Schedule {
+  return { ...s, axes: s.axes.map((own, a) => staging.layouts.get(a) ?? own) };
 }
 
 /** Is the old value of this variable read for its own next value only, element by element? */

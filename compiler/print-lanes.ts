@@ -3,15 +3,17 @@
  */
 import { isValue, type TileProgram } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+import { type AxisLayout, lanesAlong } from "./layout.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { axisName } from "./print-tile.ts";
-import type { AxisLayout, Schedule } from "./schedule.ts";
+import { digitsText, matrixText, roomText, stagings, tileLines } from "./print-tiles.ts";
+import type { Schedule } from "./schedule.ts";
 import { everyOp } from "./specialise.ts";
 import { elementType } from "./wgsl.ts";
 
 /** Where one element of an axis's block sits. */
 export interface Place {
-  /** Undefined where every lane holds it. */
+  /** Undefined where every lane holds it; the number of a group of lanes where the axis is spread over digits of theirs. */
   readonly lane: number | undefined;
   readonly register: number;
   readonly component: number;
@@ -21,6 +23,7 @@ export interface Place {
 export function placeOf(layout: AxisLayout, lanes: number, e: number): Place {
   if (!layout.spread) return { lane: undefined, register: e, component: 0 };
   const { width, chunk } = layout;
+  lanes = lanesAlong(layout, lanes);
   const register = Math.floor(e / width);
   const run = Math.floor(register / chunk);
   return {
@@ -44,12 +47,15 @@ export function printSchedule(program: TileProgram, s: Schedule): string {
   for (const a of program.axes) {
     const l = s.axes[a.id];
     if (l === undefined) continue;
-    const how = l.spread ? "spread over the lanes" : "whole in each lane";
+    if (s.tiles?.loops.some((t) => t.k === a.id)) continue;
+    const groups = l.digits === undefined ? "the lanes" : `${plural(lanesAlong(l, s.lanes), "group")} of lanes`;
+    const how = l.spread ? `spread over ${groups}` : "whole in each lane";
     const width = l.width === 1 ? "" : `, ${l.width} at a time`;
     lines.push(
       `axis ${axisName(program.axes, a.id)}: ${plural(l.size, "element")}, ${how}, ${plural(l.count, "register")}${width}`,
     );
   }
+  if (s.tiles !== undefined) lines.push(...tileLines(program, s.tiles, s.axes));
   return lines.join("\n");
 }
 
@@ -61,7 +67,7 @@ export function printLayout(program: TileProgram, s: Schedule): string {
   const parts: string[] = [];
   for (const a of program.axes) {
     const layout = s.axes[a.id];
-    if (layout === undefined) continue;
+    if (layout === undefined || s.tiles?.loops.some((t) => t.k === a.id)) continue;
     const name = `axis ${axisName(program.axes, a.id)}`;
     if (!layout.spread) {
       const last = layout.count - 1;
@@ -69,13 +75,15 @@ export function printLayout(program: TileProgram, s: Schedule): string {
       parts.push(`${name}: every lane holds all of it, ${where}`);
       continue;
     }
-    parts.push([`${name}: element -> lane, register, components`, ...table(layout, s.lanes)].join("\n"));
+    parts.push(spreadText(name, layout, s.lanes));
   }
+  for (const { title, axes } of s.tiles === undefined ? [] : stagings(program, s.tiles))
+    parts.push([`${title}:`, ...axes.map(([name, l]) => spreadText(`axis ${name}`, l, s.lanes))].join("\n"));
   const tiles = new Map<string, { lanes: string; values: number }>();
   everyOp(program.body, (op) => {
     const values = isValue(op) ? [op] : op.op === "loop" ? [op.index, ...op.carried.map((c) => c.inside)] : [];
     for (const v of values) {
-      if (v.axes.length === 0) continue;
+      if (v.axes.length === 0 || v.axes.some((x) => s.tiles?.loops.some((t) => t.k === x))) continue;
       const layouts = v.axes.map((x) => s.axes[x]);
       const width = Math.max(1, ...layouts.map((l) => l?.width ?? 1));
       const counts = layouts.map((l) => l?.count ?? 1);
@@ -91,6 +99,13 @@ export function printLayout(program: TileProgram, s: Schedule): string {
   return parts.join("\n") || "no tiles: every value is one number";
 }
 
+function spreadText(name: string, layout: AxisLayout, lanes: number): string {
+  const { digits } = layout;
+  const whom = digits === undefined ? "lane" : "group";
+  const group = digits === undefined ? "" : `; a lane's group is ${digitsText(digits, lanes)}`;
+  return [`${name}: element -> ${whom}, register, components${group}`, ...table(layout, lanes)].join("\n");
+}
+
 /** A line for each run of elements that share lane and register. */
 function table(layout: AxisLayout, lanes: number): string[] {
   const { width, size } = layout;
@@ -103,7 +118,8 @@ function table(layout: AxisLayout, lanes: number): string[] {
     const range = first === last ? `${first}` : `${first}..${last}`;
     const components = width === 1 ? "" : `  ${"xyzw".slice(0, last - first + 1)}`;
     const gap = n > 0 && i !== (shown[n - 1] ?? 0) + 1 ? ["  …"] : [];
-    return [...gap, `  ${range.padEnd(12)} lane ${String(lane).padEnd(4)} register ${register}${components}`];
+    const whom = layout.digits === undefined ? "lane" : "group";
+    return [...gap, `  ${range.padEnd(12)} ${whom} ${String(lane).padEnd(4)} register ${register}${components}`];
   });
 }
 
@@ -129,10 +145,10 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
   return lines.join("\n");
 }
 
-/** Bytes of the shader's workgroup variables, which all are arrays of 4-byte scalars or vectors of them. */
+/** Bytes of the shader's workgroup variables, which all are arrays of scalars (of 4 bytes, f16 of 2) or vectors of them. */
 export function workgroupBytes(wgsl: string): number {
-  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<\w+>|\w+), (\d+)>;/gm);
-  return [...arrays].reduce((sum, [, width, n]) => sum + 4 * Number(width ?? 1) * Number(n), 0);
+  const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<)?(\w+)>?, (\d+)>;/gm);
+  return [...arrays].reduce((sum, [, w, base, n]) => sum + (base === "f16" ? 2 : 4) * Number(w ?? 1) * Number(n), 0);
 }
 
 function plural(n: number, what: string): string {
@@ -149,6 +165,8 @@ export function printLanes(program: LaneProgram): string {
   const lines = [
     `lanes ${p.name}: ${p.mode} of ${p.lanes}, ${p.programs} programs, ${p.programsPerWorkgroup} in a workgroup`,
     ...p.buffers.map((b) => `  buffer ${b.name}: ${bufferText(b)}`),
+    ...(p.rooms ?? []).map((r) => `  room ${r.name}: ${roomText(r)}`),
+    ...(p.matrix === undefined ? [] : [`  matrix units: ${matrixText(p.matrix)}`]),
   ];
   const walk = (stmts: readonly Stmt[], indent: string): void => {
     for (const s of stmts) {
@@ -159,6 +177,15 @@ export function printLanes(program: LaneProgram): string {
       else if (s.op === "assign") put(`${s.name} = ${atomText(s.value)}`);
       else if (s.op === "store") put(`${elementText(s.buffer, s.index, s.part)} <- ${atomText(s.value)}`);
       else if (s.op === "atomic") put(`${elementText(s.buffer, s.index)} <- ${s.fn} with ${atomText(s.value)}, atomic`);
+      else if (s.op === "write") put(`${elementText(s.room, s.index)} <- ${atomText(s.value)}`);
+      else if (s.op === "barrier") put("barrier");
+      else if (s.op === "matrix") put(`matrix ${s.name}`);
+      else if (s.op === "fetch")
+        put(
+          `matrix ${s.name} = ${s.side} ${elementText(s.room, s.index)}, ${s.columns ? "columns" : "rows"} ${s.stride} apart`,
+        );
+      else if (s.op === "multiply") put(`matrix ${s.name} += ${s.left} · ${s.right}`);
+      else if (s.op === "spill") put(`${elementText(s.room, s.index)} <- matrix ${s.name}, rows ${s.stride} apart`);
       else if (s.op === "for") {
         const opaque = s.opaque ? ", bound hidden" : "";
         put(`for ${s.name} from ${atomText(s.start)} below ${atomText(s.limit)} by ${s.step}${opaque} {`);
@@ -194,6 +221,8 @@ function rhsText(r: Rhs): string {
   switch (r.op) {
     case "load":
       return `load ${elementText(r.buffer, r.index, r.part)}`;
+    case "read":
+      return `read ${elementText(r.room, r.index, r.part)}`;
     case "scalar":
       return `scalar ${r.param}`;
     case "compose":

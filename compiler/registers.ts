@@ -6,7 +6,8 @@
  */
 import type { Value } from "./ir.ts";
 import { type Atom, constant, type Emitter, U32, type Width } from "./lane.ts";
-import type { AxisLayout, Schedule } from "./schedule.ts";
+import { type AxisLayout, type Digit, lanesAlong } from "./layout.ts";
+import type { Schedule } from "./schedule.ts";
 import { extentOf, type Specialised } from "./specialise.ts";
 
 export interface Tile {
@@ -81,7 +82,7 @@ export class Registers {
   /** Elements that one register of every lane covers along an axis. */
   turn(axis: number): number {
     const layout = this.#s.axes[axis];
-    return (layout?.spread ? this.#s.lanes : 1) * (layout?.width ?? 1);
+    return (layout?.spread ? lanesAlong(layout, this.#s.lanes) : 1) * (layout?.width ?? 1);
   }
 
   /** The layout of an axis. */
@@ -124,15 +125,53 @@ export class Registers {
   /** Number of the first element of the run that register `r` belongs to, and where in the run the register starts. */
   run(axis: number, r: number): { start: Atom; offset: number } {
     const e = this.#e;
-    const { base } = this.extent(axis);
+    const { start, offset } = this.local(axis, r);
+    return { start: e.binary("add", this.extent(axis).base, start), offset };
+  }
+
+  /** The same, counted from the start of the block. */
+  local(axis: number, r: number): { start: Atom; offset: number } {
+    const e = this.#e;
     const l = this.layout(axis);
     const run = l.width * l.chunk;
-    const turn = Math.floor(r / l.chunk) * run * (l.spread ? this.#s.lanes : 1);
-    const own = l.spread ? e.binary("mul", this.lane, constant(run, U32)) : constant(0, U32);
-    return {
-      start: e.binary("add", base, e.binary("add", own, constant(turn, U32))),
-      offset: (r % l.chunk) * l.width,
-    };
+    const turn = Math.floor(r / l.chunk) * run * (l.spread ? lanesAlong(l, this.#s.lanes) : 1);
+    const own = l.spread ? e.binary("mul", this.laneAlong(axis), constant(run, U32)) : constant(0, U32);
+    return { start: e.binary("add", own, constant(turn, U32)), offset: (r % l.chunk) * l.width };
+  }
+
+  /** The number of this lane among those that share an axis. */
+  laneAlong(axis: number): Atom {
+    const { digits } = this.layout(axis);
+    return digits === undefined ? this.lane : this.#number(digits);
+  }
+
+  /** The number that some digits of the lane's make. */
+  #number(digits: readonly Digit[]): Atom {
+    const e = this.#e;
+    return digits.reduce<Atom>(
+      (n, d) => e.binary("add", e.binary("mul", n, constant(d.count, U32)), this.#digit(d)),
+      constant(0, U32),
+    );
+  }
+
+  #digit(d: Digit): Atom {
+    if (d.count === 1) return constant(0, U32);
+    const rest = this.#e.binary("div", this.lane, constant(d.stride, U32));
+    return d.stride * d.count === this.#s.lanes ? rest : this.#e.binary("rem", rest, constant(d.count, U32));
+  }
+
+  /** Where several lanes hold the same elements of a tile with these axes: the condition that this is the one that speaks for them. */
+  owner(axes: readonly number[]): Atom | undefined {
+    const e = this.#e;
+    const spread = axes.map((a) => this.layout(a)).filter((l) => l.spread);
+    if (this.#s.lanes === 1 || spread.some((l) => l.digits === undefined)) return undefined;
+    const none = constant(0, U32);
+    if (spread.length === 0) return e.binary("eq", this.lane, none);
+    const held = new Set(spread.flatMap((l) => l.digits ?? []));
+    const free = this.#s.axes.flatMap((l) => l.digits ?? []).filter((d) => !held.has(d) && d.count > 1);
+    return free
+      .map((d) => e.binary("eq", this.#digit(d), none))
+      .reduce<Atom | undefined>((a, b) => (a === undefined ? b : e.binary("and", a, b)), undefined);
   }
 
   /** Number of the first element of register `r` along an axis. */

@@ -10,8 +10,12 @@ import { columns } from "./columns.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
+import type { AxisLayout } from "./layout.ts";
 import type { PartialAxis } from "./partial.ts";
 import { everyOp, extentOf, type Specialised } from "./specialise.ts";
+import type { TilePlan } from "./tile-plan.ts";
+
+export type { AxisLayout, Digit } from "./layout.ts";
 
 /** What the adapter offers, as far as code generation cares. */
 export interface Target {
@@ -22,20 +26,21 @@ export interface Target {
   readonly pinned: boolean;
   readonly maxInvocations: number;
   readonly storageBuffers: number;
+  /** Bytes of workgroup memory; what every WebGPU has unless told. */
+  readonly workgroupBytes?: number;
+  /** Shapes that the subgroup's matrix units multiply (rung L4). */
+  readonly matrix?: readonly MatrixShape[];
   /** Bytes of one binding; the adapter's own limit unless told. */
   readonly bindingBytes?: number;
 }
 
-export interface AxisLayout {
-  readonly spread: boolean;
-  /** Elements in one block: lanes · count · width when spread, count otherwise. */
-  readonly size: number;
-  /** Registers a lane needs along this axis. */
-  readonly count: number;
-  /** Components of a register along this axis: 1, 2 or 4. */
-  readonly width: 1 | 2 | 4;
-  /** Registers of a lane that lie side by side in memory: narrow formats fill 16 bytes with several registers' worth. */
-  readonly chunk: number;
+/** A shape of matrix units as the adapter names it: [M, K] · [K, N] of `component` into [M, N] of `result`. */
+export interface MatrixShape {
+  readonly component: string;
+  readonly result: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
 }
 
 export interface Schedule {
@@ -48,6 +53,8 @@ export interface Schedule {
   /** Programs along each dim of the grid. */
   readonly grid: readonly number[];
   readonly programs: number;
+  /** Set where matrix products go through workgroup memory. */
+  readonly tiles?: TilePlan;
   /** An axis that lanes share out where they do not differ otherwise, and the layout of its twin; see deal.ts. */
   readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
 }
@@ -61,6 +68,14 @@ export interface Knobs {
   readonly rows?: number;
   /** Registers a lane takes along a spread over-loop. */
   readonly depth?: number;
+  /** Elements of a workgroup's tile of a matrix product along the rows, the columns and the reduced dim; 0 rows: no such tiles. */
+  readonly tileRows?: number;
+  readonly tileColumns?: number;
+  readonly tileDepth?: number;
+  /** 1: tiles are loaded when they are needed; 2 (the default): while the ones before them are multiplied. */
+  readonly tileStages?: number;
+  /** Bits of a matrix product's operands: 16 allows matrix units of f16 for any, 32 for none. */
+  readonly precision?: number;
 }
 
 /** Registers of one tile beyond which code would be too large to compile quickly. */

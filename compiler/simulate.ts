@@ -11,6 +11,7 @@ import type { BinaryOp, ValueType } from "./ir.ts";
 import type { Atom, LaneProgram, Rhs, Stmt } from "./lane.ts";
 import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "./simulate-buffers.ts";
 import { SimulatedBuffer } from "./simulate-memory.ts";
+import { Rooms } from "./simulate-rooms.ts";
 import { binaryOf, bitcastOf, castOf, literalOf, unaryOf } from "./simulate-values.ts";
 
 /** What each lane holds of one name: lanes x width components. NaN is a value that nothing defines. */
@@ -83,6 +84,7 @@ class Simulator {
   readonly #scalars: Readonly<Record<string, number>>;
   readonly #memory: Map<string, SimulatedBuffer> = new Map();
   readonly #cells: Map<string, Cells> = new Map();
+  readonly #rooms: Rooms;
   readonly #body: readonly Step[];
   #program = 0;
   /** Why a lane's last vain load gave nothing, for the message when that nothing is used. */
@@ -96,6 +98,7 @@ class Simulator {
     this.#p = program;
     this.#scalars = scalars;
     for (const b of program.buffers) this.#memory.set(b.name, new SimulatedBuffer(program, b, buffers[b.name]));
+    this.#rooms = new Rooms(program, (what, lane) => this.#bad(what, lane));
     this.#cells.set("pid", new Float64Array(program.lanes));
     this.#cells.set(
       "lane",
@@ -109,6 +112,7 @@ class Simulator {
     for (let pid = 0; pid < this.#p.programs; pid++) {
       this.#program = pid;
       this.#why = [];
+      this.#rooms.clear();
       this.#cells.get("pid")?.fill(pid);
       for (const step of this.#body) step(all);
     }
@@ -193,6 +197,15 @@ class Simulator {
       }
       case "store":
         return this.#store(s);
+      case "write":
+        return this.#write(s);
+      case "barrier":
+        return (active) => this.#rooms.barrier(active);
+      case "matrix":
+      case "fetch":
+      case "multiply":
+      case "spill":
+        return (active) => this.#rooms.matrix(s, active, (a) => this.#read(a));
       case "atomic": {
         const b = this.#buffer(s.buffer);
         const [index, value] = [this.#read(s.index), this.#read(s.value)];
@@ -243,6 +256,16 @@ class Simulator {
           this.#check(b.write(me, index[l] as number, at, value[l * width + c] as number), l);
         }
       }
+    };
+  }
+
+  #write(s: Stmt & { op: "write" }): Step {
+    const [index, value] = [this.#read(s.index), this.#read(s.value)];
+    const width = s.value.type.width;
+    return (active) => {
+      for (const l of active)
+        for (let c = 0; c < width; c++)
+          this.#rooms.write(s.room, l, index[l] as number, c, value[l * width + c] as number);
     };
   }
 
@@ -306,6 +329,13 @@ class Simulator {
       }
       case "load":
         return this.#load(r, map);
+      case "read": {
+        const index = this.#read(r.index);
+        const part = r.part === undefined ? undefined : this.#read(r.part);
+        return map((_, l, c) =>
+          this.#rooms.read(r.room, l, index[l] as number, part === undefined ? c : (part[l] as number)),
+        );
+      }
       case "unpack": {
         const x = this.#read(r.x);
         return map((_, l, c) => unpack(r.format, x[l] as number, c));

@@ -63,6 +63,14 @@ function collect(stmts: readonly Stmt[], used: Set<string>): void {
         collect(s.yes, used);
         collect(s.no, used);
         break;
+      case "write":
+        read(s.index);
+        read(s.value);
+        break;
+      case "fetch":
+      case "spill":
+        read(s.index);
+        break;
       case "store":
       case "atomic":
         read(s.index);
@@ -87,6 +95,7 @@ export function atomsOf(r: Rhs): readonly (Atom | undefined)[] {
     case "pick":
       return [r.x, r.at];
     case "load":
+    case "read":
       return [r.index, r.part];
     case "scalar":
       return [];

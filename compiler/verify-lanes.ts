@@ -8,6 +8,7 @@ import type { BinaryOp, UnaryOp } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { atomsOf } from "./sweep.ts";
+import { RoomChecker } from "./verify-rooms.ts";
 
 interface Known {
   readonly type: LaneType;
@@ -35,6 +36,7 @@ class Checker {
   readonly #pass: string;
   readonly #names: Map<string, Known> = new Map();
   readonly #buffers: ReadonlyMap<string, Buffer>;
+  readonly #rooms: RoomChecker;
   /** Names whose values may differ from lane to lane of one program. */
   readonly #varying: Set<string> = new Set(["lane"]);
 
@@ -42,10 +44,15 @@ class Checker {
     this.#p = program;
     this.#pass = pass;
     this.#buffers = new Map(program.buffers.map((b) => [b.name, b]));
+    this.#rooms = new RoomChecker(program, {
+      bad: (what) => this.#bad(what),
+      is: (a, type, what) => this.#is(a, type, what),
+    });
   }
 
   run(): void {
     this.#shape();
+    this.#rooms.shape();
     this.#names.set("pid", { type: ONE.u32, kind: "let", visible: true });
     if (this.#p.lanes > 1) this.#names.set("lane", { type: ONE.u32, kind: "let", visible: true });
     this.#region(this.#p.body);
@@ -123,6 +130,20 @@ class Checker {
           this.#is(s.cond, ONE.bool, "a condition");
           this.#region(s.yes);
           this.#region(s.no);
+          break;
+        case "write": {
+          const type = this.#rooms.element(s.room, s.index, undefined);
+          this.#is(s.value, type, `what is written to "${s.room}"`);
+          break;
+        }
+        case "barrier":
+          this.#rooms.barrier();
+          break;
+        case "matrix":
+        case "fetch":
+        case "multiply":
+        case "spill":
+          this.#rooms.matrix(s);
           break;
         case "store": {
           const b = this.#written(s.buffer);
@@ -212,6 +233,8 @@ class Checker {
         return must(same(r.x.type, type));
       case "load":
         return must(same(this.#element(this.#buffer(r.buffer), r.index, r.part), type));
+      case "read":
+        return must(same(this.#rooms.read(r.room, r.index, r.part), type));
       case "unpack":
         must(same(r.x.type, ONE.u32) && type.base === "f32");
         return must(type.width === (r.format === "f16" || r.format === "bf16" ? 2 : 4));
@@ -251,6 +274,13 @@ class Checker {
             this.#bad(`${s.name}: "${s.rhs.op}" under a condition that varies by lane`);
           if (this.#rhsVaries(s.rhs)) this.#varying.add(s.name);
           break;
+        case "barrier":
+        case "matrix":
+        case "fetch":
+        case "multiply":
+        case "spill":
+          if (check && apart) this.#bad(`"${s.op}" under a condition that varies by lane`);
+          break;
         case "var":
           if (this.#varies(s.init)) this.#varying.add(s.name);
           break;
@@ -279,7 +309,7 @@ class Checker {
 
   #rhsVaries(r: Rhs): boolean {
     if (r.op === "lanes" || r.op === "take") return false;
-    if (r.op === "before") return true;
+    if (r.op === "before" || r.op === "read") return true;
     // WGSL knows no order of other lanes' writes, and refuses barriers that depend on what it reads there.
     if (r.op === "load" && this.#p.mode === "workgroup" && this.#isOpen(this.#buffer(r.buffer))) return true;
     return atomsOf(r).some((a) => this.#varies(a));

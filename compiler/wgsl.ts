@@ -2,7 +2,7 @@
  * The printer: lane IR to WGSL text. The only place in the project where WGSL is written.
  */
 import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
-import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { atomsOf } from "./sweep.ts";
 
@@ -81,11 +81,16 @@ class Printer {
     this.#block(p.body, 1);
     const body = this.#lines;
     const head: string[] = [];
-    if (p.mode === "subgroup")
+    const matrix = p.matrix;
+    const together = p.mode === "subgroup" || matrix !== undefined;
+    if (together)
       head.push(
         "enable subgroups;",
         ...(p.pinned ? ["enable subgroup_size_control;"] : []),
+        ...(matrix === undefined ? [] : ["enable chromium_experimental_subgroup_matrix;"]),
+        ...(p.rooms?.some((r) => r.base === "f16") ? ["enable f16;"] : []),
         "diagnostic(off, subgroup_uniformity);",
+        ...(matrix === undefined ? [] : ["diagnostic(off, chromium.subgroup_matrix_uniformity);"]),
       );
     for (const [i, b] of p.buffers.entries()) {
       head.push(
@@ -96,13 +101,17 @@ class Printer {
       head.push(`struct Scalars { ${p.uniforms.map((u) => `${name(u.name)}: ${u.dtype}`).join(", ")} }`);
       head.push(`@group(0) @binding(${p.buffers.length}) var<uniform> scalars: Scalars;`);
     }
+    for (const r of p.rooms ?? [])
+      head.push(
+        `var<workgroup> ${r.name}: array<${r.width === 1 ? r.base : `vec${r.width}<${r.base}>`}, ${r.elements}>;`,
+      );
     head.push(
       ...[...this.#shared].flatMap((s) => this.#treeReduction(s)),
       ...[...this.#scans].flatMap((t) => this.#scanHelper(t)),
     );
     const n = p.workgroupSize;
     head.push(
-      `@compute @workgroup_size(${n})${p.mode === "subgroup" && p.pinned ? ` @subgroup_size(${p.lanes})` : ""}`,
+      `@compute @workgroup_size(${n})${together && p.pinned ? ` @subgroup_size(${matrix?.lanes ?? p.lanes})` : ""}`,
       "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {",
     );
     const group = p.workgroups[1] > 1 ? "(wid.x + wid.y * nwg.x)" : "wid.x";
@@ -251,6 +260,19 @@ class Printer {
         return this.#put(depth, "}");
       case "atomic":
         return this.#atomic(s, depth);
+      case "write": {
+        const { base, width } = this.#room(s.room);
+        const half = width === 1 ? "f16" : `vec${width}<f16>`;
+        const value = base === "f16" ? `${half}(${this.#atom(s.value)})` : this.#atom(s.value);
+        return this.#put(depth, `${s.room}[${this.#atom(s.index)}] = ${value};`);
+      }
+      case "barrier":
+        return this.#put(depth, "workgroupBarrier();");
+      case "matrix":
+      case "fetch":
+      case "multiply":
+      case "spill":
+        return this.#put(depth, this.#matrix(s));
       case "store":
         if (this.#buffer(s.buffer).atomic) {
           const value =
@@ -261,6 +283,31 @@ class Printer {
           depth,
           `${name(s.buffer)}[${this.#atom(s.index)}]${s.part === undefined ? "" : `[${this.#atom(s.part)}]`} = ${this.#atom(s.value)};`,
         );
+    }
+  }
+
+  #room(name: string): Room {
+    const found = this.#p.rooms?.find((r) => r.name === name);
+    if (found === undefined) throw new Error(`no room "${name}"`);
+    return found;
+  }
+
+  /** Matrix types name their columns before their rows. */
+  #matrix(s: MatrixStmt): string {
+    const m = this.#p.matrix;
+    if (m === undefined) throw new Error("a program without matrix units uses them");
+    switch (s.op) {
+      case "matrix":
+        return `var ${s.name}: subgroup_matrix_result<f32, ${m.N}, ${m.M}>;`;
+      case "fetch": {
+        const shape = s.side === "left" ? `${m.component}, ${m.K}, ${m.M}` : `${m.component}, ${m.N}, ${m.K}`;
+        const order = s.columns ? "col_major" : "row_major";
+        return `let ${s.name} = subgroupMatrixLoad<subgroup_matrix_${s.side}<${shape}>, ${order}>(&${s.room}, ${this.#atom(s.index)}, ${s.stride}u);`;
+      }
+      case "multiply":
+        return `${s.name} = subgroupMatrixMultiplyAccumulate(${s.left}, ${s.right}, ${s.name});`;
+      case "spill":
+        return `subgroupMatrixStore<row_major>(&${s.room}, ${this.#atom(s.index)}, ${s.name}, ${s.stride}u);`;
     }
   }
 
@@ -313,6 +360,8 @@ class Printer {
         return r.format === "f16"
           ? `pack2x16float(vec2<f32>(${this.#atom(r.a)}, ${this.#atom(r.b)}))`
           : this.#packBrain(r.a, r.b);
+      case "read":
+        return `${r.room}[${this.#atom(r.index)}]${r.part === undefined ? "" : `[${this.#atom(r.part)}]`}`;
       case "scalar":
         return `scalars.${name(r.param)}`;
       case "take":

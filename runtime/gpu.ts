@@ -53,6 +53,8 @@ export function targetOf(c: Capabilities): Target {
     pinned,
     maxInvocations: c.limits.workgroupInvocations,
     storageBuffers: c.limits.storageBuffers,
+    workgroupBytes: c.limits.workgroupBytes,
+    ...(rung >= 4 ? { matrix: c.subgroupMatrix } : {}),
   };
 }
 

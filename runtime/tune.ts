@@ -21,6 +21,12 @@ const CHOICES: { readonly [K in keyof Knobs]-?: readonly number[] } = {
   rows: [1, 2, 4, 8, 16],
   unroll: [1, 2, 4, 8, 16],
   depth: [1, 2, 4, 8],
+  tileRows: [16, 32, 64, 128],
+  tileColumns: [16, 32, 64, 128],
+  tileDepth: [8, 16, 32, 64],
+  tileStages: [1, 2],
+  // Never less precise than what the kernel does untuned.
+  precision: [32],
 };
 /** Less is noise, and the compiler's own choice needs no record to be kept right. */
 const WORTH = 0.97;

@@ -47,7 +47,7 @@ export function configure(command: Command, context: Context): void {
     .option("--file <file>", "take the kernel from this TypeScript file")
     .addOption(
       new Option("--target <adapter>", "the adapter to generate for")
-        .choices(["lavapipe", "swiftshader", "gpu", "L0"])
+        .choices(["lavapipe", "swiftshader", "gpu", "L4", "L0"])
         .default("gpu"),
     )
     .option("--size <dim=n>", "elements of a dim (default: those of hearth, else 64); may be repeated", pairs(whole(1)))

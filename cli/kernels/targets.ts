@@ -3,11 +3,21 @@ import type { StorageType, Target, TileProgram } from "../../compiler/index.ts";
 
 const SOFTWARE = { profile: "software", pinned: false } as const;
 
-/** What `targetOf` gives for these adapters; `gpu` is a common discrete one, `L0` what every WebGPU has. */
+const GPU: Target = {
+  profile: "gpu",
+  subgroup: 32,
+  pinned: true,
+  maxInvocations: 1024,
+  storageBuffers: 16,
+  workgroupBytes: 49152,
+};
+
+/** What `targetOf` gives for these adapters; `gpu` is a common discrete one, `L4` one with matrix units as well, `L0` what every WebGPU has. */
 export const TARGETS: Readonly<Record<string, Target>> = {
   lavapipe: { ...SOFTWARE, subgroup: 8, maxInvocations: 1024, storageBuffers: 16 },
   swiftshader: { ...SOFTWARE, subgroup: 4, maxInvocations: 256, storageBuffers: 16 },
-  gpu: { profile: "gpu", subgroup: 32, pinned: true, maxInvocations: 1024, storageBuffers: 16 },
+  gpu: GPU,
+  L4: { ...GPU, matrix: [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }] },
   L0: { ...SOFTWARE, subgroup: 0, maxInvocations: 256, storageBuffers: 8 },
 };
 

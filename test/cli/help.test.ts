@@ -66,7 +66,7 @@ describe("wrong usage gives code 2, one sentence and no stack trace", () => {
     [["trace", "--state", "tova:4"], "error: required option '--tensors <file>' not specified\n"],
     [["eval", "recall", "--limit", "0"], "Expected a whole number of at least 1.\n"],
     [["kernels", "show"], "error: missing required argument 'name'\n"],
-    [["kernels", "show", "attend", "--target", "abacus"], "Allowed choices are lavapipe, swiftshader, gpu, L0.\n"],
+    [["kernels", "show", "attend", "--target", "abacus"], "Allowed choices are lavapipe, swiftshader, gpu, L4, L0.\n"],
     [["kernels", "show", "attend", "--size", "slots"], "Expected NAME=VALUE.\n"],
     [
       ["kernels", "show", "attend", "--size", "toes=3"],

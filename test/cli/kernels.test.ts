@@ -35,7 +35,7 @@ test("list names every kernel of the decoder and of the policies, with parameter
   expect(out).toMatch(/^models\/state\/policies\/tova\.ts\n {2}tova\(scores: Tensor<"heads slots">, lse: /m);
 });
 
-describe.each(["lavapipe", "swiftshader", "gpu", "L0"])("show for %s", (target) => {
+describe.each(["lavapipe", "swiftshader", "gpu", "L4", "L0"])("show for %s", (target) => {
   test("prints WGSL for every built-in kernel", async () => {
     const { kernels } = await cliJson<Listed>("kernels", "list");
     for (const { name } of kernels) {

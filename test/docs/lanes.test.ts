@@ -35,9 +35,9 @@ describe.each(shown)("lanes.md:$line", ({ text }) => {
   });
 });
 
-test("the page shows two kernels, both profiles and rung L0", () => {
+test("the page shows three kernels, both profiles, and the lowest and the highest rung", () => {
   const commands = shown.map((b) => b.text.split("\n")[0] ?? "");
-  for (const part of ["matvec", "flash", "lavapipe", "--target gpu", "--target L0"]) {
+  for (const part of ["matvec", "flash", "matmul", "lavapipe", "--target gpu", "--target L0", "--target L4"]) {
     expect(
       commands.some((c) => c.includes(part)),
       part,

@@ -153,6 +153,8 @@ const CASES: Readonly<Record<string, Comparison>> = {
   "matrix-vector 10 x 160, q8": matvecCase(10, 160, "q8"),
   "matrix-vector 10 x 160, q4": matvecCase(10, 160, "q4"),
   "matrix-matrix 13 x 29 x 41": matmulCase(13, 29, 41, "f32"),
+  // Large enough for the GPU profile's workgroup tiles.
+  "matrix-matrix 20 x 24 x 34": matmulCase(20, 24, 34, "f32"),
   "matrix-matrix 9 x 17 x 64, q8": matmulCase(9, 17, 64, "q8"),
   "matrix-matrix with GELU 5 x 33 x 70": geluCase(5, 33, 70),
   "top-k 4 of 50": topkCase(3, 50, 4),

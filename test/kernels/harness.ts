@@ -2,7 +2,7 @@
  * The check that every kernel has to pass.
  *
  * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
- * (workgroup memory, no subgroups) and with one thread a program, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
+ * (workgroup memory, no subgroups), with one thread a program and, products of matrices, as the workgroup tiles of the GPU profile, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
  * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
  * writes must be written everywhere, and what it leaves must be left everywhere.
  */
@@ -48,6 +48,8 @@ export interface Use {
   /** Results that depend on the order of programs or the size of blocks are compared at one block size only. */
   readonly oneBlock?: boolean;
   readonly seed?: number;
+  /** Only as workgroup tiles: for shapes whose other shaders are many and slow to compile. */
+  readonly tilesOnly?: boolean;
 }
 
 /** A way of running a kernel on an adapter. */
@@ -55,6 +57,8 @@ interface Rung {
   readonly label: string;
   readonly target: Target;
   readonly knobs?: Knobs;
+  /** Run where products go through workgroup memory, and left out elsewhere. */
+  readonly tiles?: boolean;
   /** All tensors lie in one GPU buffer. */
   readonly together?: boolean;
 }
@@ -241,6 +245,7 @@ async function runOn(
   const rungs = rungsOf(own);
   if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own), ...parted(program, own, specs));
   for (const rung of rungs) {
+    if (use.tilesOnly === true && rung.tiles !== true) continue;
     const made = rung.together
       ? Object.entries(createTensors(device, specs))
       : Object.entries(specs).map(([label, { shape, dtype, data }]): [string, DeviceTensor] => [
@@ -251,6 +256,11 @@ async function runOn(
     const args = program.params.map((p) => tensors.get(p.name) ?? use.scalars?.[p.name]);
     try {
       const dispatch = new Kernel(device, program, rung.target, rung.knobs ?? {}).prepare(args);
+      // Only products of matrices are anything else for the other profile.
+      if (rung.tiles === true && dispatch.variant.generated.schedule.tiles === undefined) {
+        for (const t of tensors.values()) t.destroy();
+        continue;
+      }
       // A thread that holds what lanes should share is a long shader, which lavapipe takes minutes to compile.
       if (rung.knobs !== undefined && dispatch.variant.generated.wgsl.length > LONG) {
         for (const t of tensors.values()) t.destroy();
@@ -317,6 +327,7 @@ function rungsOf(own: Target): Rung[] {
     ...(own.subgroup === 0 ? [] : [{ label: `${own.subgroup} lanes`, target: own }]),
     { label: "L0", target: none },
     { label: "one thread a program", target: own, knobs: { lanes: 1 } },
+    { label: "workgroup tiles", target: { ...own, profile: "gpu", subgroup: 0, pinned: false }, tiles: true },
   ];
 }
 
