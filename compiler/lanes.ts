@@ -385,7 +385,7 @@ class Lanes {
     const trips = known ? Math.ceil((limit.value - start.value) / step) : 0;
     const opaque = this.#target.profile === "software" && trips > 1 && trips <= 64;
     const pass = (from: Atom, below: Atom, full: boolean, rest = false): void => {
-      const index = e.name("i");
+      const index = e.name("n");
       const depth = e.depth + 1;
       if (from.kind === "const") e.multiple(index, Math.min(e.twos(from), e.twos(constant(step, U32))));
       const body = e.region(() => {

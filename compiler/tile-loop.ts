@@ -73,7 +73,7 @@ class Lowering {
         .r.coordinates([s.axis])
         .map(() => this.#zero(vector("f32", s.layouts.get(s.axis)?.width ?? 1))),
     );
-    const counter = e.name("i");
+    const counter = e.name("n");
     const inner = e.depth + 1;
     const even = limit.kind === "const" && limit.value % depth === 0;
     const stage = (s: Staging, base: Atom, full: boolean): Stage => {
@@ -280,7 +280,7 @@ class Lowering {
     e.push({ op: "barrier" });
     const own = r.layout(s.axis);
     const total = r.coordinates([s.axis]).map(() => Array.from({ length: own.width }, () => this.#zero(F32)));
-    const counter = e.name("i");
+    const counter = e.name("n");
     const inner = e.depth + 1;
     const body = e.region(() => {
       const line = times(e, e.ref(counter, U32, inner), size);

@@ -98,6 +98,7 @@ class Checker {
     const own: string[] = [];
     const define = (name: string, type: LaneType, kind: Known["kind"]): void => {
       if (this.#names.has(name)) this.#bad(`${name} is defined twice`);
+      if (/^[iuf](16|32)$/.test(name)) this.#bad(`${name} is the name of a type`);
       this.#names.set(name, { type, kind, visible: true });
       own.push(name);
     };

@@ -36,6 +36,8 @@ describe("names", () => {
       [near, when(ref("c", BOOL), [load]), store("y", lane, ref("a", F32))],
       "a is used outside its region",
     ],
+    // Found by the fuzzer: a loop's counter was called i32, and a cast in it was none any more.
+    ["are no types of WGSL", [loop("i32", u(0), u(4), [])], "i32 is the name of a type"],
     ["of loops stay in them", [loop("i", u(0), u(4), []), store("y", ref("i"), f(1))], "i is used outside its region"],
     ["keep their type", [load, store("y", ref("a"), f(1))], "a is f32 but used as u32"],
     [
