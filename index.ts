@@ -2,6 +2,7 @@
 export { KernelError } from "./compiler/index.ts";
 export * from "./dsl/index.ts";
 export {
+  type BatchToken,
   type Contract,
   contract,
   Decoder,

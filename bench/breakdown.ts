@@ -85,7 +85,7 @@ export class Breakdown {
     this.groups = groups;
     this.#parts = groups.map((g) => plan.part(`${g.kernel}, alone`, g.dispatches));
     this.#times = groups.map(() => 1);
-    const tensors = plan.dispatches.flatMap((d) => d.tensors);
+    const tensors = plan.dispatches.flatMap((d) => [...d.tensors.values()]);
     this.#held = [...new Set(tensors)].filter((t) => t.length <= SMALL && (t.dtype === "u32" || t.dtype === "i32"));
   }
 

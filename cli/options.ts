@@ -15,8 +15,8 @@ export interface ModelOptions extends AdapterOptions {
 
 export function adapterOption(): Option {
   return new Option(
-    "--adapter <name>",
-    'which GPU: a part of its name, "swiftshader" for the embedded software one, or "auto" (default: $TILESTATE_ADAPTER, or auto)',
+    "--gpu, --adapter <name>",
+    'which GPU: a part of its name, "swiftshader" for the embedded software one, "native" for Deno\'s own, or "auto" (default: $TILESTATE_ADAPTER, or auto)',
   );
 }
 

@@ -46,10 +46,9 @@ export function adapterJson(gpu: Gpu): Record<string, unknown> {
 /** One line that says what the model and its state take. */
 export function contractLine(source: ModelSource, state: string, c: Contract): string {
   const total = c.weights + c.state + c.scratch;
-  const kept = c.slots === c.kept ? `${c.slots} slots` : `${c.kept} + 1 slots`;
   return (
     `${source.config.name}, ${count(c.parameters)} parameters: weights ${bytes(c.weights)}, ` +
-    `state ${bytes(c.state)} (${state}, ${kept} in each of ${source.config.layers} layers), ` +
+    `state ${bytes(c.state)} (${state}, ${c.kept} + 1 slots in each of ${source.config.layers} layers), ` +
     `scratch ${bytes(c.scratch)}, together ${bytes(total)}`
   );
 }

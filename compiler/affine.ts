@@ -27,9 +27,16 @@ export class Definitions {
     everyOp(program.body, (op) => {
       if (isValue(op)) note(op);
       if (op.op === "if") for (const m of op.merged) note(m.after);
-      if (op.op === "loop") for (const v of [op.index, ...op.carried.flatMap((c) => [c.inside, c.after])]) note(v);
+      if (op.op === "loop")
+        for (const v of [
+          op.index,
+          ...(op.twin === undefined ? [] : [op.twin.index]),
+          ...op.carried.flatMap((c) => [c.inside, c.after]),
+        ])
+          note(v);
       if (isValue(op)) this.ops.set(op.id, op);
       if (op.op === "loop" && op.axis !== undefined) this.loopIndex.set(op.index.id, op.axis);
+      if (op.op === "loop" && op.twin !== undefined) this.loopIndex.set(op.twin.index.id, op.twin.axis);
     });
   }
 

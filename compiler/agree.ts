@@ -9,9 +9,16 @@ import type { Op } from "./ir.ts";
 import { isValue, operands } from "./ir.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
 
-/** Ids of the loads whose value one lane reads for all. */
-export function sharedLoads(program: Specialised, spread: (axis: number) => boolean): ReadonlySet<number> {
-  const written = new Set(program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [p.name] : [])));
+/** Ids of the loads whose value one lane reads for all; `open` are parameters that count as written. */
+export function sharedLoads(
+  program: Specialised,
+  spread: (axis: number) => boolean,
+  open: readonly string[] = [],
+): ReadonlySet<number> {
+  const written = new Set([
+    ...open,
+    ...program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [p.name] : [])),
+  ]);
   const axes = new Map<number, readonly number[]>();
   const users = new Map<number, Op[]>();
   const escaping = new Set<number>();

@@ -4,11 +4,15 @@
  * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are listed here in their order.
  */
 
+import { deal } from "./deal.ts";
+import { loadsFirst } from "./early.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
+import { pack } from "./pack.ts";
+import { part } from "./part.ts";
 import { hoistPartials } from "./partial.ts";
-import { type Knobs, type Schedule, schedule, type Target, withPartials } from "./schedule.ts";
+import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwin } from "./schedule.ts";
 import { showGenerated } from "./show.ts";
 import { type Binding, type Specialised, specialise } from "./specialise.ts";
 import { sweep } from "./sweep.ts";
@@ -29,12 +33,19 @@ export interface Generated {
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");
-  const plan = schedule(fixed, target, knobs);
-  const { program: hoisted, made } = hoistPartials(fixed, (axis) => plan.axes[axis]?.spread === true);
+  const first = schedule(fixed, target, knobs);
+  const spread = (axis: number): boolean => first.axes[axis]?.spread === true;
+  const shared = first.dealt === undefined ? undefined : deal(fixed, first.dealt.axis, spread);
+  const plan = shared === undefined ? first : withTwin(first, shared.twin);
+  const dealt = verify(shared?.program ?? fixed, "dealing");
+  const { program: hoisted, made } = hoistPartials(dealt, (axis) => plan.axes[axis]?.spread === true);
   verify(hoisted, "partial sums");
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
-  const lanes = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
+  const early = verifyLanes(loadsFirst(swept), "loads first");
+  const packed = pack(part(early, binding.packing), binding.packing);
+  const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);
   return generated;

@@ -205,6 +205,13 @@ export class Builder {
       const [x, y] = [Boolean(a.value), Boolean(b.value)];
       return { is: "weak", value: Number(op === "&&" ? x && y : x || y), truth: true };
     }
+    // A flag known now decides, or leaves the answer to the other side.
+    for (const [known, other] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      if (known.is === "weak")
+        return Boolean(known.value) === (op === "&&") ? other : { is: "weak", value: Number(op === "||"), truth: true };
     return this.binary(op === "&&" ? "and" : "or", a, b, span);
   }
 

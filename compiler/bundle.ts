@@ -8,6 +8,7 @@
 import type { Span, TileProgram } from "./ir.ts";
 import { printTileProgram, show } from "./show.ts";
 import { NOWHERE } from "./specialise.ts";
+import type { Statics } from "./syntax.ts";
 import { verify } from "./verify.ts";
 
 /** Counted up when tile programs change so that older bundles cannot be read. */
@@ -52,8 +53,20 @@ export function isBundle(x: object): x is KernelBundle {
   return "kernels" in x && "tilestate" in x;
 }
 
-/** The programs called `names`. Throws BundleError when the bundle is of another version or lacks one. */
-export function programsOf(from: KernelBundle, names: readonly string[]): ReadonlyMap<string, TileProgram> {
+/**
+ * Whether a program was compiled with these values of its compile-time parameters. Functions are not compared: they were read from the source, and have no
+ * name here.
+ */
+export function fits(program: TileProgram, values: Statics[string] | undefined): boolean {
+  return Object.entries(values ?? {}).every(([name, value]) => program.fixed?.[name] === value);
+}
+
+/** The programs called `names`. Throws BundleError when the bundle is of another version, lacks one, or has it with other compile-time parameters. */
+export function programsOf(
+  from: KernelBundle,
+  names: readonly string[],
+  statics: Statics = {},
+): ReadonlyMap<string, TileProgram> {
   if (from.tilestate !== FORMAT)
     throw new BundleError(
       `a kernel bundle of form ${from.tilestate}; this version of tilestate reads form ${FORMAT}`,
@@ -68,10 +81,22 @@ export function programsOf(from: KernelBundle, names: readonly string[]): Readon
           "build it again with the file that declares the kernel: `tilestate kernels build`",
         );
       const program = decode(name, text);
+      const given = statics[name];
+      if (!fits(program, given))
+        throw new BundleError(
+          `the kernel "${name}" in the bundle was compiled for ${inWords(program.fixed)}, and ${inWords(given)} is asked for`,
+          "write the values in the source as literals, or give each its own name, and build again with `tilestate kernels build`",
+        );
       show("tile", name, () => printTileProgram(program));
       return [name, program];
     }),
   );
+}
+
+function inWords(values: Statics[string] | undefined): string {
+  return `{ ${Object.entries(values ?? {})
+    .map(([name, value]) => `${name}: ${value}`)
+    .join(", ")} }`;
 }
 
 /** Exported for tests. */
@@ -86,7 +111,10 @@ export function registerBundle(given: KernelBundle): void {
 }
 
 /** The programs called `names` among the registered bundles; undefined when one of them is in none. Throws BundleError where bundles disagree about a name. */
-export function fromRegistered(names: readonly string[]): ReadonlyMap<string, TileProgram> | undefined {
+export function fromRegistered(
+  names: readonly string[],
+  statics: Statics = {},
+): ReadonlyMap<string, TileProgram> | undefined {
   const found = new Map<string, TileProgram>();
   for (const name of names) {
     const having = registered.filter((b) => Object.hasOwn(b.kernels, name));
@@ -97,7 +125,7 @@ export function fromRegistered(names: readonly string[]): ReadonlyMap<string, Ti
         `several registered bundles have a kernel "${name}", and not the same one`,
         "pass the bundle instead of import.meta: gpu.kernels(bundle, { … })",
       );
-    for (const [, program] of programsOf(first, [name])) found.set(name, program);
+    for (const [, program] of programsOf(first, [name], statics)) found.set(name, program);
   }
   return found;
 }

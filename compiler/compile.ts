@@ -6,11 +6,13 @@
  */
 import { KernelError, Located } from "./diagnostics.ts";
 import type { TileProgram } from "./ir.ts";
-import { Lowering, prune } from "./lower.ts";
+import { choicesOf, inChoice, joined, type Kinds } from "./kinds.ts";
+import { lowerKernel } from "./lower.ts";
 import { checkOrder } from "./order.ts";
+import { prune } from "./prune.ts";
 import { printSyntax, show } from "./show.ts";
 import { readKernels, sourceText } from "./source.ts";
-import type { ModuleSyntax, SourceText } from "./syntax.ts";
+import type { FunctionSyntax, ModuleSyntax, SourceText, Statics, Wanted } from "./syntax.ts";
 import { verify } from "./verify.ts";
 
 export interface Compiled {
@@ -18,24 +20,23 @@ export interface Compiled {
   readonly sources: readonly SourceText[];
 }
 
-/** Compiles the kernels called `names` of one file. Throws KernelError with every located complaint. */
-export function compileFile(file: string, names: readonly string[]): Compiled {
+/** Compiles the kernels called `names` of one file, with what the host gave of their compile-time parameters. Throws KernelError with every located complaint. */
+export function compileFile(file: string, names: readonly string[], statics: Statics = {}): Compiled {
   let module: ModuleSyntax;
   try {
-    module = readKernels(file, names);
+    module = readKernels(file, names, statics);
   } catch (error) {
     throw error instanceof Located ? new KernelError([error.diagnostic], textOf(error.diagnostic.span.file)) : error;
   }
   // Our own reasons come first: they know more than the type checker's about what is wrong in a kernel.
   const programs: TileProgram[] = [];
   const failed: Located[] = [];
-  for (const [name, key] of module.kernels) {
-    const fn = module.functions.get(key);
+  for (const [name, wanted] of module.kernels) {
+    const fn = module.functions.get(wanted.key);
     if (fn === undefined) continue;
-    show("syntax", name, () => printSyntax(module, key));
+    show("syntax", name, () => printSyntax(module, wanted.key));
     try {
-      const program = new Lowering(module).kernel(name, fn);
-      programs.push(checkOrder(verify({ ...program, body: prune(program.body) }, "lower")));
+      programs.push(joined(choicesOf(fn).map((kinds) => compileKernel(module, name, fn, wanted, kinds))));
     } catch (error) {
       if (!(error instanceof Located)) throw error;
       failed.push(error);
@@ -49,6 +50,21 @@ export function compileFile(file: string, names: readonly string[]): Compiled {
   if (failed.length + complaints.length > 0)
     throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
   return { programs, sources: [...module.sources.values()] };
+}
+
+function compileKernel(
+  module: ModuleSyntax,
+  name: string,
+  fn: FunctionSyntax,
+  wanted: Wanted,
+  kinds: Kinds,
+): TileProgram {
+  try {
+    const program = lowerKernel(module, name, fn, wanted, kinds);
+    return checkOrder(verify({ ...program, body: prune(program.body) }, "lower"));
+  } catch (error) {
+    throw error instanceof Located && kinds.size > 0 ? inChoice(error, kinds) : error;
+  }
 }
 
 /** The text of a file, for a message about it that came before the files were listed. */

@@ -5,11 +5,11 @@
  * helper function, a module constant or something global. Functions are converted when first reached, so host code in the same file is never looked at.
  */
 import { ts } from "ts-morph";
-import { Located } from "./diagnostics.ts";
 import type { Span } from "./ir.ts";
-import type { Expr, FunctionSyntax, ParamType, Stmt, Symbol_ } from "./syntax.ts";
+import { paramType } from "./param-types.ts";
+import type { Expr, FunctionSyntax, Stmt, Symbol_, Target } from "./syntax.ts";
 
-type FunctionNode = ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression;
+export type FunctionNode = ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression | ts.MethodDeclaration;
 
 const BINARY: ReadonlyMap<ts.SyntaxKind, string> = new Map(
   Object.entries({
@@ -27,6 +27,7 @@ const BINARY: ReadonlyMap<ts.SyntaxKind, string> = new Map(
     ExclamationEqualsEqualsToken: "!==",
     EqualsEqualsToken: "==",
     ExclamationEqualsToken: "!=",
+    QuestionQuestionToken: "??",
     AmpersandAmpersandToken: "&&",
     BarBarToken: "||",
     AmpersandToken: "&",
@@ -66,7 +67,6 @@ const REFUSED: ReadonlyMap<ts.SyntaxKind, readonly [what: string, hint?: string]
   [ts.SyntaxKind.FunctionDeclaration, ["a function inside a function", "declare it in the file, or as a const arrow"]],
   [ts.SyntaxKind.ClassDeclaration, ["a class"]],
   [ts.SyntaxKind.ElementAccessExpression, ["indexing with [ ]", "load with t.at(i), store with t.set([i], value)"]],
-  [ts.SyntaxKind.ObjectLiteralExpression, ["an object"]],
   [ts.SyntaxKind.TemplateExpression, ["a template string"]],
   [ts.SyntaxKind.NewExpression, ["new"]],
   [ts.SyntaxKind.AwaitExpression, ["await"]],
@@ -90,64 +90,42 @@ export class Convert {
   readonly functions: Map<string, FunctionSyntax> = new Map<string, FunctionSyntax>();
   /** Files with the functions of theirs that were converted: where type complaints count. */
   readonly reached: Map<ts.SourceFile, ts.Node[]> = new Map<ts.SourceFile, ts.Node[]>();
-  readonly #checker: ts.TypeChecker;
+  readonly checker: ts.TypeChecker;
   readonly #words: string;
   readonly #types: string;
   readonly #locals: Map<ts.Symbol, number> = new Map<ts.Symbol, number>();
   readonly #keys: Map<ts.Node, string> = new Map<ts.Node, string>();
-  readonly #waiting: [string, FunctionNode][] = [];
+  readonly #waiting: [key: string, name: string, node: FunctionNode][] = [];
 
   constructor(checker: ts.TypeChecker, words: string, types: string) {
-    this.#checker = checker;
+    this.checker = checker;
     this.#words = words;
     this.#types = types;
-  }
-
-  /** The key of the kernel that `root` declares or imports as `name`. */
-  kernel(name: string, root: ts.SourceFile): string {
-    const module = this.#checker.getSymbolAtLocation(root);
-    const exported =
-      module === undefined ? undefined : this.#checker.getExportsOfModule(module).find((s) => s.name === name);
-    const symbol = (root as ts.SourceFile & { locals?: Map<string, ts.Symbol> }).locals?.get(name) ?? exported;
-    const node = symbol === undefined ? undefined : this.#declaration(symbol);
-    if (node === undefined || !ts.isFunctionDeclaration(node) || node.body === undefined) {
-      const other = node === undefined ? "no kernel" : "no function";
-      const start = this.#span(node === undefined ? (root.statements[0] ?? root) : node);
-      const functions = root.statements.flatMap((s) => (ts.isFunctionDeclaration(s) ? (s.name?.text ?? []) : []));
-      const has = functions.length === 0 ? "" : `; functions here: ${functions.join(", ")}`;
-      throw new Located({
-        code: "TS-102",
-        message: `${other} "${name}" here: gpu.kernels(import.meta, { ${name} }) looks for a function declared or imported under that name`,
-        span: node === undefined ? { ...start, end: start.start } : start,
-        help: `write \`export function ${name}(…): void { … }\` in this file, or import it under that name${has}`,
-      });
-    }
-    return this.#keyOf(node, name);
   }
 
   /** Converts every function that was reached. */
   finish(): void {
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
-      const [key, node] = next;
-      this.functions.set(key, this.#function(node, node.name?.getText() ?? key));
+      const [key, name, node] = next;
+      this.functions.set(key, this.#function(node, node.name?.getText() ?? name));
     }
   }
 
-  #keyOf(node: FunctionNode, name: string): string {
+  keyOf(node: FunctionNode, name: string): string {
     const known = this.#keys.get(node);
     if (known !== undefined) return known;
     const key = `${node.getSourceFile().fileName}#${name}`;
     this.#keys.set(node, key);
-    this.#waiting.push([key, node]);
+    this.#waiting.push([key, name, node]);
     return key;
   }
 
-  #declaration(symbol: ts.Symbol): ts.Declaration | undefined {
-    const target = symbol.flags & ts.SymbolFlags.Alias ? this.#checker.getAliasedSymbol(symbol) : symbol;
+  declaration(symbol: ts.Symbol): ts.Declaration | undefined {
+    const target = symbol.flags & ts.SymbolFlags.Alias ? this.checker.getAliasedSymbol(symbol) : symbol;
     return target.valueDeclaration ?? target.declarations?.[0];
   }
 
-  #span(node: ts.Node): Span {
+  span(node: ts.Node): Span {
     const file = node.getSourceFile();
     const start = node.getStart(file);
     const place = file.getLineAndCharacterOfPosition(start);
@@ -164,7 +142,7 @@ export class Convert {
   }
 
   #binding(name: ts.BindingName): { id: number; name: string } | undefined {
-    const symbol = ts.isIdentifier(name) ? this.#checker.getSymbolAtLocation(name) : undefined;
+    const symbol = ts.isIdentifier(name) ? this.checker.getSymbolAtLocation(name) : undefined;
     return symbol === undefined ? undefined : { id: this.#local(symbol), name: name.getText() };
   }
 
@@ -175,63 +153,58 @@ export class Convert {
     this.reached.set(file, reached);
     const params = node.parameters.map((p) => {
       const bound = this.#binding(p.name) ?? { id: -1, name: p.name.getText() };
-      return { ...bound, type: this.#paramType(p), span: this.#span(p) };
+      const targets = ts.isObjectBindingPattern(p.name) ? this.#targets(p.name) : undefined;
+      return {
+        ...bound,
+        type: paramType(this.checker, this.#types, p, this.span(p)),
+        span: this.span(p),
+        optional: p.questionToken !== undefined || p.initializer !== undefined,
+        ...(targets === undefined ? {} : { targets }),
+        ...(p.initializer === undefined ? {} : { fallback: this.expression(p.initializer) }),
+      };
     });
     const body = node.body;
-    if (body === undefined) return { name, params, body: [], span: this.#span(node) };
+    if (body === undefined) return { name, params, body: [], span: this.span(node) };
     const statements: Stmt[] = ts.isBlock(body)
       ? body.statements.flatMap((s) => this.#statement(s))
-      : [{ kind: "return", value: this.#expression(body), span: this.#span(body) }];
-    return { name, params, body: statements, span: this.#span(node.name ?? node) };
-  }
-
-  #paramType(param: ts.ParameterDeclaration): ParamType {
-    const text = param.type === undefined ? "no type" : `the type ${param.type.getText()}`;
-    if (param.type === undefined) return { is: "other", text };
-    const type = this.#checker.getTypeFromTypeNode(param.type);
-    const ours = (s: ts.Symbol | undefined): string | undefined =>
-      s?.declarations?.some((d) => d.getSourceFile().fileName === this.#types) ? s.name : undefined;
-    const words = (t: ts.Type | undefined): string[] =>
-      t === undefined ? [] : (t.isUnion() ? t.types : [t]).flatMap((x) => (x.isStringLiteral() ? [x.value] : []));
-    if (ours(type.symbol) === "Tensor") {
-      const [dims, storage] = this.#checker.getTypeArguments(type as ts.TypeReference);
-      const names = words(dims);
-      if (names.length === 1)
-        return { is: "tensor", dims: (names[0] ?? "").split(/\s+/).filter(Boolean), storage: words(storage) };
-    }
-    if (ours(type.aliasSymbol) === "Scalar") {
-      const dtype = words(type.aliasTypeArguments?.[0])[0];
-      return { is: "scalar", dtype: dtype ?? "f32" };
-    }
-    return { is: "other", text };
+      : [{ kind: "return", value: this.expression(body), span: this.span(body) }];
+    return { name, params, body: statements, span: this.span(node.name ?? node) };
   }
 
   #statement(node: ts.Statement): Stmt[] {
-    const span = this.#span(node);
+    const span = this.span(node);
     const refuse = (what: string, hint?: string): Stmt[] => [
       { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) },
     ];
     if (ts.isVariableStatement(node)) {
       return node.declarationList.declarations.map((d): Stmt => {
+        const targets = this.#targets(d.name);
+        if (targets !== undefined && d.initializer !== undefined)
+          return { kind: "unpack", declares: true, targets, value: this.expression(d.initializer), span: this.span(d) };
         const bound = this.#binding(d.name);
         if (bound === undefined)
           return {
             kind: "refused",
-            what: "destructuring",
-            span: this.#span(d.name),
-            hint: "declare one name at a time",
+            what: "this form of destructuring",
+            span: this.span(d.name),
+            hint: "take a list or an object apart into plain names: [a, b] = … or { a, b } = …",
           };
         if (d.initializer === undefined)
-          return { kind: "refused", what: `"${bound.name}" without a first value`, span: this.#span(d) };
-        return { kind: "declare", ...bound, value: this.#expression(d.initializer), span: this.#span(d) };
+          return { kind: "refused", what: `"${bound.name}" without a first value`, span: this.span(d) };
+        return { kind: "declare", ...bound, value: this.expression(d.initializer), span: this.span(d) };
       });
     }
     if (ts.isExpressionStatement(node)) {
       const e = node.expression;
       if (ts.isBinaryExpression(e)) {
         const op = ASSIGN.get(e.operatorToken.kind);
+        if (op === "" && ts.isArrayLiteralExpression(e.left)) {
+          const targets = e.left.elements.map((x, part) => this.#assigned(x, part));
+          if (targets.every((t) => t !== undefined))
+            return [{ kind: "unpack", declares: false, targets, value: this.expression(e.right), span }];
+        }
         if (op !== undefined) {
-          const symbol = ts.isIdentifier(e.left) ? this.#checker.getSymbolAtLocation(e.left) : undefined;
+          const symbol = ts.isIdentifier(e.left) ? this.checker.getSymbolAtLocation(e.left) : undefined;
           if (symbol === undefined)
             return refuse(
               "an assignment to something other than a variable",
@@ -243,30 +216,30 @@ export class Convert {
               id: this.#local(symbol),
               name: e.left.getText(),
               op,
-              value: this.#expression(e.right),
+              value: this.expression(e.right),
               span,
             },
           ];
         }
       }
-      return [{ kind: "expression", value: this.#expression(e), span }];
+      return [{ kind: "expression", value: this.expression(e), span }];
     }
     if (ts.isForOfStatement(node)) {
       const list = ts.isVariableDeclarationList(node.initializer) ? node.initializer.declarations[0] : undefined;
       const bound = list === undefined ? undefined : this.#binding(list.name);
       if (bound === undefined) return refuse("this form of loop variable", "write `for (const i of over(…))`");
       return [
-        { kind: "for", ...bound, source: this.#expression(node.expression), body: this.#block(node.statement), span },
+        { kind: "for", ...bound, source: this.expression(node.expression), body: this.#block(node.statement), span },
       ];
     }
     if (ts.isIfStatement(node)) {
       const no = node.elseStatement === undefined ? [] : this.#block(node.elseStatement);
-      return [{ kind: "if", test: this.#expression(node.expression), yes: this.#block(node.thenStatement), no, span }];
+      return [{ kind: "if", test: this.expression(node.expression), yes: this.#block(node.thenStatement), no, span }];
     }
     if (ts.isBlock(node)) return [{ kind: "block", body: this.#block(node), span }];
     if (ts.isReturnStatement(node)) {
       return [
-        { kind: "return", value: node.expression === undefined ? undefined : this.#expression(node.expression), span },
+        { kind: "return", value: node.expression === undefined ? undefined : this.expression(node.expression), span },
       ];
     }
     if (ts.isEmptyStatement(node)) return [];
@@ -284,9 +257,9 @@ export class Convert {
     return ts.isBlock(node) ? node.statements.flatMap((s) => this.#statement(s)) : this.#statement(node);
   }
 
-  #expression(node: ts.Expression): Expr {
-    const span = this.#span(node);
-    const sub = (e: ts.Expression): Expr => this.#expression(e);
+  expression(node: ts.Expression): Expr {
+    const span = this.span(node);
+    const sub = (e: ts.Expression): Expr => this.expression(e);
     if (
       ts.isParenthesizedExpression(node) ||
       ts.isAsExpression(node) ||
@@ -323,6 +296,7 @@ export class Convert {
       return { kind: "conditional", test: sub(node.condition), yes: sub(node.whenTrue), no: sub(node.whenFalse), span };
     }
     if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
+    if (ts.isObjectLiteralExpression(node)) return this.#record(node);
     if (ts.isArrowFunction(node) || ts.isFunctionExpression(node))
       return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
     if (ts.isPostfixUnaryExpression(node)) return { kind: "refused", what: "++ or --", hint: "write `i += 1`", span };
@@ -330,30 +304,82 @@ export class Convert {
     return { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) };
   }
 
+  #record(node: ts.ObjectLiteralExpression): Expr {
+    const span = this.span(node);
+    const fields: { name: string; value: Expr }[] = [];
+    for (const p of node.properties) {
+      if (p.name === undefined || ts.isComputedPropertyName(p.name) || ts.isAccessor(p))
+        return { kind: "refused", what: "an object with ... or computed fields", span: this.span(p) };
+      const name = ts.isIdentifier(p.name) || ts.isStringLiteral(p.name) ? p.name.text : p.name.getText();
+      if (ts.isPropertyAssignment(p)) fields.push({ name, value: this.expression(p.initializer) });
+      else if (ts.isMethodDeclaration(p))
+        fields.push({ name, value: { kind: "lambda", fn: this.#function(p, name), span: this.span(p) } });
+      else {
+        const symbol = this.checker.getShorthandAssignmentValueSymbol(p);
+        fields.push({
+          name,
+          value: { kind: "name", text: name, symbol: this.#meaning(symbol, name), span: this.span(p) },
+        });
+      }
+    }
+    return { kind: "record", fields, span };
+  }
+
+  /** The names that a pattern gives to the parts of a list or an object; undefined where it is no pattern, or one that goes deeper. */
+  #targets(name: ts.BindingName): Target[] | undefined {
+    if (ts.isIdentifier(name)) return undefined;
+    const targets: Target[] = [];
+    for (const [part, element] of name.elements.entries()) {
+      if (ts.isOmittedExpression(element)) continue;
+      const bound = this.#binding(element.name);
+      const key = element.propertyName ?? element.name;
+      if (bound === undefined || element.dotDotDotToken !== undefined || ts.isComputedPropertyName(key))
+        return undefined;
+      targets.push({
+        ...bound,
+        part: ts.isArrayBindingPattern(name) ? part : key.getText(),
+        span: this.span(element),
+        ...(element.initializer === undefined ? {} : { fallback: this.expression(element.initializer) }),
+      });
+    }
+    return targets;
+  }
+
+  /** One variable of `[a, b] = …`. */
+  #assigned(node: ts.Expression, part: number): Target | undefined {
+    const symbol = ts.isIdentifier(node) ? this.checker.getSymbolAtLocation(node) : undefined;
+    return symbol === undefined
+      ? undefined
+      : { id: this.#local(symbol), name: node.getText(), part, span: this.span(node) };
+  }
+
   #symbol(node: ts.Identifier): Symbol_ {
-    const symbol = this.#checker.getSymbolAtLocation(node);
-    const declared = symbol === undefined ? undefined : this.#declaration(symbol);
-    if (symbol === undefined || declared === undefined) return { is: "global", name: node.text };
+    return this.#meaning(this.checker.getSymbolAtLocation(node), node.text);
+  }
+
+  #meaning(symbol: ts.Symbol | undefined, text: string): Symbol_ {
+    const declared = symbol === undefined ? undefined : this.declaration(symbol);
+    if (symbol === undefined || declared === undefined) return { is: "global", name: text };
     const file = declared.getSourceFile().fileName;
     if (ts.isFunctionDeclaration(declared)) {
       return file === this.#words
-        ? { is: "word", name: declared.name?.text ?? node.text }
-        : { is: "function", key: this.#keyOf(declared, declared.name?.text ?? node.text) };
+        ? { is: "word", name: declared.name?.text ?? text }
+        : { is: "function", key: this.keyOf(declared, declared.name?.text ?? text) };
     }
-    if (ts.isParameter(declared)) return { is: "local", id: this.#local(symbol) };
+    if (ts.isParameter(declared) || ts.isBindingElement(declared)) return { is: "local", id: this.#local(symbol) };
     if (ts.isVariableDeclaration(declared)) {
       const top = ts.isVariableStatement(declared.parent.parent) && ts.isSourceFile(declared.parent.parent.parent);
       if (!top)
         return declared.parent.parent.getSourceFile().isDeclarationFile
-          ? { is: "global", name: node.text }
+          ? { is: "global", name: text }
           : { is: "local", id: this.#local(symbol) };
       const constant = (declared.parent.flags & ts.NodeFlags.Const) !== 0;
       const init = declared.initializer;
       if (constant && init !== undefined && (ts.isArrowFunction(init) || ts.isFunctionExpression(init))) {
-        return { is: "function", key: this.#keyOf(init, node.text) };
+        return { is: "function", key: this.keyOf(init, text) };
       }
-      if (constant && init !== undefined) return { is: "const", value: this.#expression(init) };
+      if (constant && init !== undefined) return { is: "const", value: this.expression(init) };
     }
-    return { is: "global", name: node.text };
+    return { is: "global", name: text };
   }
 }

@@ -6,6 +6,8 @@ export { type Diagnostic, KernelError } from "./diagnostics.ts";
 export { type HostTensor, interpret } from "./interpret.ts";
 export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";
 export { type Loaded, loadPrograms, type Way } from "./load.ts";
+export { type Member, type Packing, type Place, planPacking } from "./packing.ts";
 export type { Knobs, Schedule, Target } from "./schedule.ts";
 export type { Binding } from "./specialise.ts";
+export type { Statics, StaticValue } from "./syntax.ts";
 export { type Peek, type Traffic, type Work, workOf } from "./work.ts";

@@ -52,6 +52,8 @@ export interface Axis {
   readonly kind: "whole" | "block" | "over" | "partial";
   /** The block size that the author asked for. */
   readonly size?: number;
+  /** This axis has the elements of that one, dealt out to the lanes (made by deal.ts). */
+  readonly twin?: number;
 }
 
 export type UnaryOp =
@@ -125,6 +127,8 @@ export type Op =
       readonly masked?: boolean;
     })
   | (Value & { readonly op: "scan"; readonly x: number; readonly axis: number })
+  /** The same elements under another axis of the dim: what lanes hold between them along the twin `from`, every lane gets along `to` (made by deal.ts). */
+  | (Value & { readonly op: "relay"; readonly x: number; readonly from: number; readonly to: number })
   | (Value & {
       readonly op: "fold";
       readonly fn: ReduceKind;
@@ -162,6 +166,8 @@ export interface Loop {
   readonly start?: number;
   readonly limit: number;
   readonly index: Value;
+  /** The same index tile along a twin of the loop's axis. */
+  readonly twin?: { readonly axis: number; readonly index: Value };
   readonly carried: readonly Carried[];
   readonly body: readonly Op[];
   readonly span: Span;
@@ -192,10 +198,24 @@ export interface GridDim {
 /** A compiled kernel: everything the later stages, the interpreter and the cache need. */
 export interface TileProgram {
   readonly name: string;
+  /** The values of its compile-time parameters; a function by its name. */
+  readonly fixed?: Readonly<Record<string, number | boolean | string>>;
+  /**
+   * The kernel for other kinds of numbers, where its tensors have a type parameter: each with parameters that hold one kind. The program itself is for the
+   * first kind, and its parameters list what all of them hold.
+   */
+  readonly kinds?: readonly TileProgram[];
   readonly params: readonly Param[];
   readonly axes: readonly Axis[];
   readonly grid: readonly GridDim[];
   readonly body: readonly Op[];
+}
+
+/** The program for tensors stored like this: itself, or that of their kind of numbers. Undefined where there is none. */
+export function ofKind(program: TileProgram, storage: Readonly<Record<string, StorageType>>): TileProgram | undefined {
+  if (program.kinds === undefined) return program;
+  const holds = (p: Param): boolean => p.kind !== "tensor" || p.storage.includes(storage[p.name] ?? "f32");
+  return program.kinds.find((k) => k.params.every(holds));
 }
 
 /** Does this operation define a value? */
@@ -212,6 +232,7 @@ export function operands(op: Op): readonly number[] {
     case "splat":
     case "fold":
     case "scan":
+    case "relay":
     case "reduce":
       return [op.x];
     case "binary":

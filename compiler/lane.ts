@@ -30,14 +30,18 @@ export type Rhs =
   | { readonly op: "copy"; readonly x: Atom }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
-  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes, less 8, to a vec4. */
-  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4"; readonly x: Atom }
+  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
+  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4" | "u4"; readonly x: Atom }
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
   /** All lanes of the program together; `first`: what the first of them has. */
   | { readonly op: "lanes"; readonly fn: ReduceKind | "first"; readonly x: Atom }
   /** Sum of x over the lanes before this one. */
-  | { readonly op: "before"; readonly x: Atom };
+  | { readonly op: "before"; readonly x: Atom }
+  /** What lane number `lane` has, for all of them. */
+  | { readonly op: "take"; readonly x: Atom; readonly lane: number }
+  /** Sum of the products of the components. */
+  | { readonly op: "dot"; readonly a: Atom; readonly b: Atom };
 
 export type Stmt =
   | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
@@ -73,6 +77,12 @@ export interface Buffer {
   readonly writes: boolean;
   /** Elements are WGSL atomics (f32 as the bits of one). */
   readonly atomic: boolean;
+  /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
+  readonly writable?: boolean;
+  /** Of a part of a tensor (part.ts): which, as what it is stored, and the word that the part starts at. */
+  readonly window?: { readonly of: string; readonly storage: StorageType; readonly at: number };
+  /** Of several buffers in one binding (pack.ts): which, and the word that each starts at. */
+  readonly members?: readonly { readonly name: string; readonly storage: StorageType; readonly at: number }[];
 }
 
 export interface LaneProgram {
@@ -113,6 +123,10 @@ interface Scope {
 
 export class Emitter {
   readonly #scopes: Scope[] = [{ stmts: [], known: new Map() }];
+  /** How names of u32 came about, for addresses that are taken apart again. */
+  readonly #made: Map<string, Rhs> = new Map();
+  /** Names -> powers of two that divide them. */
+  readonly #divides: Map<string, number> = new Map();
   #names = 0;
 
   get depth(): number {
@@ -135,7 +149,55 @@ export class Emitter {
     const made: Atom = { kind: "ref", name: this.name("t"), type, depth };
     scope.stmts.push({ op: "let", name: made.name, type, rhs });
     scope.known.set(id, made);
+    if (type.base === "u32" && type.width === 1 && rhs.op === "binary") this.#remember(made.name, rhs);
     return made;
+  }
+
+  #remember(name: string, rhs: Rhs & { op: "binary" }): void {
+    this.#made.set(name, rhs);
+    const [a, b] = [this.twos(rhs.a), this.twos(rhs.b)];
+    if (rhs.fn === "add") this.#divides.set(name, Math.min(a, b));
+    if (rhs.fn === "mul") this.#divides.set(name, Math.min(31, a + b));
+    if (rhs.fn === "shl" && rhs.b.kind === "const") this.#divides.set(name, Math.min(31, a + rhs.b.value));
+  }
+
+  /** Says that `2 ** twos` divides a name. */
+  multiple(name: string, twos: number): void {
+    this.#divides.set(name, twos);
+  }
+
+  /** How often 2 surely divides a u32. */
+  twos(x: Atom): number {
+    if (x.kind === "ref") return this.#divides.get(x.name) ?? 0;
+    return x.value === 0 ? 31 : Math.min(31, Math.log2(x.value & -x.value));
+  }
+
+  /**
+   * x / 2 ** bits for an address: the parts of a sum are divided one by one where that is exact, so that what does not change in a loop is divided outside.
+   */
+  shift(x: Atom, bits: number): Atom {
+    if (bits === 0) return x;
+    if (x.kind === "const") return constant(x.value >>> bits, U32);
+    const made = this.#made.get(x.name);
+    if (made?.op === "binary") {
+      if (made.fn === "add" && (this.twos(made.a) >= bits || this.twos(made.b) >= bits))
+        return this.binary("add", this.shift(made.a, bits), this.shift(made.b, bits));
+      if (made.fn === "mul" && made.b.kind === "const" && this.twos(made.b) >= bits)
+        return this.binary("mul", made.a, constant(made.b.value >>> bits, U32));
+    }
+    return this.binary("shr", x, constant(bits, U32));
+  }
+
+  /** The lowest `bits` bits of an address. */
+  low(x: Atom, bits: number): Atom {
+    if (bits === 0 || this.twos(x) >= bits) return constant(0, U32);
+    if (x.kind === "const") return constant(x.value & (2 ** bits - 1), U32);
+    const made = this.#made.get(x.name);
+    if (made?.op === "binary" && made.fn === "add") {
+      if (this.twos(made.a) >= bits) return this.low(made.b, bits);
+      if (this.twos(made.b) >= bits) return this.low(made.a, bits);
+    }
+    return this.binary("and", x, constant(2 ** bits - 1, U32));
   }
 
   /** WGSL computes what has only constants while compiling, and refuses the shader where that overflows or has no value; a name is read at run time. */
@@ -226,6 +288,14 @@ export class Emitter {
     if (x.kind === "const") return constant(x.value, { base: x.type.base, width: 1 });
     const index = constant(at, U32);
     return this.pure({ op: "pick", x, at: index }, { base: x.type.base, width: 1 }, [x]);
+  }
+
+  dot(a: Atom, b: Atom): Atom {
+    return a.type.width === 1 ? this.binary("mul", a, b) : this.pure({ op: "dot", a, b }, F32, [a, b]);
+  }
+
+  take(x: Atom, lane: number): Atom {
+    return x.kind === "const" ? x : this.pure({ op: "take", x, lane }, x.type, [x]);
   }
 
   compose(parts: readonly Atom[]): Atom {

@@ -4,17 +4,26 @@
  * Walks the operations in order; registers.ts knows which elements a lane holds, memory.ts how they are loaded and stored. Dead elements (beyond a ragged edge)
  * are computed like any others and ignored by reductions and stores.
  */
+import { Access, siteOf } from "./access.ts";
 import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
-import type { Loop, Op, ReduceKind, TensorParam, Value } from "./ir.ts";
-import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type LaneType, U32, vector } from "./lane.ts";
-import { Memory, perWord, type Site, stridesOf, wideness } from "./memory.ts";
-import { identityOf, isDot } from "./partial.ts";
+import { type Loop, type Op, operands, type TensorParam, type Value } from "./ir.ts";
+import {
+  type Atom,
+  type Buffer,
+  constant,
+  Emitter,
+  type LaneProgram,
+  type LaneType,
+  type Rhs,
+  U32,
+  vector,
+} from "./lane.ts";
+import { Memory, perWord, stridesOf, wideness } from "./memory.ts";
+import { Reductions } from "./reductions.ts";
 import { Registers } from "./registers.ts";
 import type { Schedule, Target } from "./schedule.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
-
-const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
 export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
   return new Lanes(program, schedule, target).run();
@@ -30,16 +39,24 @@ class Lanes {
   readonly #r: Registers;
   readonly #target: Target;
   readonly #shared: ReadonlySet<number>;
+  readonly #access: Access;
+  readonly #reductions: Reductions;
+  readonly #open: readonly string[];
 
   constructor(program: Specialised, schedule: Schedule, target: Target) {
     this.#p = program;
     this.#s = schedule;
     this.#target = target;
     this.#definitions = new Definitions(program);
-    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true);
+    // WGSL lets no barrier depend on what is bound for writing, whoever writes it.
+    this.#open = schedule.mode === "workgroup" ? (program.binding.packing?.writable ?? []) : [];
+    this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     this.#declareBuffers();
-    this.#memory = new Memory(this.#e, this.#buffers);
+    this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software");
+    const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
+    this.#access = new Access(shared);
+    this.#reductions = new Reductions(shared, this.#access);
   }
 
   run(): LaneProgram {
@@ -69,9 +86,11 @@ class Lanes {
     const units = new Map<string, number>();
     everyOp(this.#p.body, (op) => {
       if (op.op !== "load" && op.op !== "store") return;
-      const wide = wideness(this.#p, this.#s, this.#definitions, this.#site(op));
+      const wide = wideness(this.#p, this.#s, this.#definitions, siteOf(op));
       if (wide > 1) units.set(op.param, Math.min(units.get(op.param) ?? wide, wide));
     });
+    const writable = (name: string): Pick<Buffer, "writable"> =>
+      this.#p.binding.packing?.writable.includes(name) ? { writable: true } : {};
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
@@ -83,6 +102,7 @@ class Lanes {
           elements,
           writes: q.writes,
           atomic: q.atomic === true,
+          ...writable(q.name),
         });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, {
@@ -92,13 +112,21 @@ class Lanes {
           elements: 1,
           writes: false,
           atomic: false,
+          ...writable(q.name),
         });
       }
     }
   }
 
-  #site(op: Op & { op: "load" | "store" }): Site {
-    return { param: op.param, index: op.index, store: op.op === "store" };
+  #cell(param: string): Atom {
+    const x = this.#memory.loadOne(param, constant(0, U32));
+    return this.#s.lanes > 1 && this.#open.includes(param) ? this.#first(x, false) : x;
+  }
+
+  /** What the first lane has, for all: now, if it may change. */
+  #first(x: Atom, changes: boolean): Atom {
+    const rhs: Rhs = { op: "lanes", fn: "first", x };
+    return changes ? this.#e.here(rhs, x.type) : this.#e.pure(rhs, x.type, [x]);
   }
 
   #walk(ops: readonly Op[]): void {
@@ -116,35 +144,47 @@ class Lanes {
       case "scalar":
         return this.#r.define(op, () =>
           this.#p.binding.cells.includes(op.param)
-            ? this.#memory.loadOne(op.param, constant(0, U32))
+            ? this.#cell(op.param)
             : e.pure({ op: "scalar", param: op.param }, vector(op.type, 1), []),
         );
       case "program":
         return this.#r.define(op, () => this.#r.grid.get(op.dim) ?? constant(0, U32));
       case "iota":
-        return this.#r.define(op, (at) => this.#r.elements(op.axis, at[0] ?? 0));
+        return this.#r.promise(op, (at) => this.#r.elements(op.axis, at[0] ?? 0));
       case "unary":
-        return this.#r.define(op, (at) => {
+        return this.#r.promise(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: "unary", fn: op.fn, x }, x.type, [x]);
         });
       case "binary":
-        return this.#r.define(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
+        return this.#r.promise(op, (at) => e.binary(op.fn, part(op.a, op, at), part(op.b, op, at)));
       case "select":
-        return this.#r.define(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
+        return this.#r.promise(op, (at) => e.select(part(op.cond, op, at), part(op.yes, op, at), part(op.no, op, at)));
       case "cast":
       case "bitcast":
-        return this.#r.define(op, (at) => {
+        return this.#r.promise(op, (at) => {
           const x = part(op.x, op, at);
           return e.pure({ op: op.op, x }, { base: op.type, width: x.type.width }, [x]);
         });
       case "splat":
-        return this.#r.define(op, (at) => e.widen(part(op.x, op, at), this.#r.width(op.axes)));
+        return this.#r.promise(op, (at) => e.widen(part(op.x, op, at), this.#r.width(op.axes)));
       case "scan":
-        return this.#scan(op);
+        return this.#reductions.scan(op);
+      case "relay":
+        return this.#r.promise(op, (at) => {
+          const x = this.#r.tile(op.x);
+          const i = op.axes.indexOf(op.to);
+          return this.#r.relay(op.from, op.to, at[i] ?? 0, (n) =>
+            this.#r.reg(
+              x,
+              op.axes.map((a) => (a === op.to ? op.from : a)),
+              at.map((c, j) => (j === i ? n : c)),
+            ),
+          );
+        });
       case "fold":
-        return this.#r.define(op, (at) =>
-          this.#fold(
+        return this.#r.promise(op, (at) =>
+          this.#reductions.fold(
             op,
             op.axes.filter((a) => a !== op.to),
             at.filter((_, i) => op.axes[i] !== op.to),
@@ -155,7 +195,7 @@ class Lanes {
       case "store":
         return this.#store(op);
       case "reduce":
-        return this.#reduce(op);
+        return this.#reductions.reduce(op);
       case "loop":
         return this.#loop(op);
       case "if":
@@ -163,51 +203,22 @@ class Lanes {
     }
   }
 
-  /** The address of a register's first element, or of the start of its run and the offset in it; a vector of addresses where the site is not wide. */
-  #address(
-    site: Site,
-    axes: readonly number[],
-    at: readonly number[],
-    strides: readonly number[],
-    wide: boolean,
-  ): { address: Atom; offset: number } {
-    const e = this.#e;
-    let offset = 0;
-    let address: Atom = constant(0, U32);
-    for (const [i, id] of site.index.entries()) {
-      const walk = wide && i === site.index.length - 1 ? this.#definitions.walk(id) : undefined;
-      const run = walk === undefined ? undefined : this.#r.run(walk.axis, at[axes.indexOf(walk.axis)] ?? 0);
-      if (run !== undefined) offset = run.offset;
-      const index =
-        run === undefined
-          ? this.#r.reg(this.#r.tile(id), axes, at)
-          : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
-      address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
-    }
-    return { address, offset };
-  }
-
   #load(op: Op & { op: "load" }): void {
-    const site = this.#site(op);
-    const strides = stridesOf(this.#p, op.param);
-    const wide = wideness(this.#p, this.#s, this.#definitions, site);
-    const width = this.#r.width(op.axes);
+    const load = this.#access.load(op);
     const shared = this.#s.lanes > 1 && this.#shared.has(op.id);
-    const agreed = (x: Atom): Atom => (shared ? this.#e.here({ op: "lanes", fn: "first", x }, x.type) : x);
-    this.#r.define(op, (at) => {
-      const { address, offset } = this.#address(site, op.axes, at, strides, wide > 1);
-      if (wide > 1) return agreed(this.#memory.loadWide(op.param, address, offset, width));
-      const parts = Array.from({ length: address.type.width }, (_, i) =>
-        this.#memory.loadOne(op.param, this.#e.component(address, i)),
-      );
-      return this.#e.widen(agreed(this.#e.compose(parts)), width);
+    // What the kernel also writes is read where that is said, everything else where it is first used.
+    const written = this.#buffers.get(op.param)?.writes === true;
+    const define = written ? "define" : "promise";
+    this.#r[define](op, (at) => {
+      const x = load(at);
+      return shared ? this.#first(x, written) : x;
     });
   }
 
   #store(op: Op & { op: "store" }): void {
     const e = this.#e;
     const axes = [...new Set(op.index.flatMap((i) => this.#r.tile(i).axes))];
-    const site = this.#site(op);
+    const site = siteOf(op);
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#r.width(axes);
@@ -216,7 +227,8 @@ class Lanes {
     const spread = axes.some((a) => this.#r.layout(a).spread);
     const single = !spread && this.#s.lanes > 1 ? e.binary("eq", this.#r.lane, constant(0, U32)) : undefined;
     for (const at of this.#r.coordinates(axes)) {
-      const run = this.#address(site, axes, at, strides, wide > 1);
+      if (axes.some((a, i) => this.#r.dead(a, at[i] ?? 0))) continue;
+      const run = this.#access.address(site, axes, at, strides, wide > 1);
       const address = e.binary("add", run.address, constant(run.offset, run.address.type));
       const value = e.widen(this.#r.reg(this.#r.tile(op.value), axes, at), width);
       const alive = axes.flatMap((a, i) => this.#r.alive(a, at[i] ?? 0) ?? []);
@@ -249,111 +261,6 @@ class Lanes {
     this.#e.push({ op: "if", cond, yes, no: [] });
   }
 
-  /**
-   * One lane's own part of a reduction: all its registers along the axis combined into one. Sums of products give one number, the dot product of the
-   * registers; a vector of partial sums would keep four times as much alive through a loop.
-   */
-  #fold(op: Op & { op: "reduce" | "fold" }, axes: readonly number[], at: readonly number[]): Atom {
-    const e = this.#e;
-    const x = this.#r.tile(op.x);
-    const { width, count } = this.#r.layout(op.axis);
-    const product = width > 1 && isDot(op, this.#definitions) ? this.#definitions.ops.get(op.x) : undefined;
-    const along = [...axes, op.axis];
-    let whole: Atom | undefined;
-    for (let r = 0; r < count; r++) {
-      const place = [...at, r];
-      const alive = op.masked === true ? undefined : this.#r.alive(op.axis, r);
-      const identity = (t: Atom): Atom =>
-        alive === undefined ? t : e.select(alive, t, constant(identityOf(op.fn, op.type), t.type));
-      let term: Atom;
-      if (product?.op === "binary" && alive?.type.width !== width) {
-        const [a, b] = [
-          this.#r.reg(this.#r.tile(product.a), along, place),
-          this.#r.reg(this.#r.tile(product.b), along, place),
-        ];
-        const parts = Array.from({ length: width }, (_, i) => e.binary("mul", e.component(a, i), e.component(b, i)));
-        term = identity(parts.reduce((p, q) => e.binary("add", p, q)));
-      } else {
-        term = identity(this.#r.reg(x, along, place));
-        if (product !== undefined) term = this.#across(op.fn, term);
-      }
-      whole = whole === undefined ? term : e.binary(FUNCTIONS[op.fn], whole, term);
-    }
-    if (whole === undefined) throw new Error(`kernel ${this.#p.name}: a reduction of nothing`);
-    return whole;
-  }
-
-  /** The components of one register combined. */
-  #across(fn: ReduceKind, x: Atom): Atom {
-    const parts = Array.from({ length: x.type.width }, (_, i) => this.#e.component(x, i));
-    return parts.reduce((a, b) => this.#e.binary(FUNCTIONS[fn], a, b));
-  }
-
-  #reduce(op: Op & { op: "reduce" }): void {
-    const l = this.#r.layout(op.axis);
-    const own = this.#r.coordinates(op.axes).map((at) => {
-      const part = this.#fold(op, op.axes, at);
-      return l.width > 1 ? this.#across(op.fn, part) : part;
-    });
-    const whole = l.spread && this.#s.lanes > 1 ? this.#together(op.fn, own) : own;
-    let next = 0;
-    this.#r.define(op, () => whole[next++] as Atom);
-  }
-
-  /** Combines each value over all lanes. Meetings in workgroup memory are dear, so up to four values go to one of them. */
-  #together(fn: ReduceKind, own: readonly Atom[]): readonly Atom[] {
-    const e = this.#e;
-    const some = this.#s.mode === "workgroup" && this.#s.lanes <= 256 && own.every((x) => x.type.width === 1);
-    const at = some ? (own.length > 2 ? 4 : own.length) : 1;
-    const found: Atom[] = [];
-    for (let i = 0; i < own.length; i += at) {
-      const x = e.compose(Array.from({ length: at }, (_, j) => own[Math.min(i + j, own.length - 1)] as Atom));
-      const whole = e.here({ op: "lanes", fn, x }, x.type);
-      for (let j = 0; j < at; j++) found.push(at === 1 ? whole : e.component(whole, j));
-    }
-    return found;
-  }
-
-  /**
-   * A running sum. A lane adds up its own run of registers, learns what the lanes before it hold, and turns of the tile follow one another.
-   */
-  #scan(op: Op & { op: "scan" }): void {
-    const e = this.#e;
-    const x = this.#r.tile(op.x);
-    const l = this.#r.layout(op.axis);
-    const others = op.axes.filter((a) => a !== op.axis);
-    const sums = new Map<string, Atom>();
-    for (const at of this.#r.coordinates(others)) {
-      let carry: Atom = constant(0, vector(op.type, 1));
-      for (let turn = 0; turn < l.count; turn += l.chunk) {
-        let run: Atom = constant(0, vector(op.type, 1));
-        const own: Atom[][] = [];
-        for (let r = turn; r < turn + l.chunk; r++) {
-          const reg = this.#r.reg(x, [...others, op.axis], [...at, r]);
-          const parts: Atom[] = [];
-          for (let i = 0; i < l.width; i++) {
-            run = e.binary("add", run, e.component(reg, i));
-            parts.push(run);
-          }
-          own.push(parts);
-        }
-        const alone = !l.spread || this.#s.lanes === 1;
-        const before = alone ? carry : e.binary("add", carry, e.here({ op: "before", x: run }, run.type));
-        for (const [i, parts] of own.entries())
-          sums.set([...at, turn + i].join(), e.compose(parts.map((p) => e.binary("add", before, p))));
-        carry = e.binary("add", carry, alone ? run : e.here({ op: "lanes", fn: "sum", x: run }, run.type));
-      }
-    }
-    this.#r.define(op, (at) => {
-      const place = op.axes.map((a, i) => [a, at[i] ?? 0] as const);
-      const key = [
-        ...others.map((a) => place.find((p) => p[0] === a)?.[1]),
-        place.find((p) => p[0] === op.axis)?.[1],
-      ].join();
-      return sums.get(key) as Atom;
-    });
-  }
-
   #variables(values: readonly Value[], inits: readonly number[]): { names: string[][]; types: LaneType[] } {
     const types = values.map((v): LaneType => ({ base: v.type, width: this.#r.width(v.axes) }));
     const names = values.map((v, i) => {
@@ -378,12 +285,16 @@ class Lanes {
     }
   }
 
-  /** Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them changes. */
+  /**
+   * Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them changes; those for which `alone` holds are set
+   * as soon as their value is made.
+   */
   #assign(
     ids: readonly number[],
     values: readonly Value[],
     names: readonly string[][],
     types: readonly LaneType[],
+    alone: (i: number) => boolean = () => false,
   ): void {
     const e = this.#e;
     const targets = new Set(names.flat());
@@ -395,7 +306,8 @@ class Lanes {
         const value = e.widen(this.#r.reg(this.#r.tile(ids[i] ?? -1), v.axes, at), width);
         if (value.kind === "ref" && value.name === name) continue;
         const taken = value.kind === "ref" && targets.has(value.name);
-        pending.push({ name, value: taken ? e.here({ op: "copy", x: value }, value.type) : value });
+        if (alone(i) && !taken) e.push({ op: "assign", name, value });
+        else pending.push({ name, value: taken ? e.here({ op: "copy", x: value }, value.type) : value });
       }
     }
     for (const { name, value } of pending) e.push({ op: "assign", name, value });
@@ -411,40 +323,56 @@ class Lanes {
       afters,
       op.carried.map((c) => c.init),
     );
-    const index = e.name("i");
-    const depth = e.depth + 1;
     // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
-    const trips = start.kind === "const" && limit.kind === "const" ? Math.ceil((limit.value - start.value) / step) : 0;
-    const body = e.region(() => {
-      const at = e.ref(index, U32, depth);
-      if (op.axis !== undefined) {
-        const even = start.kind === "const" && limit.kind === "const" && (limit.value - start.value) % step === 0;
-        this.#r.extents.set(op.axis, { base: at, limit, full: even });
-        this.#r.define(op.index, (c) => this.#r.elements(op.axis as number, c[0] ?? 0));
-      } else this.#r.define(op.index, () => at);
-      this.#readBack(
-        op.carried.map((c) => c.inside),
-        names,
-        types,
-      );
-      this.#walk(op.body);
-      this.#assign(
-        op.carried.map((c) => c.next),
-        afters,
-        names,
-        types,
-      );
-    });
-    e.push({
-      op: "for",
-      name: index,
-      start,
-      limit,
-      step,
-      opaque: this.#target.profile === "software" && trips > 1 && trips <= 64,
-      body,
-    });
+    const known = start.kind === "const" && limit.kind === "const";
+    const trips = known ? Math.ceil((limit.value - start.value) / step) : 0;
+    const opaque = this.#target.profile === "software" && trips > 1 && trips <= 64;
+    const pass = (from: Atom, below: Atom, full: boolean, rest = false): void => {
+      const index = e.name("i");
+      const depth = e.depth + 1;
+      if (from.kind === "const") e.multiple(index, Math.min(e.twos(from), e.twos(constant(step, U32))));
+      const body = e.region(() => {
+        const at = e.ref(index, U32, depth);
+        if (op.axis !== undefined) {
+          for (const [axis, value] of [
+            [op.axis, op.index] as const,
+            ...(op.twin === undefined ? [] : [[op.twin.axis, op.twin.index] as const]),
+          ]) {
+            this.#r.extents.set(axis, { base: at, limit: below, full, rest });
+            this.#r.promise(value, (c) => this.#r.elements(axis, c[0] ?? 0));
+          }
+        } else this.#r.define(op.index, () => at);
+        this.#readBack(
+          op.carried.map((c) => c.inside),
+          names,
+          types,
+        );
+        this.#walk(op.body);
+        this.#assign(
+          op.carried.map((c) => c.next),
+          afters,
+          names,
+          types,
+          (i) => isAlone(op, i),
+        );
+      });
+      e.push({ op: "for", name: index, start: from, limit: below, step, opaque, body });
+    };
+    if (!known && this.#splits(op)) {
+      // Whole turns need no masks; what is left is one turn that does.
+      const rest = e.binary("rem", limit, constant(step, U32));
+      const whole = e.binary("sub", limit, rest);
+      pass(start, whole, true);
+      pass(whole, limit, false, true);
+    } else pass(start, limit, known && (limit.value - start.value) % step === 0);
     this.#readBack(afters, names, types);
+  }
+
+  /** Is a loop over a few elements a turn worth a second copy for the last turn, so that the others need no masks? */
+  #splits(op: Loop): boolean {
+    const layout = op.axis === undefined ? undefined : this.#r.layout(op.axis);
+    if (layout === undefined || layout.spread || layout.size === 1) return false;
+    return !op.body.some((x) => x.op === "loop" || x.op === "if");
   }
 
   #branch(op: Op & { op: "if" }): void {
@@ -470,6 +398,21 @@ class Lanes {
     e.push({ op: "if", cond, yes, no });
     this.#readBack(afters, names, types);
   }
+}
+
+/** Is the old value of this variable read for its own next value only, element by element? */
+function isAlone(loop: Loop, i: number): boolean {
+  const own = loop.carried[i];
+  if (own === undefined) return false;
+  const users: Op[] = [];
+  everyOp(loop.body, (op) => {
+    const inner = op.op === "loop" ? op.carried.map((c) => c.next) : [];
+    const merged = op.op === "if" ? op.merged.flatMap((m) => [m.yes, m.no]) : [];
+    if ([...operands(op), ...inner, ...merged].includes(own.inside.id)) users.push(op);
+  });
+  const [user] = users;
+  if (users.length !== 1 || user?.op !== "binary" || user.id !== own.next) return false;
+  return !loop.carried.some((c, j) => j !== i && (c.next === own.inside.id || c.next === own.next));
 }
 
 /** Tensors of a program, for callers that bind buffers. */

@@ -5,11 +5,12 @@
  * then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW shows a kernel it is
  * always compiled, so that there is something to see.
  */
-import { BundleError, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
+import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
 import { compilerVersion, hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
 import { printTileProgram, show, showing } from "./show.ts";
+import type { Statics } from "./syntax.ts";
 
 /** The name of the artefact beside shipped kernels. */
 export const SHIPPED = "compiled.json";
@@ -54,10 +55,10 @@ export interface Loaded {
 }
 
 /**
- * Loads the kernels called `names` of the module whose `import.meta.url` is given. Throws KernelError with located diagnostics, and BundleError where there
- * is neither a source nor a bundle.
+ * Loads the kernels called `names` of the module whose `import.meta.url` is given; `statics` are the values of their compile-time parameters that the host
+ * knows. Throws KernelError with located diagnostics, and BundleError where there is neither a source nor a bundle.
  */
-export async function loadPrograms(url: string, names: readonly string[]): Promise<Loaded> {
+export async function loadPrograms(url: string, names: readonly string[], statics: Statics = {}): Promise<Loaded> {
   const file = pathOf(url);
   const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
     const programs = new Map([...list].map((p) => [p.name, p]));
@@ -70,16 +71,21 @@ export async function loadPrograms(url: string, names: readonly string[]): Promi
   const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
   if (file !== undefined && !(source && showing(wanted))) {
     const ready = beside(file);
-    if (ready !== undefined && wanted.every((n) => Object.hasOwn(ready.kernels, n)))
-      return done("shipped", programsOf(ready, wanted).values());
+    if (ready !== undefined && wanted.every((n) => Object.hasOwn(ready.kernels, n))) {
+      const programs = [...programsOf(ready, wanted).values()];
+      if (programs.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
+    }
   }
-  if (!source) return done("bundled", bundledOr(wanted, `${file ?? url} is no TypeScript file that can be read`));
-  const cached = showing(wanted) ? undefined : lookUp(file, wanted);
+  if (!source)
+    return done("bundled", bundledOr(wanted, statics, `${file ?? url} is no TypeScript file that can be read`));
+  const entry = wanted.map((n) => (statics[n] === undefined ? n : `${n} ${JSON.stringify(statics[n])}`));
+  const cached = showing(wanted) ? undefined : lookUp(file, entry);
   if (cached !== undefined) return done("cached", cached);
   const compileFile = await importCompiler();
-  if (compileFile === undefined) return done("bundled", bundledOr(wanted, "the compiler is not part of this program"));
-  const compiled = compileFile(file, wanted);
-  keep(file, wanted, {
+  if (compileFile === undefined)
+    return done("bundled", bundledOr(wanted, statics, "the compiler is not part of this program"));
+  const compiled = compileFile(file, wanted, statics);
+  keep(file, entry, {
     compiler: compilerVersion(),
     sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })),
     programs: compiled.programs,
@@ -96,8 +102,8 @@ async function importCompiler(): Promise<typeof import("./compile.ts").compileFi
   return ((await import(/* @vite-ignore */ specifier)) as typeof import("./compile.ts")).compileFile;
 }
 
-function bundledOr(names: readonly string[], why: string): Iterable<TileProgram> {
-  const bundled = fromRegistered(names);
+function bundledOr(names: readonly string[], statics: Statics, why: string): Iterable<TileProgram> {
+  const bundled = fromRegistered(names, statics);
   if (bundled !== undefined) return bundled.values();
   throw new BundleError(
     `no source and no bundle of ${names.map((n) => `"${n}"`).join(", ")}: ${why}`,

@@ -5,6 +5,7 @@
  * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
+import { type Codes, codesOf } from "./codes.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
@@ -81,10 +82,13 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
 export class Memory {
   readonly #e: Emitter;
   readonly #buffers: ReadonlyMap<string, Buffer>;
+  readonly #inPlace: boolean;
 
-  constructor(e: Emitter, buffers: ReadonlyMap<string, Buffer>) {
+  /** `inPlace` says how codes of quantised elements are taken; see codes.ts. */
+  constructor(e: Emitter, buffers: ReadonlyMap<string, Buffer>, inPlace: boolean) {
     this.#e = e;
     this.#buffers = buffers;
+    this.#inPlace = inPlace;
   }
 
   #buffer(param: string): Buffer {
@@ -125,16 +129,24 @@ export class Memory {
     const e = this.#e;
     const block = this.#shift(address, Math.log2(QUANT_BLOCK));
     const word = e.binary("add", this.#shift(block, 1), constant(b.elements / perWord(b.storage), U32));
-    const both = this.#unpack("f16", this.#word(b, word));
-    return e.select(e.binary("eq", this.#mask(block, 1), constant(1, U32)), e.component(both, 1), e.component(both, 0));
+    return this.#half("f16", this.#word(b, word), this.#mask(block, 1));
+  }
+
+  /** The first or second 16-bit element of a word, as `odd` is 0 or 1. Shifting the word costs less than unpacking both. */
+  #half(format: "f16" | "bf16", word: Atom, odd: Atom): Atom {
+    const e = this.#e;
+    if (odd.kind === "const") return e.component(this.#unpack(format, word), odd.value);
+    const low = e.binary("shr", word, e.binary("shl", odd, constant(4, U32)));
+    return e.component(this.#unpack(format, low), 0);
   }
 
   #shift(x: Atom, bits: number): Atom {
-    return this.#e.binary("shr", x, constant(bits, U32));
+    return this.#e.shift(x, bits);
   }
 
+  /** `bits` is a power of two less one. */
   #mask(x: Atom, bits: number): Atom {
-    return this.#e.binary("and", x, constant(bits, U32));
+    return this.#e.low(x, Math.log2(bits + 1));
   }
 
   #unpack(format: "f16" | "bf16" | "q8" | "q4", word: Atom): Atom {
@@ -153,8 +165,7 @@ export class Memory {
   loadWide(param: string, start: Atom, offset: number, width: Width): Atom {
     const b = this.#buffer(param);
     const e = this.#e;
-    const raw = (at: number): Atom =>
-      this.#raw(b, this.#shift(e.binary("add", start, constant(at - (at % b.unit), U32)), Math.log2(b.unit)));
+    const raw = (at: number): Atom => this.#run(b, start, at);
     if (b.storage === "f16" || b.storage === "bf16") {
       const format = b.storage;
       const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);
@@ -162,16 +173,41 @@ export class Memory {
     }
     if (b.storage === "q8" || b.storage === "q4") {
       // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
-      const per = perWord(b.storage);
-      const word = e.component(raw(offset), Math.floor((offset % b.unit) / per));
-      const four = this.#quads(b, word, offset % per >= 4);
-      // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one scale.
-      const block = offset - (offset % Math.min(QUANT_BLOCK, b.unit));
-      return e.binary("mul", four, this.#scale(b, e.binary("add", start, constant(block, U32))));
+      const { word, scale } = this.#inBlock(b, start, offset);
+      return e.binary("mul", this.#quads(b, word, offset % perWord(b.storage) >= 4), scale);
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);
     return e.compose(ones.map((at) => e.component(raw(at), at % b.unit)));
+  }
+
+  /** Is this tensor stored in codes with a scale for each block? */
+  coded(param: string): boolean {
+    const { storage } = this.#buffer(param);
+    return storage === "q8" || storage === "q4";
+  }
+
+  /** Four elements at `offset` from the aligned start of a lane's run, as codes. */
+  loadCodes(param: string, start: Atom, offset: number): Codes {
+    const b = this.#buffer(param);
+    const format = b.storage === "q4" ? "q4" : "q8";
+    const { word, scale } = this.#inBlock(b, start, offset);
+    return { ...codesOf(this.#e, format, word, offset % perWord(format) >= 4, this.#inPlace), scale };
+  }
+
+  /** The word that holds the element at `offset`, and the scale of its block. */
+  #inBlock(b: Buffer, start: Atom, offset: number): { word: Atom; scale: Atom } {
+    const per = perWord(b.storage);
+    const word = this.#e.component(this.#run(b, start, offset), Math.floor((offset % b.unit) / per));
+    // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one scale.
+    const block = offset - (offset % Math.min(QUANT_BLOCK, b.unit));
+    return { word, scale: this.#scale(b, this.#e.binary("add", start, constant(block, U32))) };
+  }
+
+  /** The buffer element with the tensor's element at `at` from the aligned start of a lane's run. */
+  #run(b: Buffer, start: Atom, at: number): Atom {
+    const first = this.#e.binary("add", start, constant(at - (at % b.unit), U32));
+    return this.#raw(b, this.#shift(first, Math.log2(b.unit)));
   }
 
   /** One element. */
@@ -179,9 +215,7 @@ export class Memory {
     const b = this.#buffer(param);
     if (b.storage === "q8" || b.storage === "q4") return this.#loadQuantised(b, address);
     if (b.storage === "f16" || b.storage === "bf16") {
-      const both = this.#unpack(b.storage, this.#word(b, this.#shift(address, 1)));
-      const odd = this.#e.binary("eq", this.#mask(address, 1), constant(1, U32));
-      return this.#e.select(odd, this.#e.component(both, 1), this.#e.component(both, 0));
+      return this.#half(b.storage, this.#word(b, this.#shift(address, 1)), this.#mask(address, 1));
     }
     if (b.unit === 1) return this.#raw(b, address);
     return this.#raw(b, this.#shift(address, Math.log2(b.unit)), this.#mask(address, b.unit - 1));
@@ -190,7 +224,7 @@ export class Memory {
   #loadQuantised(b: Buffer, address: Atom): Atom {
     const e = this.#e;
     const word = this.#word(b, this.#shift(address, Math.log2(perWord(b.storage))));
-    const nibbles = b.storage === "q4" ? e.binary("shr", word, this.#mask(address, 4)) : word;
+    const nibbles = b.storage === "q4" ? e.binary("shr", word, e.binary("and", address, constant(4, U32))) : word;
     const four = this.#quads(b, nibbles, false);
     const at = this.#mask(address, 3);
     return e.binary("mul", e.pure({ op: "pick", x: four, at }, F32, [four, at]), this.#scale(b, address));

@@ -173,12 +173,19 @@ function countUses(l: Loop, id: number): number {
   return n;
 }
 
-function highest(ops: readonly Op[]): number {
+/** The highest id of a value. */
+export function highest(ops: readonly Op[]): number {
   let most = 0;
   for (const op of ops) {
     if (isValue(op)) most = Math.max(most, op.id);
     if (op.op === "loop")
-      most = Math.max(most, op.index.id, ...op.carried.flatMap((c) => [c.inside.id, c.after.id]), highest(op.body));
+      most = Math.max(
+        most,
+        op.index.id,
+        op.twin?.index.id ?? 0,
+        ...op.carried.flatMap((c) => [c.inside.id, c.after.id]),
+        highest(op.body),
+      );
     if (op.op === "if") most = Math.max(most, ...op.merged.map((m) => m.after.id), highest(op.yes), highest(op.no));
   }
   return most;

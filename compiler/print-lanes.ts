@@ -112,8 +112,10 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
   const lines = lanes.buffers.map((b, i) => {
     const n = elementCount(b);
     const bytes = (n * 4 * b.unit) / perWord(b.storage);
-    const use = b.atomic ? "atomic" : b.writes ? "read and write" : "read";
-    return `binding ${i}: ${b.name}, ${b.storage} as ${n} x ${elementType(b)}, ${bytes} bytes, ${use}`;
+    const use = b.atomic ? "atomic" : b.writes || b.writable ? "read and write" : "read";
+    const parts = b.members?.map((m) => `${m.name} at word ${m.at}`).join(", ");
+    const what = parts ?? (b.window === undefined ? b.name : `${b.window.of} from word ${b.window.at}`);
+    return `binding ${i}: ${what}, ${b.storage} as ${n} x ${elementType(b)}, ${bytes} bytes, ${use}`;
   });
   if (lanes.uniforms.length > 0) {
     const block = lanes.uniforms.map((u) => `${u.name}: ${u.dtype}`).join(", ");
@@ -196,6 +198,8 @@ function rhsText(r: Rhs): string {
       return `scalar ${r.param}`;
     case "compose":
       return `compose ${r.parts.map(atomText).join(", ")}`;
+    case "take":
+      return `take ${atomText(r.x)} of lane ${r.lane}`;
     default: {
       // As with tile operations: a name, perhaps a function or a format, and the operands in the order in which they are declared.
       const name =

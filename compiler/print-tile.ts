@@ -38,6 +38,7 @@ export function axisName(axes: readonly Axis[], id: number): string {
 /** A whole tile program. */
 export function printTileProgram(program: TileProgram): string {
   const lines = [`kernel ${program.name}`];
+  for (const [name, value] of Object.entries(program.fixed ?? {})) lines.push(`  fixed ${name} = ${value}`);
   for (const p of program.params) lines.push(`  param ${paramText(p)}  ${paramUse(p)}`);
   const axis = (id: number): string => axisName(program.axes, id);
   for (const a of program.axes) {
@@ -46,6 +47,8 @@ export function printTileProgram(program: TileProgram): string {
   const grid = program.grid.map((g) => (g.axis === undefined ? g.dim : `${g.dim} in blocks ${axis(g.axis)}`));
   lines.push(`  grid ${grid.join(" x ") || "one program"}`);
   printOps(program.body, "  ", axis, lines);
+  // The first of the kinds is the program itself.
+  for (const k of program.kinds?.slice(1) ?? []) lines.push("", printTileProgram(k));
   return lines.join("\n");
 }
 
@@ -142,6 +145,8 @@ function functionLines(fn: FunctionSyntax, reached: string[]): string[] {
       if (s.kind === "declare") put(`let ${s.name} = ${say(s.value)}`);
       else if (s.kind === "assign") put(`${s.name} ${s.op === "=" ? "" : s.op}= ${say(s.value)}`);
       else if (s.kind === "expression") put(say(s.value));
+      else if (s.kind === "unpack")
+        put(`${s.declares ? "let " : ""}(${s.targets.map((t) => t.name).join(", ")}) = ${say(s.value)}`);
       else if (s.kind === "return") put(s.value === undefined ? "return" : `return ${say(s.value)}`);
       else if (s.kind === "refused") put(`refused: ${s.what}`);
       else if (s.kind === "block") walk(s.body, indent);
@@ -185,6 +190,8 @@ function expression(e: Expr, reached: string[]): string {
       return `(${say(e.test)} ? ${say(e.yes)} : ${say(e.no)})`;
     case "array":
       return `[${e.items.map(say).join(", ")}]`;
+    case "record":
+      return `{ ${e.fields.map((f) => `${f.name}: ${say(f.value)}`).join(", ")} }`;
     case "lambda":
       return `(${e.fn.params.map((p) => p.name).join(", ")}) => …`;
     case "refused":

@@ -11,7 +11,8 @@ import { extentOf, type Specialised } from "./specialise.ts";
 
 export interface Tile {
   readonly axes: readonly number[];
-  readonly regs: readonly Atom[];
+  /** What is there, or how to make it when it is first asked for. */
+  readonly regs: (Atom | (() => Atom))[];
 }
 
 /** Where an axis currently starts and ends. */
@@ -20,6 +21,8 @@ export interface Extent {
   readonly limit: Atom;
   /** No element can be dead. */
   readonly full: boolean;
+  /** The last register is dead: this is what whole turns have left over. */
+  readonly rest?: boolean;
 }
 
 export class Registers {
@@ -66,6 +69,8 @@ export class Registers {
       this.extents.set(g.axis, { base, limit: cut, full: extent % size === 0 && size % turn === 0 });
     }
     for (const axis of this.#p.axes) {
+      const twin = axis.twin === undefined ? undefined : this.extents.get(axis.twin);
+      if (twin !== undefined) this.extents.set(axis.id, twin);
       if (axis.kind !== "whole") continue;
       const extent = extentOf(this.#p, axis.id);
       const held = (this.#s.axes[axis.id]?.count ?? 1) * this.turn(axis.id);
@@ -76,7 +81,7 @@ export class Registers {
   /** Elements that one register of every lane covers along an axis. */
   turn(axis: number): number {
     const layout = this.#s.axes[axis];
-    return layout?.spread ? this.#s.lanes * layout.width : 1;
+    return (layout?.spread ? this.#s.lanes : 1) * (layout?.width ?? 1);
   }
 
   /** The layout of an axis. */
@@ -110,7 +115,10 @@ export class Registers {
     for (const a of t.axes) flat = flat * this.layout(a).count + (at[axes.indexOf(a)] ?? 0);
     const found = t.regs[flat];
     if (found === undefined) throw new Error(`kernel ${this.#p.name}: a register is missing`);
-    return found;
+    if (typeof found !== "function") return found;
+    const made = found();
+    t.regs[flat] = made;
+    return made;
   }
 
   /** Number of the first element of the run that register `r` belongs to, and where in the run the register starts. */
@@ -118,11 +126,11 @@ export class Registers {
     const e = this.#e;
     const { base } = this.extent(axis);
     const l = this.layout(axis);
-    if (!l.spread) return { start: e.binary("add", base, constant(r, U32)), offset: 0 };
-    const lane = e.binary("mul", this.lane, constant(l.width * l.chunk, U32));
-    const turn = Math.floor(r / l.chunk) * l.chunk * this.#s.lanes * l.width;
+    const run = l.width * l.chunk;
+    const turn = Math.floor(r / l.chunk) * run * (l.spread ? this.#s.lanes : 1);
+    const own = l.spread ? e.binary("mul", this.lane, constant(run, U32)) : constant(0, U32);
     return {
-      start: e.binary("add", base, e.binary("add", lane, constant(turn, U32))),
+      start: e.binary("add", base, e.binary("add", own, constant(turn, U32))),
       offset: (r % l.chunk) * l.width,
     };
   }
@@ -149,11 +157,18 @@ export class Registers {
     return found;
   }
 
+  /** Is all of register `r` known to be dead? */
+  dead(axis: number, r: number): boolean {
+    const { count, width } = this.layout(axis);
+    return width === 1 && r === count - 1 && this.extents.get(axis)?.rest === true;
+  }
+
   /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
   alive(axis: number, r: number): Atom | undefined {
     const { limit, full } = this.extent(axis);
-    if (full) return undefined;
-    const width = this.layout(axis).width;
+    const { width, spread } = this.layout(axis);
+    // A turn of a loop begins below the limit.
+    if (full || (r === 0 && width === 1 && !spread && this.#p.axes[axis]?.kind === "over")) return undefined;
     const uncut = limit.kind === "const" && limit.value % width === 0;
     return this.#e.binary("lt", uncut ? this.first(axis, r) : this.elements(axis, r), limit);
   }
@@ -161,5 +176,29 @@ export class Registers {
   /** Sets the registers of a value, one call of `make` for each. */
   define(v: Value, make: (at: readonly number[]) => Atom): void {
     this.tiles.set(v.id, { axes: v.axes, regs: this.coordinates(v.axes).map(make) });
+  }
+
+  /**
+   * The same for pure values: a register is made when something first asks for it. So code stands in the order of its use, which keeps few registers alive at a
+   * time, and what nobody asks for costs nothing.
+   */
+  promise(v: Value, make: (at: readonly number[]) => Atom): void {
+    this.tiles.set(v.id, { axes: v.axes, regs: this.coordinates(v.axes).map((at) => () => make(at)) });
+  }
+
+  /**
+   * Register `r` of an axis that every lane holds, from the registers of its twin: `own` gives register n of the twin, and each element is taken from the lane
+   * that has it.
+   */
+  relay(from: number, to: number, r: number, own: (n: number) => Atom): Atom {
+    const e = this.#e;
+    const [twin, whole] = [this.layout(from), this.layout(to)];
+    const parts: Atom[] = [];
+    for (let i = r * whole.width; i < (r + 1) * whole.width; i += Math.min(twin.width, whole.width)) {
+      const run = Math.floor(i / twin.width);
+      const taken = e.take(own(Math.floor(run / this.#s.lanes)), run % this.#s.lanes);
+      parts.push(twin.width > whole.width ? e.component(taken, i % twin.width) : taken);
+    }
+    return e.compose(parts);
   }
 }

@@ -6,6 +6,7 @@
  * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
  */
 import { Definitions } from "./affine.ts";
+import { columns } from "./columns.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { isValue } from "./ir.ts";
@@ -21,6 +22,8 @@ export interface Target {
   readonly pinned: boolean;
   readonly maxInvocations: number;
   readonly storageBuffers: number;
+  /** Bytes of one binding; the adapter's own limit unless told. */
+  readonly bindingBytes?: number;
 }
 
 export interface AxisLayout {
@@ -45,6 +48,8 @@ export interface Schedule {
   /** Programs along each dim of the grid. */
   readonly grid: readonly number[];
   readonly programs: number;
+  /** An axis that lanes share out where they do not differ otherwise, and the layout of its twin; see deal.ts. */
+  readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
 }
 
 /** Knobs that an author or a tuner may set. */
@@ -62,6 +67,12 @@ export interface Knobs {
 const MOST_REGISTERS = 64;
 
 export function schedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule {
+  const product = columns(program, new Definitions(program), target, knobs);
+  if (product !== undefined) {
+    const { axes, dealt } = product;
+    const plan = finish(program, "subgroup", target.subgroup, axes, 1);
+    return dealt === undefined ? plan : { ...plan, dealt };
+  }
   const { weights, conflicts, reduces, narrow, paired } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
@@ -98,7 +109,9 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   while (mode !== "thread" && longest > lanes * 4 * 16 && lanes * 2 <= target.maxInvocations)
     [mode, lanes] = ["workgroup", Math.max(64, lanes * 2)];
 
-  const axes = program.axes.map((axis, id): AxisLayout => {
+  // Tiles over two blocks of rows take the product of their sizes.
+  const blocks = program.axes.filter((a, id) => a.kind === "block" && !spread.has(id) && extentOf(program, id) > 1);
+  const planned = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
       const width =
@@ -125,11 +138,44 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       axis.kind === "whole"
         ? extent
         : axis.kind === "block"
-          ? Math.min(extent, axis.size ?? knobs.rows ?? 4)
+          ? Math.min(extent, axis.size ?? knobs.rows ?? (blocks.length > 1 ? 2 : 4))
           : Math.min(extent, knobs.unroll ?? 2);
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
+  const axes = knobs.unroll === undefined && target.profile === "software" ? shorten(program, planned, lanes) : planned;
+  checkRegisters(program, axes);
+  const programs = gridOf(program, axes).reduce((a, b) => a * b, 1);
+  const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
+  const spreadOut =
+    target.profile === "software" ? (mode === "thread" ? Math.max(1, Math.floor(programs / 8)) : 1) : room;
+  return finish(program, mode, lanes, axes, mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut)));
+}
+
+/**
+ * Owned over-loops take one element a turn instead of two where two would need more loads than the processor has registers for: software adapters spill the rest,
+ * and lose more than a second element gains.
+ */
+function shorten(program: Specialised, axes: readonly AxisLayout[], lanes: number): AxisLayout[] {
+  const definitions = new Definitions(program);
+  const loads = new Map<number, number>();
+  everyOp(program.body, (op, loops) => {
+    if (op.op !== "load") return;
+    const own = [...new Set(op.index.flatMap((i) => definitions.axesOf(i)))];
+    for (const l of loops) {
+      const axis = l.axis;
+      if (axis === undefined || axes[axis]?.spread !== false || axes[axis]?.count !== 2) continue;
+      const registers = own.reduce((n, a) => n * (axes[a]?.count ?? 1), 1) * (own.includes(axis) ? 1 : 0);
+      loads.set(axis, (loads.get(axis) ?? 0) + registers);
+    }
+  });
+  return axes.map((layout, id) => ((loads.get(id) ?? 0) > LOADS / lanes ? { ...layout, size: 1, count: 1 } : layout));
+}
+
+/** Loads of a turn, times lanes, that software adapters' processors hold in registers. */
+const LOADS = 64;
+
+function checkRegisters(program: Specialised, axes: readonly AxisLayout[]): void {
   everyOp(program.body, (op) => {
     if (!isValue(op)) return;
     const registers = op.axes.reduce((n, a) => n * (axes[a]?.count ?? 1), 1);
@@ -143,16 +189,33 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       });
     }
   });
+}
 
-  const grid = program.grid.map((g) => {
+/** Programs along each dim of the grid. */
+function gridOf(program: Specialised, axes: readonly AxisLayout[]): number[] {
+  return program.grid.map((g) => {
     const extent = program.binding.sizes[g.dim] ?? 0;
     return g.axis === undefined ? extent : Math.ceil(extent / (axes[g.axis]?.size ?? 1));
   });
+}
+
+function finish(
+  program: Specialised,
+  mode: Schedule["mode"],
+  lanes: number,
+  axes: readonly AxisLayout[],
+  programsPerWorkgroup: number,
+): Schedule {
+  const grid = gridOf(program, axes);
   const programs = grid.reduce((a, b) => a * b, 1);
-  const room = Math.max(1, Math.floor(Math.min(64, target.maxInvocations) / lanes));
-  const spreadOut = target.profile === "software" ? Math.max(1, Math.floor(programs / 8)) : room;
-  const programsPerWorkgroup = mode === "workgroup" ? 1 : Math.max(1, Math.min(room, spreadOut));
   return { mode, lanes, workgroupSize: lanes * programsPerWorkgroup, programsPerWorkgroup, axes, grid, programs };
+}
+
+/** The schedule with a layout for the twin of the axis that is dealt out. */
+export function withTwin(plan: Schedule, twin: number): Schedule {
+  const axes = [...plan.axes];
+  if (plan.dealt !== undefined) axes[twin] = plan.dealt.layout;
+  return { ...plan, axes };
 }
 
 /** The schedule with a layout for each partial axis: one register a lane. */

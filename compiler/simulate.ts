@@ -36,22 +36,46 @@ export function simulateTensors(
   tensors: Readonly<Record<string, HostTensor>>,
   scalars: Readonly<Record<string, number>> = {},
 ): void {
-  const words = Object.fromEntries(
-    program.buffers.map((b) => {
-      const cell = scalars[b.name];
-      if (tensors[b.name] === undefined && cell === undefined)
-        throw new Error(`${program.name}: no tensor "${b.name}"`);
-      return [
-        b.name,
-        encodeBuffer(tensors[b.name] ?? { shape: [1], storage: b.storage, data: new Float32Array([cell ?? 0]) }),
-      ];
-    }),
-  );
-  simulate(program, words, scalars);
+  const words = new Map<string, Uint32Array>();
+  const buffers: Record<string, Uint32Array> = {};
   for (const b of program.buffers) {
-    const t = tensors[b.name];
-    if (b.writes && t !== undefined) t.data.set(decodeBuffer(words[b.name] as Uint32Array, t.storage, t.data.length));
+    // Between the parts of a pack lies what nobody should use.
+    const whole = b.members === undefined ? undefined : new Uint32Array(b.elements).fill(NOTHING);
+    if (b.window !== undefined) {
+      // Parts are only read; the last one may end in padding.
+      const { of: name, storage, at } = b.window;
+      const all = encodeBuffer(tensors[name] ?? cellOf(program, { name, storage }, scalars));
+      buffers[b.name] = new Uint32Array(b.elements).fill(NOTHING);
+      buffers[b.name]?.set(all.subarray(at, at + b.elements));
+      continue;
+    }
+    for (const m of b.members ?? [{ ...b, at: 0 }]) {
+      const own = encodeBuffer(tensors[m.name] ?? cellOf(program, m, scalars));
+      whole?.set(own, m.at);
+      words.set(m.name, whole?.subarray(m.at, m.at + own.length) ?? own);
+    }
+    buffers[b.name] = whole ?? (words.get(b.name) as Uint32Array);
   }
+  simulate(program, buffers, scalars);
+  for (const b of program.buffers) {
+    for (const { name } of b.writes ? (b.members ?? [b]) : []) {
+      const t = tensors[name];
+      if (t !== undefined) t.data.set(decodeBuffer(words.get(name) as Uint32Array, t.storage, t.data.length));
+    }
+  }
+}
+
+/** A NaN, as bits. */
+const NOTHING = 0x7fc00000;
+
+function cellOf(
+  program: LaneProgram,
+  b: { readonly name: string; readonly storage: HostTensor["storage"] },
+  scalars: Readonly<Record<string, number>>,
+): HostTensor {
+  const cell = scalars[b.name];
+  if (cell === undefined) throw new Error(`${program.name}: no tensor "${b.name}"`);
+  return { shape: [1], storage: b.storage, data: new Float32Array([cell]) };
 }
 
 class Simulator {
@@ -295,6 +319,24 @@ class Simulator {
         if (given === undefined) this.#bad(`no value for the scalar "${r.param}"`);
         return map(() => literalOf(given, type.base));
       }
+      case "dot": {
+        const [a, b, n] = [this.#read(r.a), this.#read(r.b), r.a.type.width];
+        const [mul, add] = [binaryOf("mul", "f32"), binaryOf("add", "f32")];
+        return map((_, l) => {
+          let sum = mul(a[l * n] as number, b[l * n] as number);
+          for (let c = l * n + 1; c < (l + 1) * n; c++) sum = add(sum, mul(a[c] as number, b[c] as number));
+          return sum;
+        });
+      }
+      case "take": {
+        const x = this.#read(r.x);
+        const take = map((_, __, c) => x[r.lane * width + c] as number);
+        return (active) => {
+          if (active.length < this.#p.lanes)
+            this.#bad(`"take" is reached by ${active.length} of ${this.#p.lanes} lanes`);
+          take(active);
+        };
+      }
       case "lanes":
       case "before":
         return this.#together(r, type, out);
@@ -349,9 +391,9 @@ class Simulator {
   }
 }
 
-function unpack(format: "f16" | "bf16" | "q8" | "q4", word: number, part: number): number {
+function unpack(format: (Rhs & { op: "unpack" })["format"], word: number, part: number): number {
   if (Number.isNaN(word)) return word;
   if (format === "f16" || format === "bf16") return ofHalf((word >>> (part * 16)) & 0xffff, format);
   const byte = (word >>> (part * 8)) & 255;
-  return format === "q8" ? (byte << 24) >> 24 : (byte & 15) - 8;
+  return format === "q8" ? (byte << 24) >> 24 : (byte & 15) - (format === "q4" ? 8 : 0);
 }

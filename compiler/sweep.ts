@@ -77,7 +77,7 @@ function collect(stmts: readonly Stmt[], used: Set<string>): void {
 export function atomsOf(r: Rhs): readonly (Atom | undefined)[] {
   switch (r.op) {
     case "binary":
-      return [r.a, r.b];
+    case "dot":
     case "pack":
       return [r.a, r.b];
     case "select":

@@ -30,14 +30,31 @@ export type Expr = At &
     | { readonly kind: "binary"; readonly op: string; readonly a: Expr; readonly b: Expr }
     | { readonly kind: "conditional"; readonly test: Expr; readonly yes: Expr; readonly no: Expr }
     | { readonly kind: "array"; readonly items: readonly Expr[] }
+    | { readonly kind: "record"; readonly fields: readonly { readonly name: string; readonly value: Expr }[] }
     | { readonly kind: "lambda"; readonly fn: FunctionSyntax }
     | { readonly kind: "refused"; readonly what: string; readonly hint?: string }
   );
+
+/** A name that takes one part of a list or an object; `fallback` where the part may be missing. */
+export interface Target extends At {
+  readonly id: number;
+  readonly name: string;
+  /** The field of an object, or the place in a list. */
+  readonly part: string | number;
+  readonly fallback?: Expr;
+}
 
 export type Stmt = At &
   (
     | { readonly kind: "declare"; readonly id: number; readonly name: string; readonly value: Expr }
     | { readonly kind: "assign"; readonly id: number; readonly name: string; readonly op: string; readonly value: Expr }
+    | {
+        readonly kind: "unpack";
+        /** New names, or variables that exist. */
+        readonly declares: boolean;
+        readonly targets: readonly Target[];
+        readonly value: Expr;
+      }
     | { readonly kind: "expression"; readonly value: Expr }
     | {
         readonly kind: "for";
@@ -52,11 +69,41 @@ export type Stmt = At &
     | { readonly kind: "refused"; readonly what: string; readonly hint?: string }
   );
 
-/** The declared type of a parameter, as far as kernels care. */
+/** The declared type of a parameter, as far as kernels care. `generic` is the type parameter that stands for a tensor's element type. */
 export type ParamType =
-  | { readonly is: "tensor"; readonly dims: readonly string[]; readonly storage: readonly string[] }
+  | {
+      readonly is: "tensor";
+      readonly dims: readonly string[];
+      readonly storage: readonly string[];
+      readonly generic?: string;
+    }
   | { readonly is: "scalar"; readonly dtype: string }
+  | { readonly is: "static"; readonly fields: readonly StaticField[] }
   | { readonly is: "other"; readonly text: string };
+
+/** One compile-time parameter of a kernel. `kind` is what its type allows; "other" is nothing that a kernel can be specialised by. */
+export interface StaticField {
+  readonly name: string;
+  readonly kind: "number" | "boolean" | "text" | "function" | "other";
+  readonly optional: boolean;
+  readonly span: Span;
+}
+
+/** The value of a compile-time parameter, as far as the host can say it. */
+export type StaticValue = number | boolean | string;
+
+/** Values of compile-time parameters that the host gives, for each kernel that has any. */
+export type Statics = Readonly<Record<string, Readonly<Record<string, StaticValue>>>>;
+
+/** A kernel that was asked for: under which name, and what its compile-time parameters are. */
+export interface Wanted {
+  /** The function's key. */
+  readonly key: string;
+  /** Values that the host gave; they come before those of `given`. */
+  readonly values: Readonly<Record<string, StaticValue>>;
+  /** The object that the source passes to `specialise`. */
+  readonly given?: Expr;
+}
 
 export interface FunctionSyntax {
   readonly name: string;
@@ -65,6 +112,12 @@ export interface FunctionSyntax {
     readonly name: string;
     readonly type: ParamType;
     readonly span: Span;
+    /** Names for parts of it: `{ rows = 4 }: …`. */
+    readonly targets?: readonly Target[];
+    /** What it is when no argument is given. */
+    readonly fallback?: Expr;
+    /** It may be left out: `bias?: …`. */
+    readonly optional: boolean;
   }[];
   readonly body: readonly Stmt[];
   readonly span: Span;
@@ -84,8 +137,7 @@ export interface TypeComplaint {
 
 /** Everything read for one call of `gpu.kernels`. */
 export interface ModuleSyntax {
-  /** Kernel name -> function key. */
-  readonly kernels: ReadonlyMap<string, string>;
+  readonly kernels: ReadonlyMap<string, Wanted>;
   readonly functions: ReadonlyMap<string, FunctionSyntax>;
   readonly sources: ReadonlyMap<string, SourceText>;
   readonly complaints: readonly TypeComplaint[];

@@ -221,6 +221,14 @@ class Checker {
         const found = this.#p.uniforms.find((u) => u.name === r.param) ?? this.#bad(`there is no scalar "${r.param}"`);
         return must(same(type, { base: found.dtype, width: 1 }));
       }
+      case "dot":
+        must(same(r.a.type, r.b.type) && r.a.type.base === "f32" && r.a.type.width > 1);
+        return must(same(type, ONE.f32));
+      case "take":
+        if (this.#p.mode !== "subgroup") this.#bad(`${name}: "take" outside a subgroup`);
+        if (!(Number.isInteger(r.lane) && r.lane >= 0 && r.lane < this.#p.lanes))
+          this.#bad(`${name} takes from lane ${r.lane} of ${this.#p.lanes}`);
+        return must(same(r.x.type, type) && type.base !== "bool");
       case "lanes":
       case "before":
         if (this.#p.lanes === 1) this.#bad(`${name}: one lane has nobody to do "${r.op}" with`);
@@ -239,7 +247,7 @@ class Checker {
     for (const s of stmts) {
       switch (s.op) {
         case "let":
-          if (check && apart && (s.rhs.op === "lanes" || s.rhs.op === "before"))
+          if (check && apart && (s.rhs.op === "lanes" || s.rhs.op === "before" || s.rhs.op === "take"))
             this.#bad(`${s.name}: "${s.rhs.op}" under a condition that varies by lane`);
           if (this.#rhsVaries(s.rhs)) this.#varying.add(s.name);
           break;
@@ -264,11 +272,16 @@ class Checker {
     }
   }
 
+  /** Bound for writing, which is what WGSL goes by. */
+  #isOpen(b: Buffer): boolean {
+    return b.writes || b.writable === true;
+  }
+
   #rhsVaries(r: Rhs): boolean {
-    if (r.op === "lanes") return false;
+    if (r.op === "lanes" || r.op === "take") return false;
     if (r.op === "before") return true;
     // WGSL knows no order of other lanes' writes, and refuses barriers that depend on what it reads there.
-    if (r.op === "load" && this.#p.mode === "workgroup" && this.#buffer(r.buffer).writes) return true;
+    if (r.op === "load" && this.#p.mode === "workgroup" && this.#isOpen(this.#buffer(r.buffer))) return true;
     return atomsOf(r).some((a) => this.#varies(a));
   }
 }

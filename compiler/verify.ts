@@ -31,13 +31,19 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
       if (op.op === "loop") {
         const inner = new Map(scope);
         define(op.index, inner);
+        if (op.twin !== undefined) {
+          if (program.axes[op.twin.axis]?.twin !== op.axis)
+            bad(`the loop's twin ${op.twin.axis} is not one of its axis`);
+          define(op.twin.index, inner);
+        }
         for (const c of op.carried) define(c.inside, inner);
         const end = walk(op.body, inner);
         for (const c of op.carried) {
           const next = end.get(c.next) ?? bad(`the loop's ${c.name} has no next value`);
           for (const v of [get(c.init), next])
             if (v.type !== c.inside.type || !sameAxes(v, c.inside)) bad(`the loop's ${c.name} changes type (%${v.id})`);
-          if (op.axis !== undefined && c.after.axes.includes(op.axis)) bad(`axis ${op.axis} leaves its loop`);
+          for (const a of [op.axis, op.twin?.axis])
+            if (a !== undefined && c.after.axes.includes(a)) bad(`axis ${a} leaves its loop`);
           define(c.after, scope);
         }
       } else if (op.op === "if") {
@@ -65,6 +71,13 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
         if (!get(op.x).axes.includes(op.axis) || op.axes.includes(op.axis))
           bad(`%${op.id} reduces an axis that is not there`);
         define(op, scope);
+      } else if (op.op === "relay") {
+        const { axes } = get(op.x);
+        if (program.axes[op.from]?.twin !== op.to || !axes.includes(op.from) || axes.includes(op.to))
+          bad(`%${op.id} relays what is not a twin`);
+        if (!sameAxes(op, { ...op, axes: axes.map((a) => (a === op.from ? op.to : a)) }))
+          bad(`%${op.id} relays to other axes`);
+        define(op, scope);
       } else if (op.op === "scan") {
         if (!get(op.x).axes.includes(op.axis)) bad(`%${op.id} runs along an axis that is not there`);
         within(op, [op.x]);
@@ -77,6 +90,7 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
     return scope;
   };
   walk(program.body, new Map());
+  for (const k of program.kinds ?? []) verify(k, pass);
   return program;
 }
 

@@ -4,6 +4,7 @@
 import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
+import { atomsOf } from "./sweep.ts";
 
 const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+",
@@ -62,15 +63,22 @@ class Printer {
   readonly #lines: string[] = [];
   readonly #shared: Set<string> = new Set<string>();
   readonly #scans: Set<string> = new Set<string>();
+  /** Vectors of constants, written where they are used: SwiftShader would keep a named one in memory. */
+  readonly #inline: Map<string, string> = new Map<string, string>();
   #opaque = false;
 
   constructor(program: LaneProgram) {
     this.#p = program;
   }
 
+  #atom(a: Atom): string {
+    return (a.kind === "ref" ? this.#inline.get(a.name) : undefined) ?? atom(a);
+  }
+
   print(): string {
-    this.#block(this.#p.body, 1);
     const p = this.#p;
+    for (const [name, rhs] of constantVectors(p.body)) this.#inline.set(name, this.#rhs(rhs.rhs, rhs.type));
+    this.#block(p.body, 1);
     const body = this.#lines;
     const head: string[] = [];
     if (p.mode === "subgroup")
@@ -81,7 +89,7 @@ class Printer {
       );
     for (const [i, b] of p.buffers.entries()) {
       head.push(
-        `@group(0) @binding(${i}) var<storage, ${b.writes ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
+        `@group(0) @binding(${i}) var<storage, ${b.writes || b.writable ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
       );
     }
     if (p.uniforms.length > 0) {
@@ -214,23 +222,27 @@ class Printer {
   #statement(s: Stmt, depth: number): void {
     switch (s.op) {
       case "let":
+        if (this.#inline.has(s.name)) return;
         return this.#put(depth, `let ${s.name} = ${this.#rhs(s.rhs, s.type)};`);
       case "var":
         return this.#put(
           depth,
-          `var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${atom(s.init)}`};`,
+          `var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${this.#atom(s.init)}`};`,
         );
       case "assign":
-        return this.#put(depth, `${s.name} = ${atom(s.value)};`);
+        return this.#put(depth, `${s.name} = ${this.#atom(s.value)};`);
       case "for": {
         if (s.opaque) this.#opaque = true;
-        const limit = atom(s.limit) + (s.opaque ? " + zero" : "");
-        this.#put(depth, `for (var ${s.name} = ${atom(s.start)}; ${s.name} < ${limit}; ${s.name} += ${s.step}u) {`);
+        const limit = this.#atom(s.limit) + (s.opaque ? " + zero" : "");
+        this.#put(
+          depth,
+          `for (var ${s.name} = ${this.#atom(s.start)}; ${s.name} < ${limit}; ${s.name} += ${s.step}u) {`,
+        );
         this.#block(s.body, depth + 1);
         return this.#put(depth, "}");
       }
       case "if":
-        this.#put(depth, `if (${atom(s.cond)}) {`);
+        this.#put(depth, `if (${this.#atom(s.cond)}) {`);
         this.#block(s.yes, depth + 1);
         if (s.no.length > 0) {
           this.#put(depth, "} else {");
@@ -241,12 +253,13 @@ class Printer {
         return this.#atomic(s, depth);
       case "store":
         if (this.#buffer(s.buffer).atomic) {
-          const value = this.#buffer(s.buffer).storage === "f32" ? `bitcast<u32>(${atom(s.value)})` : atom(s.value);
-          return this.#put(depth, `atomicStore(&${name(s.buffer)}[${atom(s.index)}], ${value});`);
+          const value =
+            this.#buffer(s.buffer).storage === "f32" ? `bitcast<u32>(${this.#atom(s.value)})` : this.#atom(s.value);
+          return this.#put(depth, `atomicStore(&${name(s.buffer)}[${this.#atom(s.index)}], ${value});`);
         }
         return this.#put(
           depth,
-          `${name(s.buffer)}[${atom(s.index)}]${s.part === undefined ? "" : `[${atom(s.part)}]`} = ${atom(s.value)};`,
+          `${name(s.buffer)}[${this.#atom(s.index)}]${s.part === undefined ? "" : `[${this.#atom(s.part)}]`} = ${this.#atom(s.value)};`,
         );
     }
   }
@@ -254,7 +267,7 @@ class Printer {
   #rhs(r: Rhs, type: LaneType): string {
     switch (r.op) {
       case "unary": {
-        const x = atom(r.x);
+        const x = this.#atom(r.x);
         if (r.fn === "neg") return `-(${x})`;
         if (r.fn === "not") return `!${x}`;
         if (r.fn === "rsqrt") return `inverseSqrt(${x})`;
@@ -263,49 +276,59 @@ class Printer {
         return `${r.fn}(${x})`;
       }
       case "binary": {
-        if (r.fn === "min" || r.fn === "max" || r.fn === "pow") return `${r.fn}(${atom(r.a)}, ${atom(r.b)})`;
-        if (r.fn === "xor" && r.a.type.base === "bool") return `${atom(r.a)} != ${atom(r.b)}`;
-        return `${atom(r.a)} ${OPERATORS[r.fn]} ${atom(r.b)}`;
+        if (r.fn === "min" || r.fn === "max" || r.fn === "pow")
+          return `${r.fn}(${this.#atom(r.a)}, ${this.#atom(r.b)})`;
+        if (r.fn === "xor" && r.a.type.base === "bool") return `${this.#atom(r.a)} != ${this.#atom(r.b)}`;
+        return `${this.#atom(r.a)} ${OPERATORS[r.fn]} ${this.#atom(r.b)}`;
       }
       case "select":
-        return `select(${atom(r.no)}, ${atom(r.yes)}, ${atom(r.cond)})`;
+        return `select(${this.#atom(r.no)}, ${this.#atom(r.yes)}, ${this.#atom(r.cond)})`;
       case "cast":
       case "splat":
-        return `${typeName(type)}(${atom(r.x)})`;
+        return `${typeName(type)}(${this.#atom(r.x)})`;
       case "bitcast":
-        return `bitcast<${typeName(type)}>(${atom(r.x)})`;
+        return `bitcast<${typeName(type)}>(${this.#atom(r.x)})`;
       case "compose":
-        return `${typeName(type)}(${r.parts.map(atom).join(", ")})`;
+        return `${typeName(type)}(${r.parts.map((x) => this.#atom(x)).join(", ")})`;
       case "pick":
-        return r.at.kind === "const" ? `${atom(r.x)}.${"xyzw"[r.at.value]}` : `${atom(r.x)}[${atom(r.at)}]`;
+        return r.at.kind === "const"
+          ? `${this.#atom(r.x)}.${"xyzw"[r.at.value]}`
+          : `${this.#atom(r.x)}[${this.#atom(r.at)}]`;
       case "copy":
-        return atom(r.x);
+        return this.#atom(r.x);
       case "load":
         if (this.#buffer(r.buffer).atomic) {
-          const bits = `atomicLoad(&${name(r.buffer)}[${atom(r.index)}])`;
+          const bits = `atomicLoad(&${name(r.buffer)}[${this.#atom(r.index)}])`;
           return this.#buffer(r.buffer).storage === "f32" ? `bitcast<f32>(${bits})` : bits;
         }
-        return `${name(r.buffer)}[${atom(r.index)}]${r.part === undefined ? "" : `[${atom(r.part)}]`}`;
+        return `${name(r.buffer)}[${this.#atom(r.index)}]${r.part === undefined ? "" : `[${this.#atom(r.part)}]`}`;
       case "unpack":
-        if (r.format === "q8") return `vec4<f32>(unpack4xI8(${atom(r.x)}))`;
-        if (r.format === "q4") return `vec4<f32>(unpack4xU8(${atom(r.x)} & 0x0f0f0f0fu)) - vec4<f32>(8.0f)`;
+        if (r.format === "q8") return `vec4<f32>(unpack4xI8(${this.#atom(r.x)}))`;
+        if (r.format === "u4") return `vec4<f32>(unpack4xU8(${this.#atom(r.x)} & 0x0f0f0f0fu))`;
+        if (r.format === "q4") return `vec4<f32>(unpack4xU8(${this.#atom(r.x)} & 0x0f0f0f0fu)) - vec4<f32>(8.0f)`;
         return r.format === "f16"
-          ? `unpack2x16float(${atom(r.x)})`
-          : `bitcast<vec2<f32>>(vec2<u32>(${atom(r.x)} << 16u, ${atom(r.x)} & 0xffff0000u))`;
+          ? `unpack2x16float(${this.#atom(r.x)})`
+          : `bitcast<vec2<f32>>(vec2<u32>(${this.#atom(r.x)} << 16u, ${this.#atom(r.x)} & 0xffff0000u))`;
       case "pack":
-        return r.format === "f16" ? `pack2x16float(vec2<f32>(${atom(r.a)}, ${atom(r.b)}))` : this.#packBrain(r.a, r.b);
+        return r.format === "f16"
+          ? `pack2x16float(vec2<f32>(${this.#atom(r.a)}, ${this.#atom(r.b)}))`
+          : this.#packBrain(r.a, r.b);
       case "scalar":
         return `scalars.${name(r.param)}`;
+      case "take":
+        return `subgroupBroadcast(${this.#atom(r.x)}, ${r.lane}u)`;
+      case "dot":
+        return `dot(${this.#atom(r.a)}, ${this.#atom(r.b)})`;
       case "before": {
-        if (this.#p.mode === "subgroup") return `subgroupExclusiveAdd(${atom(r.x)})`;
+        if (this.#p.mode === "subgroup") return `subgroupExclusiveAdd(${this.#atom(r.x)})`;
         this.#scans.add(typeName(r.x.type));
-        return `before_${typeName(r.x.type)}(${atom(r.x)}, lane)`;
+        return `before_${typeName(r.x.type)}(${this.#atom(r.x)}, lane)`;
       }
       case "lanes": {
-        if (this.#p.mode === "subgroup") return `${SUBGROUP[r.fn]}(${atom(r.x)})`;
+        if (this.#p.mode === "subgroup") return `${SUBGROUP[r.fn]}(${this.#atom(r.x)})`;
         const id = `${r.fn}:${typeName(r.x.type)}`;
         this.#shared.add(id);
-        return `lanes_${r.fn}_${typeName(r.x.type).replace(/[<>]/g, "_")}(${atom(r.x)}, lane)`;
+        return `lanes_${r.fn}_${typeName(r.x.type).replace(/[<>]/g, "_")}(${this.#atom(r.x)}, lane)`;
       }
     }
   }
@@ -313,10 +336,58 @@ class Printer {
   /** Two f32 to bf16, rounded to nearest even. */
   #packBrain(a: Atom, b: Atom): string {
     const round = (x: Atom): string => {
-      const bits = `bitcast<u32>(${atom(x)})`;
+      const bits = `bitcast<u32>(${this.#atom(x)})`;
       return `((${bits} + 0x7fffu + ((${bits} >> 16u) & 1u)) >> 16u)`;
     };
     return `${round(a)} | (${round(b)} << 16u)`;
+  }
+}
+
+/**
+ * Vectors of different constants that are only used beside what is not constant. (WGSL computes what has only constants while compiling, and refuses
+ * the shader where that overflows.)
+ */
+function constantVectors(body: readonly Stmt[]): Map<string, Stmt & { op: "let" }> {
+  const found = new Map<string, Stmt & { op: "let" }>();
+  everyStatement(body, (s) => {
+    if (s.op === "let" && s.rhs.op === "compose" && s.rhs.parts.every((p) => p.kind === "const")) found.set(s.name, s);
+  });
+  const fixed = (a: Atom | undefined): boolean => a === undefined || a.kind === "const" || found.has(a.name);
+  const keep = (a: Atom | undefined): void => {
+    if (a?.kind === "ref") found.delete(a.name);
+  };
+  everyStatement(body, (s) => {
+    if (s.op === "let" && found.has(s.name)) return;
+    if (s.op === "let" && (s.rhs.op === "binary" || s.rhs.op === "dot") && !atomsOf(s.rhs).every(fixed)) return;
+    for (const a of s.op === "let" ? atomsOf(s.rhs) : atomsOfStatement(s)) keep(a);
+  });
+  return found;
+}
+
+function everyStatement(body: readonly Stmt[], visit: (s: Stmt) => void): void {
+  for (const s of body) {
+    visit(s);
+    if (s.op === "for") everyStatement(s.body, visit);
+    if (s.op === "if") for (const side of [s.yes, s.no]) everyStatement(side, visit);
+  }
+}
+
+function atomsOfStatement(s: Stmt): readonly (Atom | undefined)[] {
+  switch (s.op) {
+    case "var":
+      return [s.init];
+    case "assign":
+      return [s.value];
+    case "for":
+      return [s.start, s.limit];
+    case "if":
+      return [s.cond];
+    case "store":
+      return [s.index, s.part, s.value];
+    case "atomic":
+      return [s.index, s.value];
+    default:
+      return [];
   }
 }
 

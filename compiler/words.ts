@@ -6,8 +6,9 @@
  */
 import type { TileItem } from "./builder.ts";
 import type { BinaryOp, ReduceKind, Span, UnaryOp, Value, ValueType } from "./ir.ts";
-import type { Item, Lowering } from "./lower.ts";
+import type { Item, Lowering } from "./lowering.ts";
 import type { Expr } from "./syntax.ts";
+import { type Into, lowerTopk } from "./words-topk.ts";
 
 type Call = Expr & { kind: "call" };
 type Word = (l: Lowering, e: Call) => Item;
@@ -71,6 +72,42 @@ const argReduce =
     return tileOf(l.b.reduce("min", candidates, axis, e.span));
   };
 
+const largest: Word = (l, e) => {
+  const value = l.b.settle(arg(l, e, 0), e.span);
+  const index = l.b.settle(arg(l, e, 1), e.span, "u32");
+  if (value.type === "bool") l.b.noCondition("topk", e.span);
+  if (index.type !== "u32") l.b.fail("TS-205", `the index of topk must be u32, got ${index.type}`, e.span);
+  const axis = l.b.pick(value, text(l, e, 3), "topk", e.span);
+  return lowerTopk(l, { value, index, axis }, listOf(l, e, value, axis), e.span);
+};
+
+/** What the third argument of topk says: the dim of a new list, or a list to go on with. */
+function listOf(l: Lowering, e: Call, value: Value, axis: number): Into {
+  const given = e.args[2];
+  const item = given === undefined ? undefined : l.item(given);
+  const span = given?.span ?? e.span;
+  if (item?.is === "text") return { axis: l.b.whole(knownDim(l, item.value, span)).id };
+  const [values, places] = item?.is === "list" && item.items.length === 2 ? item.items : [];
+  if (values?.is !== "tile" || places?.is !== "tile")
+    return l.b.fail(
+      "TS-215",
+      "topk needs to know what it goes into",
+      span,
+      'the dim of a new list: topk(value, index, "k"), or a list to go on with: [best, places] = topk(value, index, [best, places])',
+    );
+  const own = values.value.axes.filter((a) => a === axis || !value.axes.includes(a));
+  const [into] = own;
+  if (own.length !== 1 || into === undefined || l.b.axes[into]?.kind !== "whole")
+    return l.b.fail(
+      "TS-211",
+      `topk: the list has dims "${values.value.axes.map((a) => l.b.dimOf(a)).join(" ")}", of which one, taken whole, must be its own`,
+      span,
+      'start it with emptyTopk("k"), or with full("k", …)',
+    );
+  const list: [Value, Value] = [l.b.as(values, value.type, span), l.b.as(places, "u32", span)];
+  return { axis: into, list };
+}
+
 const filled = (l: Lowering, e: Call, value: Value): Item => {
   const axes = (text(l, e, 0) ?? "")
     .split(/\s+/)
@@ -99,7 +136,8 @@ const convert =
 
 function onGrid(l: Lowering, e: Call): string {
   const dim = dimName(l, e, 0);
-  if (l.nested) l.b.fail("TS-218", "the grid is laid out at the top of a kernel, not inside a loop or branch", e.span);
+  if (l.depth > 0)
+    l.b.fail("TS-218", "the grid is laid out at the top of a kernel, not inside a loop or branch", e.span);
   if (l.b.grid.some((g) => g.dim === dim)) l.b.fail("TS-218", `the grid already has the dim "${dim}"`, e.span);
   return dim;
 }
@@ -185,6 +223,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     const axis = l.b.pick(x, text(l, e, 1), "cumsum", e.span);
     return tileOf(l.b.emit({ op: "scan", type: x.type, axes: x.axes, span: e.span, x: x.id, axis }));
   },
+  topk: largest,
   argmax: argReduce("max"),
   argmin: argReduce("min"),
   dot: (l, e) => {

@@ -3,7 +3,7 @@
  *
  * They are inlined where they are called, like any helper function of a user: nothing here is known to the compiler.
  */
-import { bitcast, cast, exp, log } from "./words.ts";
+import { bitcast, cast, exp, full, log } from "./words.ts";
 
 /** x · sigmoid(x), the activation of SwiGLU (Shazeer 2020). */
 export function silu(x: number): number {
@@ -31,6 +31,11 @@ export function uniform(seed: number, counter: number, lane: number): number {
 /** Gumbel noise: adding it to logits and taking the largest draws from their softmax. */
 export function gumbel(seed: number, counter: number, lane: number): number {
   return -log(-log(uniform(seed, counter, lane)));
+}
+
+/** A list of the dim `k` that holds nothing yet, for `topk` in a loop. */
+export function emptyTopk(k: string): [values: number, places: number] {
+  return [full(k, -Infinity), full(k, cast(0xffffffff, "u32"))];
 }
 
 /** Bits of an f32 as a u32 that sorts in the same order. */

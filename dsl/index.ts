@@ -1,6 +1,23 @@
 /** The kernel language: what a file with kernels imports. */
 export * from "./helpers.ts";
-export type { bf16, DType, f16, f32, i32, q4, q8, real, Scalar, Tensor, Tile, u32 } from "./types.ts";
+export { type Instance, specialise } from "./specialise.ts";
+export type {
+  bf16,
+  DType,
+  f16,
+  f32,
+  i32,
+  q4,
+  q8,
+  RunTime,
+  real,
+  Scalar,
+  Static,
+  StaticsOf,
+  Tensor,
+  Tile,
+  u32,
+} from "./types.ts";
 export {
   abs,
   amax,
@@ -36,6 +53,7 @@ export {
   sqrt,
   sum,
   tanh,
+  topk,
   unroll,
   zeros,
   zerosLike,

@@ -26,6 +26,7 @@ export type DType = f32 | f16 | bf16 | q8 | q4 | u32 | i32;
 
 declare const dims: unique symbol;
 declare const element: unique symbol;
+declare const fixed: unique symbol;
 
 /** A block of values that a program holds, indexed by the named dims of `D`; a scalar has none. */
 export type Tile<D extends string = string> = number & { readonly [dims]?: D };
@@ -48,3 +49,24 @@ export interface Tensor<D extends string, T extends DType = f32> {
   readonly [dims]?: D;
   readonly [element]?: T;
 }
+
+/**
+ * Compile-time parameters of a kernel, as one object, its last parameter: numbers, flags, strings and functions. They are given when the kernel is loaded,
+ * with `specialise`, or by the kernel that calls it. Branches on them vanish, functions are inlined.
+ */
+export type Static<T extends object> = T & { readonly [fixed]?: true };
+
+type Given<A> = { [I in keyof A]-?: A[I] };
+
+/** The object of compile-time parameters that a kernel takes; never where it takes none. */
+export type StaticsOf<F> = F extends (...args: infer A) => void
+  ? Given<A> extends readonly [...infer _, infer L]
+    ? typeof fixed extends keyof L
+      ? L
+      : never
+    : never
+  : never;
+
+/** The parameters that a kernel is launched with: all but the compile-time ones. */
+export type RunTime<A extends readonly unknown[]> =
+  Given<A> extends readonly [...infer I, infer L] ? (typeof fixed extends keyof L ? I : A) : A;

@@ -152,6 +152,18 @@ export function argmax(value: number, index: number, dim?: string): Tile {
 export function argmin(value: number, index: number, dim?: string): Tile {
   return word(`argmin(${value}, ${index}, ${dim})`);
 }
+/**
+ * The largest elements of `value` with their indices, best first, of equals the lowest index first: as many as the dim `into` has, or, where `into` is a list
+ * of that kind, the best of both. Places that nothing takes hold -Infinity (0 for u32) and the index 4294967295.
+ */
+export function topk(
+  value: number,
+  index: number,
+  into: string | readonly [values: number, places: number],
+  dim?: string,
+): [values: number, places: number] {
+  return word(`topk(${value}, ${index}, ${into}, ${dim})`);
+}
 /** Sum over the products along the dim that both share (named when they share several; the others are batch dims). */
 export function dot(a: number, b: number, dim?: string): Tile {
   return word(`dot(${a}, ${b}, ${dim})`);

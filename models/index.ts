@@ -4,6 +4,7 @@ export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
 export type { ModelSource } from "./formats/weights.ts";
 export type { LlamaConfig } from "./llama/config.ts";
 export { Decoder, type DecoderOptions } from "./llama/decoder.ts";
+export type { BatchToken } from "./llama/interleave.ts";
 export { type Contract, contract, WEIGHT_FORMATS, type WeightFormat } from "./llama/memory.ts";
 export type { GenerateOptions, Sampling } from "./llama/sampling.ts";
 export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./state/policy.ts";

@@ -114,7 +114,7 @@ async function openEmbedded(toggles: readonly string[], notes: string[]): Promis
 async function openNative(): Promise<Dawn> {
   const gpu = globalThis.navigator?.gpu;
   const hint = onServer()
-    ? "leave the adapter out to use Dawn"
+    ? "of the runtimes without a screen only Deno has it; leave the adapter out to use Dawn"
     : "use a browser with WebGPU, and a page served over https or from localhost";
   if (gpu === undefined) throw new UserError("no WebGPU adapter: navigator.gpu does not exist here", { hint });
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });

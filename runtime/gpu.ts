@@ -13,6 +13,7 @@ import {
   type KernelBundle,
   loadPrograms,
   programsOf,
+  type Statics,
   type Target,
   type TileProgram,
 } from "../compiler/index.ts";
@@ -20,14 +21,16 @@ import type { Capabilities } from "./adapter.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { bindGroupOf, type Dispatch, Kernel, type Launch } from "./kernels.ts";
+import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
 import { Plan, type Recorded } from "./plan.ts";
 import {
   createTensor,
+  createTensors,
   type DeviceTensor,
   readMany,
   type ShapeLike,
   type TensorOptions,
+  type TensorSpec,
   type TensorValues,
 } from "./tensor.ts";
 import { settle } from "./wait.ts";
@@ -56,9 +59,10 @@ export function targetOf(c: Capabilities): Target {
 async function programsFrom(
   from: { readonly url: string } | KernelBundle,
   names: readonly string[],
+  statics: Statics,
 ): Promise<ReadonlyMap<string, TileProgram>> {
   try {
-    return isBundle(from) ? programsOf(from, names) : (await loadPrograms(from.url, names)).programs;
+    return isBundle(from) ? programsOf(from, names, statics) : (await loadPrograms(from.url, names, statics)).programs;
   } catch (cause) {
     if (!(cause instanceof BundleError)) throw cause;
     throw new UserError(cause.message, { hint: cause.hint, cause });
@@ -85,15 +89,23 @@ export class Gpu {
   }
 
   /**
-   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made.
-   * Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   * Tensors that share GPU memory, by name: `gpu.tensors({ k: { shape: [8, 64] }, at: { shape: [8], dtype: "u32" } })`. A kernel with more tensors than the
+   * adapter binds can bind those as one (browsers promise 8 bindings); apart from that they are like others.
    */
-  async kernels<T extends Record<string, (...args: never[]) => void>>(
+  tensors<K extends string>(specs: Readonly<Record<K, TensorSpec>>): Record<K, DeviceTensor> {
+    return createTensors(this.device, specs);
+  }
+
+  /**
+   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made. A key
+   * with `specialise(kernel, { … })` is that kernel with its compile-time parameters given. Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   */
+  async kernels<T extends Record<string, Loadable>>(
     from: { readonly url: string } | KernelBundle,
     functions: T,
   ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
     const names = Object.keys(functions);
-    const programs = await programsFrom(from, names);
+    const programs = await programsFrom(from, names, staticsOf(functions));
     const launches = names.map((name) => {
       const program = programs.get(name);
       if (program === undefined) throw new Error(`the compiler returned no program for "${name}"`);
@@ -155,9 +167,9 @@ export class Gpu {
     return readMany(this.device, tensors);
   }
 
-  /** Waits until submitted work is done, without spinning a core; throws what went wrong. */
-  async wait(): Promise<void> {
-    await settle(this.device);
+  /** Waits until submitted work is done, without spinning a core; throws what went wrong. Work of different lengths waits best under different names. */
+  async wait(work?: string): Promise<void> {
+    await settle(this.device, work);
   }
 
   async close(): Promise<void> {

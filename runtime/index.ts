@@ -6,8 +6,15 @@ export { Device, type DeviceRequest } from "./device.ts";
 export type { DType } from "./dtype.ts";
 export { UserError } from "./errors.ts";
 export { Gpu, open, targetOf } from "./gpu.ts";
-export { Kernel, type Launch } from "./kernels.ts";
+export { Kernel, type Launch, type Loadable } from "./kernels.ts";
 export { Plan } from "./plan.ts";
 export type { DawnModule } from "./swiftshader.ts";
-export { DeviceTensor, type ShapeLike, type TensorData, type TensorOptions, type TensorValues } from "./tensor.ts";
+export {
+  DeviceTensor,
+  type ShapeLike,
+  type TensorData,
+  type TensorOptions,
+  type TensorSpec,
+  type TensorValues,
+} from "./tensor.ts";
 export { type DispatchWork, planWork } from "./work.ts";

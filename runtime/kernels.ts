@@ -10,11 +10,15 @@ import {
   type Generated,
   generate,
   type Knobs,
+  type Packing,
+  planPacking,
+  type Statics,
+  type StaticValue,
   type Target,
   type TensorParam,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { Tensor } from "../dsl/index.ts";
+import type { DType, RunTime, Tensor } from "../dsl/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
@@ -22,17 +26,33 @@ import { DeviceTensor } from "./tensor.ts";
 import { tunedKnobs } from "./tuned.ts";
 
 /** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
-export type Argument<P> =
-  P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">
-    ? P extends number
-      ? number | DeviceTensor
-      : DeviceTensor
-    : number | DeviceTensor;
+export type Argument<P> = P extends Tensor<string, DType> ? DeviceTensor : number | DeviceTensor;
 
-/** The call that a kernel function becomes once it is loaded. */
-export type Launch<F> = F extends (...args: infer A) => void
-  ? (...args: { [I in keyof A]: Argument<A[I]> }) => void
-  : never;
+/** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
+export type Loadable =
+  | ((...args: never[]) => void)
+  | { readonly kernel: (...args: never[]) => void; readonly values: unknown };
+
+/** The compile-time parameters that have a value here; functions are the source's business. */
+export function staticsOf(functions: Readonly<Record<string, Loadable>>): Statics {
+  const found: Record<string, Record<string, StaticValue>> = {};
+  for (const [name, f] of Object.entries(functions)) {
+    if (typeof f === "function") continue;
+    found[name] = Object.fromEntries(
+      Object.entries(f.values as object).filter(([, v]) => ["number", "boolean", "string"].includes(typeof v)),
+    ) as Record<string, StaticValue>;
+  }
+  return found;
+}
+
+/** The call that a kernel function becomes once it is loaded; compile-time parameters are settled by then. */
+export type Launch<F> = F extends { readonly kernel: infer G }
+  ? Launch<G>
+  : F extends (...args: infer A) => void
+    ? (...args: Arguments<RunTime<A>>) => void
+    : never;
+
+type Arguments<A> = { [I in keyof A]: Argument<A[I]> };
 
 /** One kernel for one binding of shapes, formats and adapter. */
 export interface Variant {
@@ -44,7 +64,8 @@ export interface Variant {
 /** A call that was checked and is ready to be encoded. */
 export interface Dispatch {
   readonly variant: Variant;
-  readonly tensors: readonly DeviceTensor[];
+  /** Tensors by the name of their parameter, in its order. */
+  readonly tensors: ReadonlyMap<string, DeviceTensor>;
   readonly uniforms: readonly { readonly dtype: "u32" | "i32" | "f32"; readonly value: number }[];
 }
 
@@ -76,7 +97,7 @@ export class Kernel {
     const sizes: Record<string, number> = {};
     const storage: Record<string, DeviceTensor["dtype"]> = {};
     const from: Record<string, string> = {};
-    const tensors: DeviceTensor[] = [];
+    const tensors = new Map<string, DeviceTensor>();
     const cells: string[] = [];
     const uniforms: { dtype: "u32" | "i32" | "f32"; value: number }[] = [];
     for (const [i, p] of params.entries()) {
@@ -90,7 +111,7 @@ export class Kernel {
               `${given.dtype} [${given.shape.join(", ")}] ("${given.label}")`,
             );
           cells.push(p.name);
-          tensors.push(given);
+          tensors.set(p.name, given);
         } else if (typeof given === "number") uniforms.push({ dtype: p.dtype, value: given });
         else throw this.#wrong(p.name, `a number or a tensor of one ${p.dtype}`, describe(given));
         continue;
@@ -99,10 +120,12 @@ export class Kernel {
         throw this.#wrong(p.name, `a tensor "${p.dims.join(" ")}"`, describe(given));
       this.#checkTensor(p, given, sizes, from);
       storage[p.name] = given.dtype;
-      tensors.push(given);
+      tensors.set(p.name, given);
     }
     this.#checkAliases(tensors);
-    return { variant: this.#variant(sizes, storage, cells), tensors, uniforms };
+    const packing = this.#packing(tensors);
+    const binding = { sizes, storage, cells, ...(packing === undefined ? {} : { packing }) };
+    return { variant: this.#variant(binding), tensors, uniforms };
   }
 
   #checkTensor(p: TensorParam, t: DeviceTensor, sizes: Record<string, number>, from: Record<string, string>): void {
@@ -128,48 +151,60 @@ export class Kernel {
     }
   }
 
-  /** WebGPU forbids a binding that is written to share memory with another one. */
-  #checkAliases(tensors: readonly DeviceTensor[]): void {
-    const params = this.#bound(tensors);
-    for (const [i, a] of tensors.entries()) {
-      for (const [j, b] of tensors.entries()) {
-        if (j <= i || a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes)
-          continue;
-        if (params[i]?.writes || params[j]?.writes) {
-          throw new UserError(
-            `kernel ${this.name}: "${params[i]?.name}" and "${params[j]?.name}" share memory (tensor "${a.label}"), and one of them is written`,
-            {
-              hint: "pass two tensors, or use one parameter for both reading and writing",
-            },
-          );
-        }
+  /** What one lane writes nobody else may read in the same dispatch, so tensors of a call overlap only where all are read. */
+  #checkAliases(tensors: ReadonlyMap<string, DeviceTensor>): void {
+    const all = [...tensors];
+    for (const [i, [p, a]] of all.entries()) {
+      for (const [q, b] of all.slice(i + 1)) {
+        if (a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) continue;
+        if (!this.#writes(p) && !this.#writes(q)) continue;
+        throw new UserError(
+          `kernel ${this.name}: "${p}" and "${q}" share memory (tensor "${a.label}"), and one of them is written`,
+          {
+            hint: "pass two tensors, or use one parameter for both reading and writing",
+          },
+        );
       }
     }
   }
 
-  #bound(tensors: readonly DeviceTensor[]): { name: string; writes: boolean }[] {
-    const all = this.program.params.map((p) => ({ name: p.name, writes: p.kind === "tensor" && p.writes }));
-    return all.length === tensors.length
-      ? all
-      : all.filter((p) => p.writes || this.program.params.some((q) => q.kind === "tensor" && q.name === p.name));
+  #writes(param: string): boolean {
+    return this.program.params.some((p) => p.name === param && p.kind === "tensor" && p.writes);
   }
 
-  #variant(
-    sizes: Record<string, number>,
-    storage: Record<string, DeviceTensor["dtype"]>,
-    cells: readonly string[],
-  ): Variant {
-    const key = JSON.stringify([sizes, storage, cells]);
+  #packing(tensors: ReadonlyMap<string, DeviceTensor>): Packing | undefined {
+    const atomic = (name: string): boolean =>
+      this.program.params.some((p) => p.name === name && p.kind === "tensor" && p.atomic === true);
+    const places = [...tensors].map(([name, t]) => ({
+      name,
+      home: t.buffer,
+      offset: t.offset,
+      bytes: t.bytes,
+      writes: this.#writes(name),
+      atomic: atomic(name),
+    }));
+    const bindingBytes = this.#target.bindingBytes ?? this.#device.capabilities.limits.bindingBytes;
+    const long = places.find((p) => p.writes && p.bytes > bindingBytes);
+    if (long !== undefined) {
+      throw new UserError(
+        `kernel ${this.name}: "${long.name}" is written and has ${long.bytes} bytes, more than the ${bindingBytes} that this adapter binds at once`,
+      );
+    }
+    return planPacking(places, { bindings: this.#target.storageBuffers, bindingBytes });
+  }
+
+  #variant(binding: Binding): Variant {
+    const key = JSON.stringify(binding);
     let found = this.#variants.get(key);
     if (found === undefined) {
-      const generated = this.#generate({ sizes, storage, cells });
-      const limit = this.#target.storageBuffers;
-      if (generated.lanes.buffers.length > limit) {
-        throw new UserError(
-          `kernel ${this.name} binds ${generated.lanes.buffers.length} tensors, and this adapter allows ${limit} a kernel`,
-        );
+      const generated = this.#generate(binding);
+      const [bound, limit] = [generated.lanes.buffers.length, this.#target.storageBuffers];
+      if (bound > limit) {
+        throw new UserError(`kernel ${this.name} binds ${bound} tensors, and this adapter allows ${limit} a kernel`, {
+          hint: "tensors that are made together, by gpu.tensors({ … }), can share a binding",
+        });
       }
-      const shape = Object.entries(sizes).map(([d, n]) => `${d}=${n}`);
+      const shape = Object.entries(binding.sizes).map(([d, n]) => `${d}=${n}`);
       found = { label: `kernel ${this.name} (${shape.join(", ")})`, generated, pipeline: undefined };
       this.#variants.set(key, found);
     }
@@ -217,7 +252,7 @@ function descriptor(device: Device, variant: Variant): GPUComputePipelineDescrip
     (b, binding): GPUBindGroupLayoutEntry => ({
       binding,
       visibility: COMPUTE,
-      buffer: { type: b.writes ? "storage" : "read-only-storage" },
+      buffer: { type: b.writes || b.writable ? "storage" : "read-only-storage" },
     }),
   );
   if (uniforms.length > 0) entries.push({ binding: buffers.length, visibility: COMPUTE, buffer: { type: "uniform" } });
@@ -234,26 +269,40 @@ export function bindGroupOf(
   device: Device,
   dispatch: Dispatch,
 ): { group: GPUBindGroup; uniforms: GPUBuffer | undefined } {
-  const { variant, tensors } = dispatch;
+  const { variant } = dispatch;
   const pipeline = variant.pipeline;
   if (pipeline === undefined) throw new Error(`${variant.label} was not compiled`);
   return watched(device, variant.label, () => {
-    const entries: GPUBindGroupEntry[] = tensors.map((t, i) => ({
-      binding: i,
-      resource: { buffer: t.buffer, offset: t.offset, size: Math.ceil(t.bytes / 16) * 16 },
-    }));
+    const { buffers } = variant.generated.lanes;
+    const entries = buffers.map((b, binding): GPUBindGroupEntry => ({ binding, resource: rangeOf(dispatch, b) }));
     let uniforms: GPUBuffer | undefined;
     if (dispatch.uniforms.length > 0) {
       const size = Math.ceil(dispatch.uniforms.length / 4) * 16;
       uniforms = device.raw.createBuffer({ label: `${variant.label} scalars`, size, usage: UNIFORM | COPY_DST });
       device.raw.queue.writeBuffer(uniforms, 0, packUniforms(dispatch.uniforms, size));
-      entries.push({ binding: tensors.length, resource: { buffer: uniforms } });
+      entries.push({ binding: buffers.length, resource: { buffer: uniforms } });
     }
     return {
       group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }),
       uniforms,
     };
   });
+}
+
+/** The memory of one binding: that of a tensor or of a part of it, or the range that several lie in. */
+function rangeOf(dispatch: Dispatch, b: Generated["lanes"]["buffers"][number]): GPUBufferBinding {
+  const named = b.window === undefined ? (b.members ?? [b]) : [{ name: b.window.of }];
+  const tensors = named.map(({ name }) => {
+    const found = dispatch.tensors.get(name);
+    if (found === undefined) throw new Error(`${dispatch.variant.label}: no tensor for "${name}"`);
+    return found;
+  });
+  const offset = Math.min(...tensors.map((t) => t.offset));
+  const end = Math.max(...tensors.map((t) => t.offset + t.bytes));
+  const { buffer } = tensors[0] as DeviceTensor;
+  const from = offset + 4 * (b.window?.at ?? 0);
+  const to = b.window === undefined ? end : Math.min(end, from + 4 * b.elements);
+  return { buffer, offset: from, size: Math.ceil((to - from) / 16) * 16 };
 }
 
 const COMPUTE = 0x4;

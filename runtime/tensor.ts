@@ -2,7 +2,8 @@
  * Tensors in device memory.
  *
  * A tensor is a range of a GPU buffer with a shape, an element type and a name that every error about it carries. Buffers are padded to 16 bytes so that
- * kernels may load the tail as a vec4. Views share the buffer. Reads go through pooled staging buffers, any number of tensors in one submission.
+ * kernels may load the tail as a vec4. Views share the buffer, and so do tensors that are made together, which a kernel can then bind as one. Reads go
+ * through pooled staging buffers, any number of tensors in one submission.
  */
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
@@ -31,7 +32,7 @@ export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
 export interface TensorOptions {
   readonly label?: string | undefined;
   readonly data?: TensorData | undefined;
-  /** The whole is never bound, only slices of it: the limit on bindings is not checked. */
+  /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
   readonly sliced?: boolean | undefined;
 }
 
@@ -52,7 +53,104 @@ export function createTensor(
   dtype: DType,
   options: TensorOptions = {},
 ): DeviceTensor {
-  const { label = "tensor", data, sliced = false } = options;
+  const { label = "tensor", data } = options;
+  const { padded, ...layout } = checkedLayout(device, shape, dtype, options);
+  const buffer = newBuffer(device, `tensor "${label}"`, label, padded);
+  const tensor = new DeviceTensor(device, { ...layout, buffer, offset: 0 }, owner(device, buffer, 1)());
+  if (data !== undefined) {
+    try {
+      tensor.write(data);
+    } catch (error) {
+      tensor.destroy();
+      throw error;
+    }
+  }
+  return tensor;
+}
+
+/** One of several tensors that are made together. */
+export interface TensorSpec extends Omit<TensorOptions, "sliced"> {
+  readonly shape: ShapeLike;
+  /** f32 unless told. */
+  readonly dtype?: DType | undefined;
+}
+
+/**
+ * Allocates tensors that share a GPU buffer (several, where it would exceed what the adapter allows), each a tensor like any other. Where an adapter binds
+ * fewer buffers than a kernel has tensors, those of one buffer take one binding; they lie from small to large, so that the small ones are neighbours. The
+ * memory is freed when the last of them is destroyed.
+ * @throws UserError as `createTensor` does; then nothing stays allocated.
+ */
+export function createTensors<K extends string>(
+  device: Device,
+  specs: Readonly<Record<K, TensorSpec>>,
+): Record<K, DeviceTensor> {
+  const names = Object.keys(specs) as K[];
+  const parts = names.map((name) => {
+    const { shape, dtype = "f32", label = name, data } = specs[name];
+    return { name, data, layout: checkedLayout(device, shape, dtype, { label }) };
+  });
+  parts.sort((a, b) => a.layout.padded - b.layout.padded);
+  const buffers: { size: number; parts: { part: (typeof parts)[number]; offset: number }[] }[] = [];
+  for (const part of parts) {
+    const last = buffers.at(-1);
+    const offset = Math.ceil((last?.size ?? 0) / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
+    const size = offset + part.layout.padded;
+    if (last !== undefined && size <= device.capabilities.limits.bufferBytes) {
+      last.parts.push({ part, offset });
+      last.size = size;
+    } else buffers.push({ size: part.layout.padded, parts: [{ part, offset: 0 }] });
+  }
+  const made = new Map<K, DeviceTensor>();
+  for (const { size, parts: inside } of buffers) {
+    const label = inside.map((p) => p.part.layout.label).join(", ");
+    const buffer = newBuffer(device, `tensors "${label}"`, label, size);
+    const state = owner(device, buffer, inside.length);
+    for (const { part, offset } of inside)
+      made.set(part.name, new DeviceTensor(device, { ...part.layout, buffer, offset }, state()));
+  }
+  try {
+    for (const { name, data } of parts) if (data !== undefined) made.get(name)?.write(data);
+  } catch (error) {
+    for (const tensor of made.values()) tensor.destroy();
+    throw error;
+  }
+  return Object.fromEntries(names.map((name) => [name, made.get(name)])) as Record<K, DeviceTensor>;
+}
+
+/** A live tensor's share of a buffer that `count` tensors own; the last one that goes frees it. */
+function owner(device: Device, buffer: GPUBuffer, count: number): () => Ownership {
+  return () => ({
+    live: true,
+    release(): void {
+      count--;
+      if (count > 0) return;
+      buffer.destroy();
+      device.allocated = Math.max(0, device.allocated - buffer.size);
+    },
+  });
+}
+
+interface Ownership {
+  live: boolean;
+  release(): void;
+}
+
+function newBuffer(device: Device, what: string, label: string, size: number): GPUBuffer {
+  const buffer = watched(device, `${what} (${size} bytes)`, () =>
+    device.raw.createBuffer({ label, size, usage: USAGE }),
+  );
+  device.allocated += size;
+  return buffer;
+}
+
+/** Shape and padded size of a tensor that fits this device. */
+function checkedLayout(
+  device: Device,
+  shape: ShapeLike,
+  dtype: DType,
+  { label = "tensor", sliced = false }: TensorOptions,
+): Omit<Layout, "buffer" | "offset"> & { readonly padded: number } {
   const dims = Array.isArray(shape) ? undefined : Object.keys(shape);
   const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
   const bad = extents.find((extent) => !Number.isSafeInteger(extent) || extent < 1);
@@ -76,20 +174,7 @@ export function createTensor(
       `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest ${kind} of this adapter (${device.capabilities.name}) is ${limit} bytes`,
     );
   }
-  const buffer = watched(device, `tensor "${label}" (${padded} bytes)`, () =>
-    device.raw.createBuffer({ label, size: padded, usage: USAGE }),
-  );
-  device.allocated += padded;
-  const tensor = new DeviceTensor(device, { shape: extents, dims, dtype, label, buffer, offset: 0 }, { live: true });
-  if (data !== undefined) {
-    try {
-      tensor.write(data);
-    } catch (error) {
-      tensor.destroy();
-      throw error;
-    }
-  }
-  return tensor;
+  return { shape: extents, dims, dtype, label, padded };
 }
 
 interface Layout {
@@ -116,10 +201,10 @@ export class DeviceTensor {
   readonly bytes: number;
   /** Number of elements. */
   readonly length: number;
-  readonly #state: { live: boolean };
+  readonly #state: Ownership;
   readonly #isView: boolean;
 
-  constructor(device: Device, layout: Layout, state: { live: boolean }, isView = false) {
+  constructor(device: Device, layout: Layout, state: Ownership, isView = false) {
     this.device = device;
     this.shape = layout.shape;
     this.dims = layout.dims;
@@ -243,8 +328,7 @@ export class DeviceTensor {
   destroy(): void {
     if (this.#isView || !this.#state.live) return;
     this.#state.live = false;
-    this.buffer.destroy();
-    this.device.allocated = Math.max(0, this.device.allocated - this.buffer.size);
+    this.#state.release();
   }
 
   #derive(shape: readonly number[], dims: readonly string[] | undefined, offset: number): DeviceTensor {

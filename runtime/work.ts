@@ -25,7 +25,7 @@ const SMALL = 4096;
 /** Counts every dispatch of a plan, in order. Reads small tensors, so it waits for submitted work. */
 export async function planWork(gpu: Gpu, plan: Plan): Promise<DispatchWork[]> {
   // One look at each, however many dispatches have it; views are tensors of their own.
-  const small = [...new Set(plan.dispatches.flatMap((d) => d.tensors).filter((t) => t.length <= SMALL))];
+  const small = [...new Set(plan.dispatches.flatMap((d) => [...d.tensors.values()]).filter((t) => t.length <= SMALL))];
   const read = await gpu.read(small);
   const values = new Map(small.map((t, i) => [t, read[i] as TensorValues]));
   return plan.dispatches.map((d) => dispatchWork(d, values));
@@ -33,10 +33,10 @@ export async function planWork(gpu: Gpu, plan: Plan): Promise<DispatchWork[]> {
 
 function dispatchWork(d: Dispatch, values: ReadonlyMap<DeviceTensor, TensorValues>): DispatchWork {
   const { generated } = d.variant;
-  const { buffers, uniforms, name } = generated.lanes;
+  const { uniforms, name } = generated.lanes;
   const { binding } = generated.specialised;
   const numbers = new Map(uniforms.map((u, i) => [u.name, d.uniforms[i]?.value]));
-  const tensors = new Map(buffers.map((b, i) => [b.name, d.tensors[i]]));
+  const { tensors } = d;
   const peek = (param: string, index: readonly number[]): number | undefined => {
     if (numbers.has(param)) return numbers.get(param);
     const t = tensors.get(param);

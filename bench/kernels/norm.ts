@@ -3,7 +3,7 @@ import { block, over, rsqrt, type Scalar, size, sum, type Tensor } from "../../d
 
 /** y[rows, dim] = x / sqrt(mean(x²) + eps) · gamma. */
 export function norm(x: Tensor<"rows dim">, gamma: Tensor<"dim">, eps: Scalar, y: Tensor<"rows dim">): void {
-  const r = block("rows", 2);
+  const r = block("rows");
   let square = 0;
   for (const d of over("dim")) {
     const value = x.at(r, d);

@@ -1,7 +1,7 @@
 /** `tilestate generate`: continues a text, token by token as it comes. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import type { Decoder, ModelSource, Tokenizer, WeightFormat } from "../../models/index.ts";
+import type { ModelSource, Tokenizer, WeightFormat } from "../../models/index.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { rate } from "../format.ts";
@@ -103,7 +103,7 @@ async function generate(prompt: string | undefined, options: Options, context: C
     say(stream.end());
     show("\n");
     const speed = made.length > 1 ? rate(made.length - 1, performance.now() - first) : undefined;
-    const full = made.length < tokens && isFull(decoder, ids.length + made.length);
+    const full = made.length < tokens && ids.length + made.length > decoder.positions;
     if (options.json) {
       const { name } = source.config;
       printJson(io, {
@@ -124,7 +124,7 @@ async function generate(prompt: string | undefined, options: Options, context: C
       io.err(speed === undefined ? "\n" : ` at ${speed} tokens/s\n`);
     }
     if (full && talk) {
-      io.err(`stopped early: all ${decoder.contract.slots} positions of state "${decoder.policy.text}" are taken\n`);
+      io.err(`stopped early: all ${decoder.positions} positions of state "${decoder.policy.text}" are taken\n`);
       io.err("hint: a state that drops tokens, such as tova:128, goes on without end\n");
     }
   });
@@ -136,11 +136,6 @@ function once(action: () => void): () => void {
     if (!done) action();
     done = true;
   };
-}
-
-/** Has the text used up all positions of a state that drops nothing? */
-function isFull(decoder: Decoder, tokens: number): boolean {
-  return decoder.contract.slots === decoder.contract.kept && tokens >= decoder.contract.slots;
 }
 
 interface Prompt {

@@ -185,7 +185,7 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
     if (part !== "syntax") return stageText(part, generated);
     const { readKernels } = await import("../../compiler/source.ts");
     const module = readKernels(fileURLToPath(entry.url), [name]);
-    return printSyntax(module, module.kernels.get(name) ?? "");
+    return printSyntax(module, module.kernels.get(name)?.key ?? "");
   };
   for (const [i, part] of parts.entries()) {
     const title = part === "source" ? shown(entry.file) : STAGES[part];

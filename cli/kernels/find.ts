@@ -1,8 +1,8 @@
 /**
  * Which kernels a file exports, and their source text, found without a parser.
  *
- * A kernel is an exported function of no result with a Tensor among its parameters. A look at the text is enough to name candidates; whether they are kernels
- * is then the compiler's word. Importing the file instead would run its host code.
+ * A kernel is an exported function of no result with a Tensor among its parameters, or a specialised one. A look at the text is enough to name candidates;
+ * whether they are kernels is then the compiler's word. Importing the file instead would run its host code.
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -19,11 +19,42 @@ export function readSource(path: string): { readonly file: string; readonly text
   }
 }
 
-const EXPORTED = /^export\s+function\s+([A-Za-z_$][\w$]*)\s*\(([^)]*)\)\s*:\s*void\b/gm;
+const EXPORTED = /^export\s+function\s+([A-Za-z_$][\w$]*)\s*\(/gm;
+/** A key or a constant that is a specialised kernel. */
+const SPECIALISED = /([A-Za-z_$][\w$]*)(?:\s*:[^=;{}()]*=|\s*=|\s*:)\s*specialise\s*\(/g;
 
-/** Names of the exported kernels, in the order of the file. */
+/** The start of what a call of `gpu.kernels` gets, and keys in it that are not the name of their kernel. */
+const LOADED = /\.kernels\s*\(/g;
+const RENAMED = /([A-Za-z_$][\w$]*)\s*:\s*[A-Za-z_$][\w$]*\s*(?=[,}])/g;
+
+/** Names of the exported kernels, in the order of the file, of those that it specialises, and of those that it loads under another name. */
 export function exportedKernels(text: string): string[] {
-  return [...text.matchAll(EXPORTED)].filter((m) => /\bTensor\s*</.test(m[2] ?? "")).map((m) => m[1] ?? "");
+  const exported = [...text.matchAll(EXPORTED)].flatMap((m) => {
+    const params = bracketed(text, m.index + m[0].length);
+    const result = text.slice(m.index + m[0].length + params.length + 1);
+    return /^\s*:\s*void\b/.test(result) && /\bTensor\s*</.test(params) && isWhole(params) ? (m[1] ?? "") : [];
+  });
+  const loaded = [...text.matchAll(LOADED)].map((m) => bracketed(text, m.index + m[0].length)).join("\n");
+  const keys = [...text.matchAll(SPECIALISED), ...loaded.matchAll(RENAMED)].map((m) => m[1] ?? "");
+  return [...new Set([...exported, ...keys])];
+}
+
+/** The text from `start` to the bracket that closes the one before it. */
+function bracketed(text: string, start: number): string {
+  let open = 1;
+  let end = start;
+  for (; end < text.length; end++) {
+    if (text[end] === "(") open++;
+    if (text[end] === ")" && --open === 0) break;
+  }
+  return text.slice(start, end);
+}
+
+/** A kernel whose compile-time parameters all have defaults, or that has none; others are kernels only where they are specialised. */
+function isWhole(params: string): boolean {
+  const names = /\{([^{}]*)\}\s*:/.exec(params)?.[1];
+  if (names === undefined) return !/\bStatic\s*</.test(params);
+  return names.split(",").every((n) => n.trim() === "" || n.includes("="));
 }
 
 /** A function's text with the comment above it; undefined where the file only re-exports it. */

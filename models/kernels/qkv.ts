@@ -17,15 +17,14 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
-import { POSITION, SEQUENCE } from "./feed.ts";
-import { ropeCos, ropeSin } from "./rotate.ts";
+import { SEQUENCE } from "./feed.ts";
 
-/** q [tokens, heads, 2, half]; token t's k and v go to slot[t] of its sequence. eps belongs to RMSNorm (Zhang & Sennrich 2019). */
+/** q [tokens, heads, 2, half]; token t's k and v go to slot[t] of its sequence. angles are as embed leaves them, eps belongs to RMSNorm (Zhang & Sennrich 2019). */
 export function qkv(
   x: Tensor<"tokens dim">,
   gamma: Tensor<"dim", real>,
   w: Tensor<"rows halves half dim", real>,
-  rope: Tensor<"scales turns parts half">,
+  angles: Tensor<"tokens parts half">,
   feed: Tensor<"tokens feed", u32>,
   slot: Tensor<"tokens", u32>,
   eps: Scalar,
@@ -49,8 +48,8 @@ export function qkv(
   const scale = rsqrt(square / size("dim") + eps);
   a *= scale;
   b *= scale;
-  const c = ropeCos(rope, feed.at(t, POSITION), i);
-  const s = ropeSin(rope, feed.at(t, POSITION), i);
+  const c = angles.at(t, 0, i);
+  const s = angles.at(t, 1, i);
   if (row < size("heads")) {
     q.set([t, row, 0, i], a * c - b * s);
     q.set([t, row, 1, i], b * c + a * s);

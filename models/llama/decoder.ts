@@ -11,6 +11,7 @@ import { ID } from "../kernels/feed.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
 import { createState, keptPositions } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
+import { type BatchToken, interleave } from "./interleave.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
 import { type Contract, checkBlocks, contract, slotsOf, type WeightFormat } from "./memory.ts";
@@ -18,7 +19,7 @@ import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
-import { type Arena, arena, createFlow, createRows, statesOf } from "./scratch.ts";
+import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
 import { Stream, type Track } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
@@ -27,16 +28,12 @@ export interface DecoderOptions {
   readonly state?: string;
   /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
   readonly batch?: number;
+  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  readonly piece?: number;
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
   readonly weights?: WeightFormat | undefined;
-}
-
-/** A token of one of several texts: `sequence` is the place of its prompt in the list. */
-export interface BatchToken {
-  readonly sequence: number;
-  readonly id: number;
 }
 
 /** What `load` makes and the constructor takes. */
@@ -85,7 +82,7 @@ export class Decoder {
     this.contract = parts.contract;
     this.batch = rows.state.sequences;
     this.#parts = parts;
-    this.#prefill = new Prefill(model, guest, parts.contract.parameters);
+    this.#prefill = new Prefill(model, guest);
     this.#stream = new Stream(step, rows.own, this.batch);
     this.#tracks = new Array(this.batch).fill(undefined);
   }
@@ -93,7 +90,9 @@ export class Decoder {
   /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     const { config } = source;
-    const { batch = 1 } = options;
+    const { batch = 1, piece } = options;
+    if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
+      throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
     if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
       throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
     const policy = parsePolicy(options.state ?? "full");
@@ -108,17 +107,17 @@ export class Decoder {
       );
       const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
       const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-      const flow = createFlow(memory, config, batch, ropeTables(frequencies(config, rounding)));
+      const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
       const k = await loadKernels(gpu);
       const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
       const w = await loadWeights(memory, source, format);
-      const model: Model = { gpu, config, k, w, flow, evict };
+      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
+      const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
       const step = await gpu.record("decode step", () => {
-        recordStep(model, rows);
-        recordChoice(model, rows);
+        recordStep({ ...model, flow: together }, rows);
+        recordChoice({ ...model, flow: together }, rows);
       });
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
-      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
       return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {
       memory.destroy();
@@ -129,6 +128,16 @@ export class Decoder {
   /** Tokens that the first sequence has read since it began. */
   get seen(): number {
     return this.#tracks[0]?.seen ?? this.#seen;
+  }
+
+  /** Longest text that the state can take: bound only by the rotary tables for policies that drop tokens. */
+  get positions(): number {
+    return this.#bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
+  }
+
+  /** Does the state drop tokens? */
+  get #bounded(): boolean {
+    return POLICIES[this.policy.name]?.unbounded !== true;
   }
 
   /** Dispatches of one step. */
@@ -146,6 +155,7 @@ export class Decoder {
   reset(): void {
     this.#assertLive();
     this.#assertIdle();
+    this.#tracks.fill(undefined);
     this.#empty();
   }
 
@@ -165,7 +175,7 @@ export class Decoder {
   }
 
   /**
-   * Continues `prompt`, from an empty state. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
+   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
    * token left it, whatever was computed ahead; when the reader stops early, it has also read what was under way, and `seen` says how much that is.
    */
   async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
@@ -173,7 +183,9 @@ export class Decoder {
     samplingSettings(options);
     const stop = new Set(options.stop ?? this.config.eos);
     stopTokens(stop);
-    this.#check(prompt);
+    const seen = options.resume === true ? this.#resumed() : 0;
+    const ids = options.resume === true ? [...this.#unread(), ...prompt] : prompt;
+    this.#check(ids, seen);
     const row = this.#lease();
     let leased = true;
     const release = (): void => {
@@ -182,7 +194,7 @@ export class Decoder {
     };
     let track: Track | undefined;
     try {
-      track = await this.#begin(row, prompt, options, stop);
+      track = await this.#begin({ row, ids, seen }, options, stop);
       for (;;) {
         const id = await this.#stream.next(track);
         this.#assertLive();
@@ -200,31 +212,15 @@ export class Decoder {
 
   /**
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
-   * those under way no more than the time to read a prompt.
+   * those under way no more than the time to read a prompt. Options may differ by sequence: the same seed is the same noise for all.
    */
-  async *generateAll(prompts: readonly (readonly number[])[], options: GenerateOptions): AsyncGenerator<BatchToken> {
-    const texts = prompts.map((prompt) => this.generate(prompt, options));
-    const next = async (sequence: number): Promise<{ sequence: number; step: IteratorResult<number> }> => ({
-      sequence,
-      step: await (texts[sequence] as AsyncGenerator<number>).next(),
-    });
-    const pending = new Map<number, ReturnType<typeof next>>();
-    let begun = 0;
-    try {
-      for (;;) {
-        while (pending.size < this.batch && begun < texts.length) pending.set(begun, next(begun++));
-        if (pending.size === 0) return;
-        const { sequence, step } = await Promise.race(pending.values());
-        if (step.done === true) pending.delete(sequence);
-        else {
-          yield { sequence, id: step.value };
-          pending.set(sequence, next(sequence));
-        }
-      }
-    } finally {
-      await Promise.allSettled(pending.values());
-      await Promise.all(texts.map((text) => text.return(undefined)));
-    }
+  generateAll(
+    prompts: readonly (readonly number[])[],
+    options: GenerateOptions | ((sequence: number) => GenerateOptions),
+  ): AsyncGenerator<BatchToken> {
+    const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
+    const texts = prompts.map((prompt, sequence) => this.generate(prompt, optionsOf(sequence)));
+    return interleave(texts, this.batch);
   }
 
   /** Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. */
@@ -250,8 +246,9 @@ export class Decoder {
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
     this.#assertLive();
-    if (this.#seen >= this.#most())
-      throw new UserError(`state "${this.policy.text}" holds no more than ${this.#most()} positions`);
+    this.#assertIdle();
+    if (this.#seen >= this.positions)
+      throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
     const id = this.#given[this.#seen];
     if (id !== undefined) this.#parts.guest.own.feed.write([id], ID);
     this.#parts.step.run();
@@ -270,37 +267,54 @@ export class Decoder {
 
   /** Reads a prompt and lets its text join those under way. */
   async #begin(
-    row: number,
-    prompt: readonly number[],
+    { row, ids, seen }: { readonly row: number; readonly ids: readonly number[]; readonly seen: number },
     options: GenerateOptions,
     stop: ReadonlySet<number>,
   ): Promise<Track> {
-    const most = Math.min(options.tokens, this.#most() - prompt.length + 1);
     const { guest, join } = this.#parts;
     return this.#alone(async () => {
       this.#assertLive();
-      this.#empty();
+      if (options.resume !== true) this.#empty();
       this.#prepare(options, stop);
-      const last = await this.#read(prompt, options.prefill ?? "recurrent");
+      const last = await this.#read(ids, seen, options.prefill ?? "recurrent");
       this.#assertLive();
+      const read = seen + ids.length;
+      const left = Math.min(options.tokens, this.positions - read + 1);
       const tick = join === undefined ? this.#stream.tick : 0;
-      const end = Math.min(prompt.length + most - 1, MOST_POSITIONS);
-      await this.#prefill.choose({ seen: prompt.length, row: last, tick, end, seed: options.seed ?? 0 });
+      const end = Math.min(read + left - 1, MOST_POSITIONS);
+      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: options.seed ?? 0 });
       const first = guest.own.picked.readRange(tick, 1);
       join?.run(row, this.#stream.tick);
-      const track: Track = { row, stop, waiting: [], left: most, seen: prompt.length - 1, ended: false, paused: false };
+      const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
+      const track: Track = { row, stop, left, seen: read - 1, ...fresh };
       this.#tracks[row] = track;
       this.#stream.join(track, first, join === undefined);
       return track;
     });
   }
 
-  async #read(prompt: readonly number[], prefill: "recurrent" | "oneshot"): Promise<number> {
+  async #read(ids: readonly number[], seen: number, prefill: "recurrent" | "oneshot"): Promise<number> {
     const { model, guest } = this.#parts;
-    const bounded = POLICIES[this.policy.name]?.unbounded !== true;
-    if (prefill !== "oneshot" || !bounded || prompt.length < guest.state.slots) return this.#prefill.read(prompt, 0);
-    await readAtOnce(model, guest, prompt, this.policy, this.contract.parameters);
+    const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
+    if (!whole) return this.#prefill.read(ids, seen);
+    await readAtOnce(model, guest, ids, this.policy);
     return 0;
+  }
+
+  /** Tokens that the state has read, for a text that goes on. */
+  #resumed(): number {
+    if (this.batch > 1) throw new UserError("only a decoder of one sequence can go on with its text");
+    if (this.#tracks[0]?.cut === true)
+      throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
+        hint: "begin anew with the whole text as the prompt",
+      });
+    return this.seen;
+  }
+
+  /** The last token of the last text, if nothing has read it. */
+  #unread(): readonly number[] {
+    const pending = this.#tracks[0]?.pending;
+    return pending === undefined ? [] : [pending];
   }
 
   async #watch(ids: readonly number[], watch: Watch): Promise<void> {
@@ -355,13 +369,7 @@ export class Decoder {
     );
   }
 
-  /** Longest text the state can take: bound only by the rotary tables for policies that drop tokens. */
-  #most(): number {
-    const bounded = POLICIES[this.policy.name]?.unbounded !== true;
-    return bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
-  }
-
-  #check(ids: readonly number[]): void {
+  #check(ids: readonly number[], seen = 0): void {
     this.#assertLive();
     const { vocab } = this.config;
     if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
@@ -369,10 +377,11 @@ export class Decoder {
       if (!Number.isInteger(id) || id < 0 || id >= vocab)
         throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
     }
-    const most = this.#most();
-    if (ids.length > most) {
+    const most = this.positions;
+    if (seen + ids.length > most) {
+      const what = seen === 0 ? "the prompt has" : "the text and the prompt have";
       throw new UserError(
-        `the prompt has ${ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
+        `${what} ${seen + ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
         { hint: "use a state that drops tokens, such as tova:128" },
       );
     }

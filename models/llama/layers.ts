@@ -27,6 +27,9 @@ export interface Model {
   readonly k: Kernels;
   readonly w: Weights;
   readonly flow: Flow;
+  readonly parameters: number;
+  /** Most tokens of a piece of a prompt; chosen by adapter and size of the model unless given. */
+  readonly piece: number | undefined;
   /** Records the policy. */
   readonly evict: (inputs: PolicyInputs) => void;
 }
@@ -53,13 +56,13 @@ export function recordLayers(
   attention: (layer: number) => void,
 ): void {
   const { heads, headDim, eps } = config;
-  const [x, h] = [flow.x.slice(0, tokens), flow.h.slice(0, tokens)];
+  const [x, h, angles] = [flow.x.slice(0, tokens), flow.h.slice(0, tokens), flow.angles.slice(0, tokens)];
   const q = flow.q.slice(0, tokens).view({ tokens, heads, halves: 2, half: headDim / 2 });
   const out = flow.out.slice(0, tokens).view({ tokens, inner: heads * headDim });
-  k.embed(w.embed, feed, x);
+  k.embed(w.embed, flow.rope, feed, x, angles);
   for (const [i, l] of w.layers.entries()) {
     const to = target(i);
-    k.qkv(x, l.attentionNorm, l.qkv, flow.rope, feed, to.slot, eps, q, to.k, to.v);
+    k.qkv(x, l.attentionNorm, l.qkv, angles, feed, to.slot, eps, q, to.k, to.v);
     attention(i);
     k.project(l.o, out, x);
     k.swiglu(x, l.ffnNorm, l.gate, l.up, eps, h);

@@ -17,7 +17,6 @@ export async function readAtOnce(
   rows: Rows,
   prompt: readonly number[],
   policy: PolicySpec,
-  parameters: number,
 ): Promise<void> {
   const { gpu, config, flow } = model;
   const n = prompt.length;
@@ -31,7 +30,7 @@ export async function readAtOnce(
     const [weights, ranks] = [score("prompt weights", n), score("prompt ranks", n)];
     const reduction = { scores, weights, ranks, ...protectedBy(policy) };
     const full = { state: whole, own: rows.own };
-    prefill = new Prefill({ ...model, evict: () => {} }, { state: whole, own: { ...rows.own, scores } }, parameters);
+    prefill = new Prefill({ ...model, evict: () => {} }, { state: whole, own: { ...rows.own, scores } });
     last = await gpu.record("last prompt token", () => {
       const layer = (i: number): LayerState => whole.layers[i] as LayerState;
       recordLayers(

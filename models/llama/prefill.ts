@@ -6,7 +6,7 @@
  * each layer may do all tokens of the piece before the next layer begins: products for all, then token by token append, attend, evict. The result is that of
  * reading one by one, without reading the weights for each.
  */
-import type { DeviceTensor, Plan } from "../../runtime/index.ts";
+import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
 import { FEED } from "../kernels/feed.ts";
 import type { LayerState } from "../state/state.ts";
 import {
@@ -21,14 +21,29 @@ import {
 import { MOST_POSITIONS } from "./rope.ts";
 import { CHUNKS, logitRows } from "./scratch.ts";
 
-/** Fewer tokens than this are read one by one, which needs no kernels but those that generation needs as well. */
+/** Fewer tokens than this are read one by one: a piece would be padding for the most part. */
 const FEW = 8;
+/** A software adapter takes seconds to compile the kernels of a piece, and as many single tokens in less time as this. */
+const FEW_FOR_SOFTWARE = 32;
+/** A software adapter has read the weights often enough with 16 tokens, so it need not compile for more. */
+const MOST_FOR_SOFTWARE = 16;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
-/** Tokens a second times parameters that the slowest adapters do: what a piece is sized by before anything was measured. */
-const SOFTWARE_RATE = 4e9;
+/** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
+const RATES: Readonly<Record<Exclude<Capabilities["kind"], "software">, number>> = {
+  unknown: 4e11,
+  integrated: 4e11,
+  discrete: 4e12,
+};
 
-/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over (`all`), or their most likely continuations. */
+/** Most tokens of a piece for a model of so many parameters. */
+function mostFor({ kind }: Capabilities, parameters: number): number {
+  if (kind === "software") return MOST_FOR_SOFTWARE;
+  const fits = CHUNKS.findLast((n) => (n * parameters * 1000) / RATES[kind] <= MOST_MS) ?? 1;
+  return Math.max(fits, CHUNKS[1] ?? 1);
+}
+
+/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over, or their most likely continuations. */
 export interface Watch {
   readonly what: "logits" | "best";
   readonly take: (values: Float32Array | Uint32Array, at: number) => void;
@@ -42,12 +57,15 @@ export class Prefill {
   /** Most tokens of a piece. Chosen by the model's size, so that the same prompt is always cut alike; lowered only when a submission took too long. */
   #most: number;
 
-  constructor(model: Model, rows: Rows, parameters: number) {
+  /** Prompts of fewer tokens are read one by one. */
+  readonly #few: number;
+
+  constructor(model: Model, rows: Rows) {
+    const { gpu, parameters, piece } = model;
     this.#model = model;
     this.#rows = rows;
-    const rate = model.gpu.capabilities.profile === "software" ? SOFTWARE_RATE : Infinity;
-    this.#most = CHUNKS.findLast((n) => (n * parameters * 1000) / rate <= MOST_MS) ?? 1;
-    this.#most = Math.max(this.#most, CHUNKS[1] ?? 1);
+    this.#most = piece ?? mostFor(gpu.capabilities, parameters);
+    this.#few = piece === undefined && gpu.capabilities.kind === "software" ? FEW_FOR_SOFTWARE : FEW;
   }
 
   /** Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends. */
@@ -58,22 +76,27 @@ export class Prefill {
     for (let at = 0; at < ids.length; at += last + 1) {
       const room = slots - 1 - (seen + at);
       const rest = Math.min(ids.length - at, room > 0 ? room : Infinity);
-      const size = this.#sizeFor(rest, watch);
+      const size = ids.length < this.#few ? 1 : this.#sizeFor(rest, watch);
       const n = Math.min(rest, size);
       const plan = await this.#plan(size, room > 0);
       const began = performance.now();
       this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
       plan.run(1, n);
       if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
-      if (watch === undefined) await gpu.wait();
-      else await this.#show(watch, size, n, at);
-      // The first run may have been spent on compiling.
-      const slow = this.#ran.has(plan) && performance.now() - began > MOST_MS;
-      if (slow && size === this.#most) this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
-      this.#ran.add(plan);
       last = n - 1;
+      if (watch !== undefined) await this.#show(watch, size, n, at);
+      else if (size > 1) await gpu.wait(`prompt of ${size}`);
+      else continue;
+      this.#learn(size, performance.now() - began, this.#ran.has(plan));
+      this.#ran.add(plan);
     }
     return last;
+  }
+
+  /** A piece that took too long makes the next ones smaller; its first run may have been spent on compiling. */
+  #learn(size: number, took: number, warm: boolean): void {
+    if (warm && took > MOST_MS && size === this.#most)
+      this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
   }
 
   /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens; settings and stop tokens must be written. */

@@ -17,6 +17,8 @@ export interface GenerateOptions extends Sampling {
   /** Most tokens to generate; may be Infinity. */
   readonly tokens: number;
   readonly prefill?: "recurrent" | "oneshot";
+  /** Go on from the state that the last text left, with the prompt behind it (which may be empty after a text that had all its tokens). Read recurrently. */
+  readonly resume?: boolean;
   /** Ids that end the text; the model's own unless given. */
   readonly stop?: readonly number[];
 }

@@ -16,7 +16,7 @@ export const CHUNKS: readonly number[] = [1, 16, 64, 256];
 const MOST_TOKENS = 256;
 
 /** The part of a `Gpu` that making tensors takes. */
-export type Maker = Pick<Gpu, "tensor" | "device" | "capabilities">;
+export type Maker = Pick<Gpu, "tensor" | "tensors" | "device" | "capabilities">;
 
 /** A maker of tensors that remembers what it made. */
 export interface Arena extends Maker {
@@ -33,6 +33,11 @@ export function arena(gpu: Maker): Arena {
       made.push(tensor);
       return tensor;
     },
+    tensors(specs) {
+      const tensors = gpu.tensors(specs);
+      made.push(...(Object.values(tensors) as DeviceTensor[]));
+      return tensors;
+    },
     destroy(): void {
       for (const tensor of made.splice(0)) tensor.destroy();
     },
@@ -46,44 +51,44 @@ export function logitRows(config: LlamaConfig): number {
   return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
-type FlowNames =
-  | "x"
-  | "q"
-  | "out"
-  | "h"
-  | "logits"
-  | "best"
-  | "rope"
-  | "feed"
-  | "slot"
-  | "nowhere"
-  | "k"
-  | "v"
-  | "cursor";
+type WayNames = "x" | "angles" | "q" | "out" | "h" | "logits";
+type PromptNames = "best" | "rope" | "feed" | "slot" | "nowhere" | "k" | "v" | "cursor";
 
-/** What tokens pass through on their way, whatever they belong to. */
-export type Flow = Readonly<Record<FlowNames, DeviceTensor>>;
+/** What tokens pass through on their way, whatever they belong to, and what is said about the pieces of a prompt. */
+export type Flow = Readonly<Record<WayNames | PromptNames, DeviceTensor>>;
 
-function flowShapes(config: LlamaConfig, batch: number): Shapes<FlowNames> {
-  const most = Math.max(MOST_TOKENS, batch);
-  const { dim, ff, heads, groups, headDim, vocab } = config;
+function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<WayNames> {
+  const { dim, ff, heads, headDim, vocab } = config;
   return {
-    x: ["f32", most, dim],
-    q: ["f32", most, heads, headDim],
-    out: ["f32", most, heads, headDim],
-    h: ["f32", most, ff],
-    logits: ["f32", Math.max(logitRows(config), batch), vocab],
+    x: ["f32", tokens, dim],
+    angles: ["f32", tokens, 2, headDim / 2],
+    q: ["f32", tokens, heads, headDim],
+    out: ["f32", tokens, heads, headDim],
+    h: ["f32", tokens, ff],
+    logits: ["f32", logits, vocab],
+  };
+}
+
+function promptShapes(config: LlamaConfig): Shapes<PromptNames> {
+  const { groups, headDim } = config;
+  return {
     best: ["u32", logitRows(config)],
     rope: ["f32", 2, ROPE_ROWS, 2, headDim / 2],
-    // A piece of a prompt: what its tokens are, and the slots that they go to.
-    feed: ["u32", most, FEED],
-    slot: ["u32", most],
+    // What the tokens of a piece are, and the slots that they go to.
+    feed: ["u32", MOST_TOKENS, FEED],
+    slot: ["u32", MOST_TOKENS],
     // Or their keys and values, where they wait for their turn, and whose turn it is.
-    nowhere: ["u32", most],
-    k: ["f32", most, groups, headDim],
-    v: ["f32", most, groups, headDim],
+    nowhere: ["u32", MOST_TOKENS],
+    k: ["f32", MOST_TOKENS, groups, headDim],
+    v: ["f32", MOST_TOKENS, groups, headDim],
     cursor: ["u32", 1, FEED],
   };
+}
+
+/** The ways of prompts and of the batch. They are two, since steps of the batch go by between the pieces of a prompt. */
+function waysOf(config: LlamaConfig, batch: number): readonly Shapes<WayNames>[] {
+  const prompts = wayShapes(config, MOST_TOKENS, logitRows(config));
+  return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
 }
 
 type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse";
@@ -110,11 +115,12 @@ function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, Devi
   return Object.fromEntries(made) as Record<K, DeviceTensor>;
 }
 
-/** `tables` is what `ropeTables` gives. */
-export function createFlow(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): Flow {
-  const flow = create(gpu, flowShapes(config, batch));
-  flow.rope.write(tables);
-  return flow;
+/** For prompts and for the batch; `tables` is what `ropeTables` gives. */
+export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): [Flow, Flow] {
+  const rest = create(gpu, promptShapes(config));
+  rest.rope.write(tables);
+  const flows = waysOf(config, batch).map((shapes): Flow => ({ ...rest, ...create(gpu, shapes) }));
+  return [flows[0], flows.at(-1)] as [Flow, Flow];
 }
 
 export function createRows(gpu: Maker, config: LlamaConfig, slots: number, sequences: number): RowTensors {
@@ -130,6 +136,9 @@ export function statesOf(batch: number): readonly number[] {
 export function scratchBytes(config: LlamaConfig, slots: number, batch: number): number {
   const words = (shapes: Shapes<string>): number =>
     Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + 2 * config.layers * lanesOf(n));
-  return 4 * (words(flowShapes(config, batch)) + rows.reduce((a, b) => a + b, 0));
+  // Free slots count as state, and lie with the victims in rows that are longer than needed.
+  const tables = (n: number): number => config.layers * (2 * lanesOf(n) - n);
+  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + tables(n));
+  const ways = waysOf(config, batch).map(words);
+  return 4 * (words(promptShapes(config)) + [...ways, ...rows].reduce((a, b) => a + b, 0));
 }

@@ -6,7 +6,7 @@
  * unless somebody reads.
  */
 import type { Plan } from "../../runtime/index.ts";
-import { FEED, RESTS } from "../kernels/feed.ts";
+import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
 /** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
@@ -25,7 +25,11 @@ export interface Track {
   left: number;
   /** Tokens that the state has read. */
   seen: number;
+  /** The last token of a text that ended because it had as many as were wanted: nothing has read it yet. */
+  pending: number | undefined;
   ended: boolean;
+  /** Left by its reader before it ended by itself. */
+  cut: boolean;
   /** At rest on the GPU because its reader is slow. */
   paused: boolean;
 }
@@ -120,14 +124,18 @@ export class Stream {
       track.waiting.push(id);
       track.left--;
       track.ended = track.left === 0;
+      if (track.ended) track.pending = id;
     }
-    if (track.ended) this.#tracks.delete(track);
+    if (track.ended) this.#retire(track);
   }
 
   /** A text ends here, whether it was at its end or its reader has had enough: what is under way for it is waited for, and counts as read. */
   async leave(track: Track): Promise<void> {
-    if (!track.ended && this.#own.feed.live) this.#rest(track, true);
-    this.#tracks.delete(track);
+    if (!track.ended && this.#own.feed.live) {
+      track.cut = true;
+      this.#rest(track);
+      this.#retire(track);
+    }
     // If the device is gone, whoever reads from it hears of it.
     while (this.#flights.some((f) => f.tracks.includes(track))) await this.#alone(() => this.#land()).catch(() => {});
     track.ended = true;
@@ -164,13 +172,22 @@ export class Stream {
 
   /** Pauses a text whose reader is behind, and goes on with it when he has caught up. */
   #pace(track: Track): void {
-    if (track.ended || this.#flights.some((f) => f.tracks.includes(track))) return;
     const behind = track.waiting.length >= MOST_WAITING;
-    if (behind !== track.paused) this.#rest(track, behind);
+    if (behind && !track.paused) this.#rest(track);
+    // Steps on their way may bring it to rest for good, so that must be known first.
+    if (behind || !track.paused || this.#flights.some((f) => f.tracks.includes(track))) return;
+    track.paused = false;
+    this.#own.feed.write([0], track.row * FEED + RESTS);
   }
 
-  #rest(track: Track, rests: boolean): void {
-    track.paused = rests;
-    this.#own.feed.write([rests ? 1 : 0], track.row * FEED + RESTS);
+  #rest(track: Track): void {
+    track.paused = true;
+    this.#own.feed.write([1], track.row * FEED + RESTS);
+  }
+
+  /** A row that nobody uses looks at one slot only. */
+  #retire(track: Track): void {
+    this.#tracks.delete(track);
+    if (this.#sequences > 1) this.#own.feed.write([0], track.row * FEED + POSITION);
   }
 }

@@ -36,7 +36,7 @@ export interface State {
 
 /** Bytes that a state of `slots` slots (C+1) holds on the GPU for each sequence, without padding. */
 export function stateBytes(shape: StateShape, slots: number): number {
-  return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4);
+  return shape.layers * (2 * shape.groups * slots * shape.headDim * 4 + slots * 4 + 4);
 }
 
 /** A binding starts at a multiple of 256 bytes: rows of a tensor whose rows are bound alone are this many words, or a multiple of it. */
@@ -47,23 +47,29 @@ export function lanesOf(sequences: number): number {
   return Math.ceil(sequences / ROW_WORDS) * ROW_WORDS;
 }
 
-export function createState(gpu: Pick<Gpu, "tensor">, shape: StateShape, slots: number, sequences = 1): State {
+export function createState(
+  gpu: Pick<Gpu, "tensor" | "tensors">,
+  shape: StateShape,
+  slots: number,
+  sequences = 1,
+): State {
   const { groups, headDim } = shape;
   const lanes = lanesOf(sequences);
   const table = (label: string): DeviceTensor => gpu.tensor({ layers: shape.layers, lanes }, "u32", { label });
   const [free, victim] = [table("free slots"), table("victims")];
   const rowOf = (t: DeviceTensor, i: number): DeviceTensor => t.view([t.length]).slice(i * lanes, sequences);
   const layers = Array.from({ length: shape.layers }, (_, i): LayerState => {
-    const cache = (name: string): DeviceTensor =>
-      gpu.tensor({ sequences, groups, slots, dim: headDim }, "f32", { label: `layer ${i} ${name} cache` });
-    const [k, v] = [cache("key"), cache("value")];
+    // One buffer a layer: with a binding for each of them, the q/k/v kernel would bind more than browsers promise.
+    const layer = gpu.tensors({
+      positions: { shape: { sequences, slots }, dtype: "u32", label: `layer ${i} positions` },
+      k: { shape: { sequences, groups, slots, dim: headDim }, label: `layer ${i} key cache` },
+      v: { shape: { sequences, groups, slots, dim: headDim }, label: `layer ${i} value cache` },
+    });
     const halves = { sequences, groups, slots, halves: 2, half: headDim / 2 };
     return {
-      k,
-      v,
-      kHalves: k.view(halves),
-      vHalves: v.view(halves),
-      positions: gpu.tensor({ sequences, slots }, "u32", { label: `layer ${i} positions` }),
+      ...layer,
+      kHalves: layer.k.view(halves),
+      vHalves: layer.v.view(halves),
       free: rowOf(free, i),
       victim: rowOf(victim, i),
     };

@@ -38,9 +38,26 @@ describe.each(adaptersUnderTest())("on %s", (adapter) => {
     expect(code).toBe(0);
     expect(greedy.text.startsWith(out.trimEnd())).toBe(true);
     expect(err).toMatch(/^adapter {2}.*rung L\d$/m);
-    expect(err).toMatch(/^memory {3}hearth, 4\.39 M parameters: weights .*state 6\.02 MiB \(full, 1024 slots/m);
+    expect(err).toMatch(/^memory {3}hearth, 4\.39 M parameters: weights .*state 6\.0\d MiB \(full, 1024 \+ 1 slots/m);
     expect(err).toMatch(/3 prompt tokens in \d+ ms, 12 new ones at [\d.]+ tokens\/s/);
   });
+});
+
+test("--gpu is --adapter by another name", async () => {
+  const named = await cliJson<Generated>("generate", "--gpu", fastest, "--tokens", "1");
+  expect(named.adapter).toEqual((await cliJson<Generated>("generate", "--adapter", fastest, "--tokens", "1")).adapter);
+});
+
+test("--gpu native is the runtime's own WebGPU, which Deno has and says the same tale", async () => {
+  if (process.versions.deno === undefined) {
+    const { code, err } = await cli("generate", "--gpu", "native");
+    expect([code, err.split("\n")[0]]).toEqual([1, "error: no WebGPU adapter: navigator.gpu does not exist here"]);
+    return;
+  }
+  const { greedy } = await golden("hearth");
+  const got = await cliJson<Generated>("generate", "--gpu", "native", "--tokens", "40");
+  expect([...got.prompt_ids, ...got.ids]).toEqual(greedy.ids.slice(0, greedy.prompt_ids.length + 40));
+  expect(got.adapter.rung).toBe("L0");
 });
 
 test("the same seed gives the same text, another seed another, under a bounded state", async () => {

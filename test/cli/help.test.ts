@@ -70,11 +70,11 @@ describe("wrong usage gives code 2, one sentence and no stack trace", () => {
     [["kernels", "show", "attend", "--size", "slots"], "Expected NAME=VALUE.\n"],
     [
       ["kernels", "show", "attend", "--size", "toes=3"],
-      'error: kernel attend has no dim "toes"; it has heads, dim, groups, slots, clock\n',
+      'error: kernel attend has no dim "toes"; it has rows, groups, queries, dim, sequences, slots, tokens, feed\n',
     ],
     [
-      ["kernels", "show", "attend", "--storage", "clock=f16"],
-      'error: kernel attend: tensor "clock" may be stored as u32, not as f16\n',
+      ["kernels", "show", "attend", "--storage", "feed=f16"],
+      'error: kernel attend: tensor "feed" may be stored as u32, not as f16\n',
     ],
     [["kernels", "cache", "burn"], 'error: kernels cache: expected "list" or "clear", got "burn"\n'],
   ];

@@ -27,7 +27,7 @@ interface Listed {
 test("list names every kernel of the decoder and of the policies, with parameters", async () => {
   const { kernels } = await cliJson<Listed>("kernels", "list");
   const names = kernels.map((k) => k.name);
-  for (const name of ["embed", "qkv", "attend", "project", "swiglu", "logits", "choose", "full", "window", "tova"]) {
+  for (const name of ["embed", "qkv", "attend", "project", "swiglu", "logits", "choose", "window", "tova"]) {
     expect(names).toContain(name);
   }
   for (const k of kernels) expect(k.params.length, k.name).toBeGreaterThan(0);
@@ -51,7 +51,7 @@ test("show has every stage under a title, and the sizes that were asked for", as
   const { code, out } = await cli("kernels", "show", "attend", "--size", "slots=33", "--target", "lavapipe");
   expect(code).toBe(0);
   expect(out).toContain("export function attend(");
-  expect(out).toContain("/** out [heads, dim]; ");
+  expect(out).toContain("/** out, scores ");
   expect(out).toContain("kernel attend");
   expect(out).toContain("slots=33");
   expect(out).toContain("p_scores: array<f32, 132>");
@@ -178,13 +178,31 @@ describe("finding kernels in a text", () => {
     expect(exportedKernels(text)).toEqual(["one", "two"]);
   });
 
+  test("those with compile-time parameters, where all have a value", () => {
+    const text = [
+      'export function open(x: Tensor<"n">, { f, rows = 2 }: Static<{ f: (x: number) => number; rows?: number }>): void {',
+      "}",
+      'export function whole(x: Tensor<"n">, { f = same, rows = 2 }: Options & Static<{ f?: (x: number) => number }>): void {',
+      "}",
+      'export function named(x: Tensor<"n">, options: Static<{ rows?: number }>): void {',
+      "}",
+      'export function closed(x: Tensor<"n">, { f = same }: Static<{ f?: (x: number) => number }> = {}): void {',
+      "}",
+      "const first = specialise(open, { f: (x) => x });",
+      "export const second: Instance<typeof open> = specialise(open, { f: same });",
+      "const k = await gpu.kernels(import.meta, { first, third: specialise(open, { f }), fourth: closed, closed });",
+      "const other = { fifth: closed };",
+    ].join("\n");
+    expect(exportedKernels(text)).toEqual(["whole", "closed", "first", "second", "third", "fourth"]);
+  });
+
   test("a kernel's text comes with its comment and ends with it", async () => {
     const text = await readFile(
       join(fileURLToPath(new URL("../../", import.meta.url)), "models/kernels/choose.ts"),
       "utf8",
     );
-    const source = sourceOf(text, "advance") ?? "";
-    expect(source.startsWith("/** The end of a step whose logits nobody needs")).toBe(true);
+    const source = sourceOf(text, "best") ?? "";
+    expect(source.startsWith("/** The most likely token of every row")).toBe(true);
     expect(source.endsWith("\n}")).toBe(true);
     expect(source).not.toContain("function choose");
     expect(sourceOf(text, "nobody")).toBeUndefined();

@@ -114,6 +114,67 @@ describe("a bundle", () => {
   });
 });
 
+describe("compile-time parameters in a bundle", () => {
+  const GENERIC = `
+import { block, type Static, type Tensor } from "tilestate/dsl";
+import { open, specialise } from "tilestate";
+
+export function generic(x: Tensor<"n">, y: Tensor<"n">, { by, f }: Static<{ by: number; f: (v: number) => number }>): void {
+  const i = block("n");
+  y.set([i], f(x.at(i)) + by);
+}
+export function whole(x: Tensor<"n">, y: Tensor<"n">, { by = 4 }: Static<{ by?: number }>): void {
+  generic(x, y, { by, f: (v) => v * 3 });
+}
+const halved = specialise(generic, { by: 7, f: (v) => v / 2 });
+export async function run(by: number): Promise<void> {
+  const gpu = await open();
+  await gpu.kernels(import.meta, { halved, tripled: specialise(whole, { by: 1 }), renamed: whole });
+}
+`;
+  const noted = (values: object): { kernel: () => void; values: object } => ({ kernel: (): void => {}, values });
+
+  test("are those that the source says, and are held to what the program asks for", async () => {
+    await writeFile(at("project/generic.ts"), GENERIC);
+    const out = at("generic.json");
+    const { code, err, out: said } = await cli("kernels", "build", at("project/generic.ts"), "--out", out);
+    expect([code, err]).toEqual([0, ""]);
+    expect(said).toContain("generic.json: halved, renamed, tripled, whole (");
+    const packed = JSON.parse(await readFile(out, "utf8")) as ReturnType<typeof bundle>;
+    const fixed = (name: string): object | undefined => programsOf(packed, [name]).get(name)?.fixed;
+    expect(["halved", "tripled", "renamed", "whole"].map(fixed)).toEqual([
+      { by: 7, f: "(arrow)()" },
+      { by: 1 },
+      { by: 4 },
+      { by: 4 },
+    ]);
+    const gpu = new Gpu(await withDevice(adaptersUnderTest()[0] ?? ""));
+    const kernels = await gpu.kernels(packed, { halved: noted({ by: 7, f: (v: number) => v / 2 }) });
+    const x = gpu.tensor([3], "f32", { data: [2, 4, 6] });
+    const y = gpu.tensor([3]);
+    (kernels.halved as (...args: object[]) => void)(x, y);
+    expect([...(await y.read())]).toEqual([8, 9, 10]);
+    expect(await complaint(() => gpu.kernels(packed, { halved: noted({ by: 8 }) }))).toBe(
+      'the kernel "halved" in the bundle was compiled for { by: 7, f: (arrow)() }, and { by: 8 } is asked for',
+    );
+  });
+
+  test("keep entries of the cache apart", async () => {
+    await writeFile(at("project/generic.ts"), GENERIC);
+    const url = pathToFileURL(at("project/generic.ts")).href;
+    const load = async (by: number): Promise<unknown[]> => {
+      const { way, programs: loaded } = await loadPrograms(url, ["tripled"], { tripled: { by } });
+      return [way, loaded.get("tripled")?.fixed?.by];
+    };
+    expect([await load(11), await load(12), await load(11), await load(12)]).toEqual([
+      ["compiled", 11],
+      ["compiled", 12],
+      ["cached", 11],
+      ["cached", 12],
+    ]);
+  });
+});
+
 describe("registered bundles", () => {
   const gone = "file:///nowhere/dist/app.js";
 

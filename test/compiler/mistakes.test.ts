@@ -8,17 +8,19 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compileFile } from "../../compiler/compile.ts";
-import { generate, KernelError } from "../../compiler/index.ts";
+import { generate, KernelError, type Statics } from "../../compiler/index.ts";
 
 const PARAMS = `x: Tensor<"rows n">, v: Tensor<"n">, u: Tensor<"n", u32>, s: Tensor<"n", i32>, k: Scalar<u32>, y: Tensor<"n">`;
 const WORDS =
-  "abs, amax, argmin, bitcast, block, cast, cumsum, dot, every, exp, full, idiv, over, program, range, select, size, sum, unroll, zeros";
-const HEAD = `import { ${WORDS}, type DType, type f16, type f32, type i32, type q8, type real, type Scalar, type Tensor, type u32 } from "tilestate/dsl";\n`;
+  "abs, amax, argmin, bitcast, block, cast, cumsum, dot, emptyTopk, every, exp, full, idiv, over, program, range, select, size, specialise, sum, topk, unroll, zeros";
+const HEAD = `import { ${WORDS}, type DType, type f16, type f32, type i32, type q8, type real, type Scalar, type Static, type Tensor, type u32 } from "tilestate/dsl";\n`;
 
 type Files = Readonly<Record<string, string>>;
 
 /** Title -> statements of a kernel that has `i = block("n")`, a whole file, or several files. */
-const MISTAKES: Readonly<Record<string, readonly (readonly [string, string | Files])[]>> = {
+const MISTAKES: Readonly<
+  Record<string, readonly (readonly [title: string, mistake: string | Files, statics?: Statics])[]>
+> = {
   "files and names": [
     [
       "a helper file that does not parse",
@@ -73,19 +75,33 @@ const MISTAKES: Readonly<Record<string, readonly (readonly [string, string | Fil
     ["for in", `for (const j in [1]) y.set([i], 1);`],
     ["throw", `throw 1;`],
     ["a function inside", `function inner(): void {}`],
-    ["destructuring", `const [a] = [1];`],
+    ["deep destructuring", `const [[a]] = [[1]] as const;`],
+    ["the rest of a list", `const [a, ...rest] = [1, 2];`],
     ["no first value", `let a: number;`],
     ["++", `let a = 1;\n  a++;`],
     ["++ in front", `let a = 1;\n  ++a;`],
     ["assignment inside an expression", `let a = 1;\n  y.set([i], (a = 2));`],
     ["assignment to an element", `let a = [1];\n  a[0] = 2;`],
     ["[ ]", `y.set([i], y[0]);`],
-    ["an object", `const a = { b: 1 };`],
+    ["an object made of another", `const a = { ...{ b: 1 } };`],
     ["a template string", `const a = \`\${1}\`;`],
     ["null", `const a = null;`],
     ["a label", `here: y.set([i], 1);`],
     ["a loop over a list", `for (const j of [1, 2]) y.set([i], j);`],
-    ["a list as a value", `const a = [1, 2];`],
+    ["a list stored", `y.set([i], [1, 2] as never);`],
+    ["an object stored", `y.set([i], { a: 1 } as never);`],
+    ["a part of a number", `const [a] = 3 as never as [number];\n  y.set([i], a);`],
+    ["a field of a list", `const { a } = [1] as never as { a: number };\n  y.set([i], a);`],
+    ["more names than values", `const [a, b] = [1] as never as [number, number];\n  y.set([i], a + b);`],
+    [
+      "a variable of the file in a list",
+      `const f = (): void => {\n    [total] = [1];\n  };\n  let total = 0;\n  f();\n  y.set([i], total);`,
+    ],
+    ["a field that is no function", `const o = { f: 1 as never as () => number };\n  y.set([i], o.f());`],
+    [
+      "a list changed by a loop",
+      `let a = [1] as never;\n  for (const j of range(3)) a = [2] as never;\n  y.set([i], a);`,
+    ],
     ["a loop variable that exists", `let j = 1;\n  for (j of range(3)) y.set([i], j);`],
     [
       "a return in a loop of a helper",
@@ -97,6 +113,87 @@ const MISTAKES: Readonly<Record<string, readonly (readonly [string, string | Fil
     ["real numbers or integers", `export function kernel(y: Tensor<"n", DType>): void {\n  y.set([0], 1);\n}`],
     ["no type", `export function kernel(y): void {\n  y.set([0], 1);\n}`],
     ["dims that are not one text", `export function kernel(y: Tensor<"n" | "m">): void {\n  y.set([0], 1);\n}`],
+  ],
+  "compile-time parameters": [
+    [
+      "no value",
+      `export function kernel(y: Tensor<"n">, options: Static<{ rows: number }>): void {\n  y.set([block("n", options.rows)], 1);\n}`,
+    ],
+    [
+      "no function",
+      `export function kernel(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  y.set([0], f(1));\n}`,
+    ],
+    [
+      "one that the kernel does not have",
+      `export function kernel(y: Tensor<"n">, { rows = 2 }: Static<{ rows?: number }>): void {\n  y.set([block("n", rows)], 1);\n}`,
+      { kernel: { columns: 3 } },
+    ],
+    [
+      "one of another kind",
+      `export function kernel(y: Tensor<"n">, { rows = 2 }: Static<{ rows?: number }>): void {\n  y.set([block("n", rows)], 1);\n}`,
+      { kernel: { rows: true } },
+    ],
+    [
+      "not a number",
+      `export function kernel(y: Tensor<"n">, { rows = 2 }: Static<{ rows?: number }>): void {\n  y.set([block("n", rows)], 1);\n}`,
+      { kernel: { rows: Number.NaN } },
+    ],
+    [
+      "a tensor among them",
+      `export function kernel(y: Tensor<"n">, { x }: Static<{ x: Tensor<"n"> }>): void {\n  y.set([0], x.at(0));\n}`,
+    ],
+    [
+      "not the last parameter",
+      `export function kernel({ rows = 2 }: Static<{ rows?: number }>, y: Tensor<"n">): void {\n  y.set([block("n", rows)], 1);\n}`,
+    ],
+    [
+      "a size, which is known too late",
+      `function fill(y: Tensor<"n">, { by }: Static<{ by: number }>): void {\n  y.set([block("n")], by);\n}\nexport function kernel(y: Tensor<"n">): void {\n  fill(y, { by: size("n") });\n}`,
+    ],
+    [
+      "a value that is not written down",
+      `function fill(y: Tensor<"n">, { by }: Static<{ by: number }>): void {\n  y.set([block("n")], by);\n}\nlet n = 3;\nn += 1;\nexport const kernel = specialise(fill, { by: n });`,
+    ],
+    [
+      "a mistake inside an epilogue of another file",
+      {
+        "kernel.ts": `import { wrong } from "./helper.ts";\nfunction apply(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  const i = block("n");\n  y.set([i], f(y.at(i)));\n}\nexport const kernel = specialise(apply, { f: wrong });`,
+        "helper.ts": `export function wrong(x: number): number {\n  return x > 0 ? x : 0;\n}`,
+      },
+    ],
+    [
+      "a mistake inside an epilogue in place",
+      `function apply(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  const i = block("n");\n  y.set([i], f(y.at(i)));\n}\nexport const kernel = specialise(apply, { f: (x) => idiv(x, 2) });`,
+    ],
+    [
+      "a type error inside an epilogue in place",
+      `function apply(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  const i = block("n");\n  y.set([i], f(y.at(i)));\n}\nexport const kernel = specialise(apply, { f: (x) => { const text: string = x; return 1; } });`,
+    ],
+    [
+      "a key that stands for two functions",
+      `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const load = (gpu: { kernels(o: object): void }): void => {\n  gpu.kernels({ kernel });\n  gpu.kernels({ kernel: more });\n};`,
+    ],
+    [
+      "a key of some object that has another meaning than the function of that name",
+      `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const table = { kernel: more };`,
+    ],
+    [
+      "a key that stands for two instances",
+      `function kernel(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  y.set([0], f(1));\n}\nexport const all = [{ kernel: specialise(kernel, { f: exp }) }, { kernel: specialise(kernel, { f: abs }) }];`,
+    ],
+  ],
+  topk: [
+    ["nothing to go into", `const [a] = topk(v.at(), every("n"), 3 as never);\n  y.set([i], a);`],
+    ["a dim that no tensor has", `const [a] = topk(v.at(), every("n"), "few");\n  y.set([i], a);`],
+    ["a list without a dim", `const [a] = topk(v.at(), every("n"), [k, k]);\n  y.set([i], a);`],
+    ["a list over a block", `const [a] = topk(x.at(0), every("n"), [v.at(i), u.at(i)]);\n  y.set([i], a);`],
+    ["real places", `const [a] = topk(v.at(), v.at(), "rows");\n  y.set([i], sum(a));`],
+    ["conditions", `const [a] = topk((v.at() > 0) as never, every("n"), "rows");\n  y.set([i], sum(a));`],
+    ["which dim", `const [a] = topk(x.at(), every("n"), "rows");\n  y.set([i], sum(a));`],
+    [
+      "integers into a list of real numbers",
+      `const [a] = topk(u.at(), every("n"), emptyTopk("rows"));\n  y.set([i], sum(a));`,
+    ],
   ],
   types: [
     ["a tensor as a number", `y.set([i], y + 1);`],
@@ -134,6 +231,16 @@ const MISTAKES: Readonly<Record<string, readonly (readonly [string, string | Fil
     ["a remainder of zero", `u.set([i], u.at(i) % 0);`],
     ["real numbers as loop bounds", `for (const j of range(v.at(0))) y.set([i], j);`],
     ["argmin over a real index", `u.set([i], argmin(v.at(), v.at()));`],
+  ],
+  "type parameters": [
+    [
+      "one of the kinds does not work",
+      `export function kernel<T extends DType>(x: Tensor<"n", T>, y: Tensor<"n", T>): void {\n  const i = block("n");\n  y.set([i], exp(x.at(i)));\n}`,
+    ],
+    [
+      "too many of them",
+      `export function kernel<A extends DType, B extends DType, C extends DType>(a: Tensor<"n", A>, b: Tensor<"n", B>, c: Tensor<"n", C>): void {\n  const i = block("n");\n  c.set([i], 1);\n}`,
+    ],
   ],
   "tiles and dims": [
     ["a tile as the condition of ?:", `y.set([i], v.at(i) > 0 ? 1 : 2);`],
@@ -223,7 +330,7 @@ const MISTAKES: Readonly<Record<string, readonly (readonly [string, string | Fil
 
 const TARGET = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 1024, storageBuffers: 16 } as const;
 
-function complaint(mistake: string | Files): string {
+function complaint(mistake: string | Files, statics: Statics = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-mistakes-"));
   try {
     const whole = typeof mistake === "string" && !/\bfunction kernel\b|\bconst kernel\b/.test(mistake);
@@ -240,7 +347,7 @@ function complaint(mistake: string | Files): string {
       writeFileSync(join(folder, name), `${text}\n${HEAD}`);
     }
     const names = Object.values(files).some((t) => t.includes("function other")) ? ["kernel", "other"] : ["kernel"];
-    for (const program of compileFile(join(folder, "kernel.ts"), names).programs) {
+    for (const program of compileFile(join(folder, "kernel.ts"), names, statics).programs) {
       const storage = Object.fromEntries(
         program.params.flatMap((p) => (p.kind === "tensor" ? [[p.name, p.storage[0] ?? "f32"]] : [])),
       );
@@ -257,15 +364,17 @@ function complaint(mistake: string | Files): string {
 
 describe("mistakes", () => {
   test.each(Object.keys(MISTAKES))("%s", async (topic) => {
-    const told = (MISTAKES[topic] ?? []).map(([title, mistake]) => [title, complaint(mistake)] as const);
+    const told = (MISTAKES[topic] ?? []).map(
+      ([title, mistake, statics]) => [title, complaint(mistake, statics)] as const,
+    );
     expect(told.filter(([, text]) => !/TS-\d{3} {2}/.test(text))).toEqual([]);
     const page = told.map(([title, text]) => `# ${title}\n\n${text}\n`).join("\n");
     await expect(page).toMatchFileSnapshot(`../fixtures/diagnostics/mistakes/${topic.replaceAll(" ", "-")}.txt`);
   });
 
   test("carets stand under the columns that the first line names", () => {
-    for (const [title, mistake] of Object.values(MISTAKES).flat()) {
-      for (const part of complaint(mistake).split("\n\n")) {
+    for (const [title, mistake, statics] of Object.values(MISTAKES).flat()) {
+      for (const part of complaint(mistake, statics).split("\n\n")) {
         const [head = "", source, carets = ""] = part.split("\n");
         const column = Number(/:(\d+) {2}TS-/.exec(head)?.[1]);
         expect(column, title).toBeGreaterThan(0);

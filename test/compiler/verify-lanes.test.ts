@@ -207,7 +207,11 @@ describe("generated programs", () => {
     const file = fileURLToPath(new URL("../../models/kernels/project.ts", import.meta.url));
     const [program] = compileFile(file, ["project"]).programs;
     if (program === undefined) return expect.fail("no program");
-    const binding = { sizes: { dim: 8, inner: 64 }, storage: { w: "f32", h: "f32", x: "f32" }, cells: [] } as const;
+    const binding = {
+      sizes: { dim: 8, inner: 64, tokens: 1 },
+      storage: { w: "f32", h: "f32", x: "f32" },
+      cells: [],
+    } as const;
     const target = { profile: "gpu", subgroup: 8, pinned: false, maxInvocations: 256, storageBuffers: 8 } as const;
     const { lanes } = generate(program, binding, target);
     expect(verifyLanes(lanes, "sweep")).toBe(lanes);

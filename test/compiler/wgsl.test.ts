@@ -41,13 +41,11 @@ describe("WGSL", () => {
       fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {
         let pid = wid.x * 3u + lid;
         if (pid >= 25u) { return; }
-        let t1 = pid * 4u;
         let t2 = scalars.p_factor;
-        let t6 = t1 >> 2u;
-        let t7 = p_x[t6];
-        let t8 = vec4<f32>(t2);
-        let t9 = t7 * t8;
-        p_y[t6] = t9;
+        let t3 = p_x[pid];
+        let t4 = vec4<f32>(t2);
+        let t5 = t3 * t4;
+        p_y[pid] = t5;
       }
       "
     `);
@@ -84,12 +82,11 @@ describe("WGSL", () => {
         let lane = lid;
         let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
         var v1: vec4<f32> = vec4<f32>(0.0f);
-        let t3 = lane * 4u;
-        let t8 = pid * 96u;
+        let t7 = pid * 24u;
         for (var i2 = 0u; i2 < 96u + zero; i2 += 32u) {
-          let t4 = i2 + t3;
-          let t9 = t8 + t4;
-          let t10 = t9 >> 2u;
+          let t8 = i2 >> 2u;
+          let t9 = t8 + lane;
+          let t10 = t7 + t9;
           let t11 = p_x[t10];
           let t12 = v1 + t11;
           v1 = t12;
@@ -102,10 +99,10 @@ describe("WGSL", () => {
         let t18 = t17 + t15;
         let t19 = t18 + t16;
         let t20 = subgroupAdd(t19);
-        let t21 = 0.0f + t20;
-        let t22 = lane == 0u;
-        if (t22) {
-          p_y[pid] = t21;
+        let t21 = lane == 0u;
+        let t22 = 0.0f + t20;
+        if (t21) {
+          p_y[pid] = t22;
         }
       }
       "
@@ -145,21 +142,21 @@ describe("WGSL", () => {
         let lane = lid;
         let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
         var v1: f32 = 0.0f;
-        let t4 = pid * 96u;
+        let t5 = pid * 96u;
         for (var i2 = 0u; i2 < 96u + zero; i2 += 64u) {
           let t3 = i2 + lane;
-          let t5 = t4 + t3;
-          let t6 = p_x[t5];
-          let t7 = t3 < 96u;
-          let t8 = select(0.0f, t6, t7);
+          let t6 = t5 + t3;
+          let t7 = p_x[t6];
+          let t4 = t3 < 96u;
+          let t8 = select(0.0f, t7, t4);
           let t9 = v1 + t8;
           v1 = t9;
         }
         let t10 = lanes_sum_f32(v1, lane);
-        let t11 = 0.0f + t10;
-        let t12 = lane == 0u;
-        if (t12) {
-          p_y[pid] = t11;
+        let t11 = lane == 0u;
+        let t12 = 0.0f + t10;
+        if (t11) {
+          p_y[pid] = t12;
         }
       }
       "

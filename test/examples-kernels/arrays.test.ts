@@ -1,6 +1,6 @@
 /** Example kernels over vectors, points and images: histogram, prefix sum, convolution, k-means, n-body, blur, Adam, dropout. */
 import { beforeAll, describe, test } from "vitest";
-import { adaptersUnderTest } from "../support/gpu.ts";
+import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
@@ -233,6 +233,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(adaptersUnderTest())("%s", (adapter) => {
+describe.each(everyAdapter())("%s", (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

@@ -1,6 +1,6 @@
 /** Example kernels of attention: prefill with a causal mask, decode in parts with a merge, rotary embedding. */
 import { beforeAll, describe, test } from "vitest";
-import { adaptersUnderTest } from "../support/gpu.ts";
+import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
@@ -120,6 +120,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(adaptersUnderTest())("%s", (adapter) => {
+describe.each(everyAdapter())("%s", (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

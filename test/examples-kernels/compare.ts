@@ -94,7 +94,8 @@ export async function compareInterpreter(c: Comparison): Promise<void> {
 
 /** Targets that make different code for one adapter: its own, rung L0, and the other profile. */
 function targetsOf(own: Target): Readonly<Record<string, Target>> {
-  return { own, L0: { ...own, subgroup: 0, pinned: false }, gpu: { ...own, profile: "gpu" } };
+  const L0: Target = { ...own, subgroup: 0, pinned: false };
+  return { ...(own.subgroup === 0 ? {} : { own }), L0, gpu: { ...own, profile: "gpu" } };
 }
 
 /** Compares what an adapter makes of the calls, on every target that it can run, with the wanted numbers. */

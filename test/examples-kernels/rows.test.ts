@@ -1,6 +1,6 @@
 /** Example kernels that work row by row: softmax, layer norm, matrix products, top-k, transpose. */
 import { beforeAll, describe, test } from "vitest";
-import { adaptersUnderTest } from "../support/gpu.ts";
+import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
@@ -120,7 +120,7 @@ function topkCase(count: number, columns: number, k: number): Comparison {
   return {
     file: "topk.ts",
     tensors: { x, values: blank([count, k]), places: blank([count, k], "u32") },
-    calls: [["topk", "x", "values", "places"]],
+    calls: [["topK", "x", "values", "places"]],
     want: { places: picked, values: picked.map((place, i) => x.values?.[Math.floor(i / k) * columns + place] ?? 0) },
     tolerance: 0,
   };
@@ -162,6 +162,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(adaptersUnderTest())("%s", (adapter) => {
+describe.each(everyAdapter())("%s", (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

@@ -29,6 +29,13 @@ const EXPECTED: Readonly<Record<string, (out: string) => void>> = {
     expect(out).toMatch(/^hearth on .*: 400944 bytes of state \(tova:64,recent=8\)\n\nA tale from /);
     expect(out).toMatch(/Of 202 tokens, the first layer still holds these positions: [\d ]* 200 201\n$/);
   },
+  "batch.ts": (out) => {
+    const texts = out.trim().split("\n\n");
+    expect(texts).toHaveLength(6);
+    for (const [i, place] of ["Ashwick", "Brindle", "Corby", "Dunmore", "Elm Hill", "Fenwick"].entries()) {
+      expect(texts[i]).toMatch(new RegExp(`^A tale from ${place}\\. \\w.{40,}`));
+    }
+  },
   "policy.ts": (out) => {
     const answers = Object.fromEntries([...out.matchAll(/^(\w+(?::\d+)?) +"(.*?)"/gm)].map((m) => [m[1], m[2]]));
     expect(Object.keys(answers)).toEqual(["full", "window:32", "tova:32", "unloved:32"]);

@@ -2,7 +2,8 @@
  * The differential fuzzer: `fuzz kernels --programs N --seed S [--batch B]`.
  *
  * Makes N random kernels, runs each in the interpreter, on the lane simulator, on lavapipe and on SwiftShader, shrinks what differs, and ends with
- * `N programs, M differences`; the exit code is 0 only for M = 0. `--adapter simulator` alone needs no GPU.
+ * `N programs, M differences`; the exit code is 0 only for M = 0. `--gpu` (or `--adapter`) names others; `--gpu simulator` alone needs no GPU, and `--gpu native` is
+ * Deno's own.
  */
 import { parseArgs } from "node:util";
 import { open } from "../../runtime/index.ts";
@@ -16,17 +17,19 @@ const { values, positionals } = parseArgs({
     seed: { type: "string", default: "1" },
     batch: { type: "string", default: "32" },
     adapter: { type: "string", multiple: true },
+    gpu: { type: "string", multiple: true },
   },
 });
 if (positionals[0] !== "kernels" || !(Number(values.programs) > 0)) {
-  console.error("usage: fuzz kernels [--programs N] [--seed S] [--batch B] [--adapter NAME …]");
+  console.error("usage: fuzz kernels [--programs N] [--seed S] [--batch B] [--gpu NAME …]");
   process.exit(2);
 }
 const seed = Number(values.seed);
 const total = Number(values.programs);
 console.log(`seed ${seed}`);
 const gpus: Runner[] = [];
-for (const adapter of values.adapter ?? ["simulator", "llvmpipe", "swiftshader"])
+const named = [...(values.gpu ?? []), ...(values.adapter ?? [])];
+for (const adapter of named.length > 0 ? named : ["simulator", "llvmpipe", "swiftshader"])
   gpus.push(adapter === "simulator" ? adapter : await open({ adapter }));
 let differences = 0;
 

@@ -2,19 +2,28 @@
  * The check that every kernel has to pass.
  *
  * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
- * (workgroup memory, no subgroups) and with one thread a program; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size. Outputs start as poison:
- * what the interpreter writes must be written everywhere, and what it leaves must be left everywhere.
+ * (workgroup memory, no subgroups) and with one thread a program, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
+ * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
+ * writes must be written everywhere, and what it leaves must be left everywhere.
  */
 import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import type { Knobs, Target } from "../../compiler/schedule.ts";
 import type { Device } from "../../runtime/device.ts";
-import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { targetOf } from "../../runtime/gpu.ts";
-import { bindGroupOf, compileAll, type Dispatch, Kernel } from "../../runtime/kernels.ts";
+import {
+  bindGroupOf,
+  compileAll,
+  type Dispatch,
+  Kernel,
+  type Loadable,
+  staticsOf,
+  type Variant,
+} from "../../runtime/kernels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
-import { createTensor, DeviceTensor, readMany } from "../../runtime/tensor.ts";
-import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+import { createTensor, createTensors, type DeviceTensor, readMany, type TensorSpec } from "../../runtime/tensor.ts";
+import { adaptersUnderTest, everyAdapter, withDevice } from "../support/gpu.ts";
 import { normal, uniform } from "../support/random.ts";
 
 type Values = Float32Array | Uint32Array | Int32Array;
@@ -46,6 +55,8 @@ interface Rung {
   readonly label: string;
   readonly target: Target;
   readonly knobs?: Knobs;
+  /** All tensors lie in one GPU buffer. */
+  readonly together?: boolean;
 }
 
 const POISON_INT = 0xdeadbeef;
@@ -55,12 +66,12 @@ const LONG = 9000;
 /** Loads kernels of the calling file and gives the check for each of them. */
 export function kernelsOf<K extends string>(
   meta: { readonly url: string },
-  kernels: Readonly<Record<K, unknown>>,
+  kernels: Readonly<Record<K, Loadable>>,
 ): {
   readonly check: (name: K, use: Use) => Promise<void>;
   readonly programs: Promise<ReadonlyMap<string, TileProgram>>;
 } {
-  const programs = loadPrograms(meta.url, Object.keys(kernels)).then((l) => l.programs);
+  const programs = loadPrograms(meta.url, Object.keys(kernels), staticsOf(kernels)).then((l) => l.programs);
   // A file that does not compile fails in each of its tests, not before them.
   programs.catch(() => undefined);
   return {
@@ -101,8 +112,7 @@ export async function checkKernel(program: TileProgram, use: Use): Promise<void>
       use,
     );
   }
-  for (const adapter of adaptersUnderTest())
-    await runOn(await withDevice(adapter), adapter, program, use, inputs, want);
+  for (const adapter of everyAdapter()) await runOn(await withDevice(adapter), adapter, program, use, inputs, want);
   await compileOnNull(program, use);
 }
 
@@ -216,20 +226,29 @@ async function runOn(
   want: ReadonlyMap<string, HostTensor>,
 ): Promise<void> {
   const runs: { label: string; tensors: Map<string, DeviceTensor>; dispatch: Dispatch }[] = [];
-  for (const rung of rungsOf(targetOf(device.capabilities))) {
-    const tensors = new Map<string, DeviceTensor>();
-    const args = program.params.map((p) => {
-      const [shape, dtype] =
-        p.kind === "tensor" ? [shapeOf(program, use, p.name), storageOf(program, use, p.name)] : [[1], p.dtype];
-      const scalar = use.scalars?.[p.name];
-      if (p.kind === "scalar" && use.cells?.includes(p.name) !== true) return scalar;
-      const n = shape.reduce((a, b) => a * b, 1);
-      const data =
-        p.kind === "scalar" ? stored([scalar ?? 0], dtype) : (inputs.get(p.name) ?? poisoned(dtype, n, Number.NaN));
-      const made = createTensor(device, shape, dtype, { label: p.name, data });
-      tensors.set(p.name, made);
-      return made;
-    });
+  const specs: Record<string, TensorSpec & { dtype: DType }> = {};
+  for (const p of program.params) {
+    const [shape, dtype] =
+      p.kind === "tensor" ? [shapeOf(program, use, p.name), storageOf(program, use, p.name)] : [[1], p.dtype];
+    const scalar = use.scalars?.[p.name];
+    if (p.kind === "scalar" && use.cells?.includes(p.name) !== true) continue;
+    const n = shape.reduce((a, b) => a * b, 1);
+    const data =
+      p.kind === "scalar" ? stored([scalar ?? 0], dtype) : (inputs.get(p.name) ?? poisoned(dtype, n, Number.NaN));
+    specs[p.name] = { shape, dtype, data };
+  }
+  const own = targetOf(device.capabilities);
+  const rungs = rungsOf(own);
+  if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own), ...parted(program, own, specs));
+  for (const rung of rungs) {
+    const made = rung.together
+      ? Object.entries(createTensors(device, specs))
+      : Object.entries(specs).map(([label, { shape, dtype, data }]): [string, DeviceTensor] => [
+          label,
+          createTensor(device, shape, dtype, { label, data }),
+        ]);
+    const tensors = new Map(made);
+    const args = program.params.map((p) => tensors.get(p.name) ?? use.scalars?.[p.name]);
     try {
       const dispatch = new Kernel(device, program, rung.target, rung.knobs ?? {}).prepare(args);
       // A thread that holds what lanes should share is a long shader, which lavapipe takes minutes to compile.
@@ -270,33 +289,68 @@ async function runOn(
   for (const { tensor } of all) tensor.destroy();
 }
 
-function rungsOf(own: Target): readonly Rung[] {
+/** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
+function packed(program: TileProgram, own: Target): Rung {
+  const alone = program.params.filter((p) => p.kind === "tensor" && p.atomic === true).length;
+  return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
+}
+
+/** With bindings as short as they can be: what is only read comes in up to three parts. Nothing where what is written is as long. */
+function parted(
+  program: TileProgram,
+  own: Target,
+  specs: Readonly<Record<string, TensorSpec & { dtype: DType }>>,
+): Rung[] {
+  const bytes = (name: string): number => {
+    const { shape, dtype } = specs[name] as TensorSpec & { dtype: DType };
+    return bytesOf(dtype) * (shape as readonly number[]).reduce((a, b) => a * b, 1);
+  };
+  const all = Object.keys(specs).map(bytes);
+  const written = program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [bytes(p.name)] : []));
+  const bindingBytes = Math.ceil(Math.max(Math.max(...all) / 3, ...written) / 256) * 256;
+  return Math.max(...all) > bindingBytes ? [{ label: "in parts", target: { ...own, bindingBytes } }] : [];
+}
+
+function rungsOf(own: Target): Rung[] {
+  const none = { ...own, subgroup: 0, pinned: false };
   return [
-    { label: `${own.subgroup} lanes`, target: own },
-    { label: "L0", target: { ...own, subgroup: 0, pinned: false } },
+    ...(own.subgroup === 0 ? [] : [{ label: `${own.subgroup} lanes`, target: own }]),
+    { label: "L0", target: none },
     { label: "one thread a program", target: own, knobs: { lanes: 1 } },
   ];
 }
 
-/** Rung L3 and the GPU profile: validated and compiled, not run. */
+/** Rung L3 and the GPU profile, and one binding at rung L0, where barriers must not depend on it: validated and compiled, not run. */
 async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   const device = await withDevice("null");
-  const target: Target = { ...targetOf(device.capabilities), profile: "gpu", subgroup: 32, pinned: true };
-  const tensors: DeviceTensor[] = [];
-  const args = program.params.map((p) => {
-    if (p.kind === "scalar" && use.cells?.includes(p.name) !== true) return 0;
-    const [shape, dtype] =
-      p.kind === "tensor" ? [shapeOf(program, use, p.name), storageOf(program, use, p.name)] : [[1], p.dtype];
-    const made = createTensor(device, shape, dtype, { label: p.name });
-    tensors.push(made);
-    return made;
-  });
-  const kernel = new Kernel(device, program, target, {});
-  const [bound, allowed] = [args.filter((a) => a instanceof DeviceTensor).length, target.storageBuffers];
+  const own = targetOf(device.capabilities);
+  const specs: Record<string, TensorSpec> = {};
+  for (const p of program.params) {
+    if (p.kind === "tensor")
+      specs[p.name] = { shape: shapeOf(program, use, p.name), dtype: storageOf(program, use, p.name) };
+    else if (use.cells?.includes(p.name)) specs[p.name] = { shape: [1], dtype: p.dtype };
+  }
+  const separate = Object.entries(specs).map(([name, { shape, dtype }]) => [
+    name,
+    createTensor(device, shape, dtype ?? "f32", { label: name }),
+  ]);
+  const alone: Readonly<Record<string, DeviceTensor>> = Object.fromEntries(separate);
+  const together = createTensors(device, specs);
+  const argumentsOf = (tensors: Readonly<Record<string, DeviceTensor>>): unknown[] =>
+    program.params.map((p) => tensors[p.name] ?? 0);
+
+  const kernel = new Kernel(device, program, { ...own, profile: "gpu", subgroup: 32, pinned: true }, {});
+  const [bound, allowed] = [Object.keys(specs).length, own.storageBuffers];
+  const variants: Variant[] = [];
   if (bound > allowed)
-    expect(() => kernel.prepare(args)).toThrow(`binds ${bound} tensors, and this adapter allows ${allowed} a kernel`);
-  else await compileAll(device, [kernel.prepare(args).variant]);
-  for (const t of tensors) t.destroy();
+    expect(() => kernel.prepare(argumentsOf(alone))).toThrow(
+      `binds ${bound} tensors, and this adapter allows ${allowed} a kernel`,
+    );
+  else variants.push(kernel.prepare(argumentsOf(alone)).variant);
+  const one = packed(program, { ...own, subgroup: 0, pinned: false });
+  variants.push(new Kernel(device, program, one.target, {}).prepare(argumentsOf(together)).variant);
+  await compileAll(device, variants);
+  for (const t of [...Object.values(alone), ...Object.values(together)]) t.destroy();
 }
 
 function compare(what: string, got: Values | undefined, want: HostTensor, use: Use): void {

@@ -1,6 +1,7 @@
 /** Every kernel of the decoder at sizes that do not divide, in every weight format, against the interpreter. */
 import { describe, expect, test } from "vitest";
 import { loadPrograms, type StorageType, type TileProgram } from "../../compiler/index.ts";
+import { FEED, ID, POSITION, ROW, SEQUENCE, TICK } from "../../models/kernels/feed.ts";
 import * as kernels from "../../models/kernels/index.ts";
 import { checkKernel, type Use } from "./harness.ts";
 
@@ -16,14 +17,19 @@ async function check(name: string, use: Use): Promise<void> {
 
 const FORMATS: readonly StorageType[] = ["f32", "f16", "bf16", "q8", "q4"];
 
+/** Rows of `feed`: the given columns, all others 77, which is nobody's place. */
+function feedOf(...rows: Readonly<Record<number, number>>[]): number[] {
+  return rows.flatMap((row) => Array.from({ length: FEED }, (_, c) => row[c] ?? 77));
+}
+
 describe("attend (seed 1)", () => {
-  const head = (groups: number, ratio: number, dim: number, slots: number, position: number): [string, Use] => [
-    `${groups * ratio} heads of ${dim} over ${groups}, position ${position} of ${slots} slots`,
+  const head = (groups: number, queries: number, dim: number, slots: number, position: number): [string, Use] => [
+    `${groups} groups of ${queries} heads of ${dim}, position ${position} of ${slots} slots`,
     {
-      sizes: { heads: groups * ratio, groups, dim, slots, clock: 3 },
-      data: { clock: [position, 0, 0] },
+      sizes: { rows: 2, sequences: 1, tokens: 1, groups, queries, dim, slots, feed: FEED },
+      data: { feed: feedOf({ [POSITION]: position, [SEQUENCE]: 0, [ROW]: 1 }), slot: [slots - 1] },
       // Scores of slots that are not live yet are left alone.
-      partial: position + 1 < slots,
+      partial: true,
       tolerance: 2e-5,
     },
   ];
@@ -38,6 +44,40 @@ describe("attend (seed 1)", () => {
     head(1, 2, 16, 129, 128),
     head(1, 3, 20, 129, 40),
   ])("%s", (_, use) => check("attend", use));
+
+  test("three sequences of different ages", () => {
+    const of = (position: number, sequence: number): Record<number, number> => ({
+      [POSITION]: position,
+      [SEQUENCE]: sequence,
+      [ROW]: sequence,
+    });
+    return check("attend", {
+      sizes: { rows: 3, sequences: 3, tokens: 3, groups: 2, queries: 2, dim: 16, slots: 9, feed: FEED },
+      data: { feed: feedOf(of(3, 2), of(0, 0), of(400, 1)), slot: [3, 0, 5] },
+      partial: true,
+      tolerance: 2e-5,
+    });
+  });
+});
+
+describe("flash (seed 1)", () => {
+  test.each([
+    [1, 1, 16, 9, 0],
+    [4, 2, 16, 40, 17],
+    [3, 1, 64, 33, 24],
+  ])("%d heads over %d groups of %d, 9 tokens in %d slots from %d", (heads, groups, dim, slots, from) => {
+    const tokens = 9;
+    // The last two are padding: both go to the slot behind the others.
+    const slot = Array.from({ length: tokens }, (_, t) => from + Math.min(t, tokens - 2));
+    const feed = feedOf(...slot.map((position) => ({ [POSITION]: position })));
+    const padded = slots > tokens;
+    return check("flash", {
+      sizes: { heads, groups, dim, slots, tokens, one: 1, feed: FEED },
+      data: { feed, slot },
+      partial: padded || from + tokens > 0,
+      tolerance: 2e-5,
+    });
+  });
 });
 
 describe("products (seed 1)", () => {
@@ -50,18 +90,20 @@ describe("products (seed 1)", () => {
         rows: 4 + 2 + 2,
         halves: 2,
         half: 5,
-        scales: 2,
-        turns: 1024,
         parts: 2,
-        clock: 3,
+        tokens: 3,
+        feed: FEED,
         heads: 4,
         groups: 2,
+        sequences: 2,
         slots: 5,
       },
       storage: { w: dtype, gamma: quantised ? "f32" : dtype },
-      data: { clock: [1030, 0, 0] },
-      scalars: { free: 3, eps: EPS },
-      cells: ["free"],
+      data: {
+        feed: feedOf({ [SEQUENCE]: 1 }, { [SEQUENCE]: 0 }, { [SEQUENCE]: 1 }),
+        slot: [3, 3, 0],
+      },
+      scalars: { eps: EPS },
       partial: true,
       tolerance: 2e-5,
     });
@@ -69,7 +111,7 @@ describe("products (seed 1)", () => {
 
   test.each(FORMATS)("swiglu with %s weights", (dtype) =>
     check("swiglu", {
-      sizes: { dim: dtype === "f16" ? 129 : 96, ff: 11 },
+      sizes: { dim: dtype === "f16" ? 129 : 96, ff: 11, tokens: dtype === "f32" ? 6 : 1 },
       storage: { gamma: dtype === "bf16" ? "f32" : dtype, gate: dtype, up: dtype },
       scalars: { eps: EPS },
       tolerance: 5e-5,
@@ -78,42 +120,95 @@ describe("products (seed 1)", () => {
 
   test.each(FORMATS)("logits with a head in %s", (dtype) =>
     check("logits", {
-      sizes: { dim: dtype === "bf16" ? 36 : 64, vocab: 37, clock: 3, rows: 3 },
+      sizes: { dim: dtype === "bf16" ? 36 : 64, vocab: 37, rows: 3, tokens: 2, feed: FEED },
       storage: { head: dtype },
-      data: { clock: [4, 0, 0] },
+      data: { feed: feedOf({ [ROW]: 2 }, { [ROW]: 0 }) },
       scalars: { eps: EPS },
-      partial: true,
       tolerance: 2e-5,
     }),
   );
 
   test.each(FORMATS)("project with %s weights", (dtype) =>
-    check("project", { sizes: { dim: 6, inner: dtype === "f16" ? 70 : 288 }, storage: { w: dtype }, tolerance: 2e-5 }),
+    check("project", {
+      sizes: { dim: 6, inner: dtype === "f16" ? 70 : 288, tokens: dtype === "q4" ? 1 : 5 },
+      storage: { w: dtype },
+      tolerance: 2e-5,
+    }),
   );
 
   test.each(FORMATS)("embed from %s", (dtype) =>
     check("embed", {
-      sizes: { vocab: 9, dim: dtype.startsWith("q") ? 96 : 67 },
+      sizes: {
+        ...{ vocab: 9, dim: dtype.startsWith("q") ? 96 : 67, tokens: 2, feed: FEED },
+        ...{ scales: 2, turns: 1024, parts: 2, half: 5 },
+      },
       storage: { table: dtype },
-      scalars: { token: 8 },
-      cells: ["token"],
+      data: { feed: feedOf({ [ID]: 8, [POSITION]: 1030 }, { [ID]: 3, [POSITION]: 0 }) },
     }),
   );
 });
 
 describe("what goes round a step (seed 1)", () => {
-  test.each([[1], [2]])("write, %d groups", (groups) =>
-    check("write", {
-      sizes: { steps: 3, heads: 2, groups, dim: 10, clock: 3, slots: 4 },
-      data: { clock: [2, 0, 0] },
-      scalars: { free: 1 },
+  test.each([[1], [2]])("append, %d groups", (groups) =>
+    check("append", {
+      sizes: { rows: 3, groups, dim: 10, one: 1, feed: FEED, sequences: 2, slots: 4 },
+      data: { cursor: feedOf({ [ROW]: 2, [SEQUENCE]: 1 }), free: [0, 3] },
       partial: true,
     }),
   );
 
-  test.each([[0], [6]])("advance at %d", (position) =>
-    check("advance", { sizes: { ring: 7, clock: 3 }, data: { clock: [position, 9, 1] } }),
-  );
+  test.each([
+    { what: "to an empty slot", row: 1, position: 6, slots: 8, free: 7, next: [7, 2] },
+    { what: "to the victim's", row: 1, position: 7, slots: 8, free: 5, next: [8, 2] },
+    { what: "and back to the first row", row: 3, position: 9, slots: 8, free: 5, next: [6, 0] },
+  ])("advance $what", ({ row, position, slots, free, next: [then = 0, ahead = 0] }) => {
+    const at = { [SEQUENCE]: 1, [TICK]: 4 };
+    return check("advance", {
+      sizes: { sequences: 2, one: 1, feed: FEED },
+      data: { victim: [9, 5], free: [1, 2], cursor: feedOf({ ...at, [POSITION]: position, [ROW]: row }) },
+      scalars: { slots },
+      want: { free: [1, free], cursor: feedOf({ ...at, [POSITION]: then, [ROW]: ahead }) },
+    });
+  });
+
+  test("best, of equals the first", () =>
+    check("best", {
+      sizes: { sequences: 2, vocab: 5 },
+      data: { logits: [1, 3, 3, 0, 2, -1, -2, -3, -1, -9] },
+      want: { picked: [1, 0] },
+    }));
+
+  test("moveCache", () =>
+    check("moveCache", {
+      sizes: { one: 1, groups: 2, slots: 3, dim: 6, feed: FEED, sequences: 2 },
+      data: { to: feedOf({ [SEQUENCE]: 1 }) },
+      partial: true,
+    }));
+
+  test("moveRow", () => {
+    const [from, into] = [Array.from({ length: FEED }, (_, c) => 10 + c), new Array<number>(FEED).fill(3)];
+    const moved = from.with(SEQUENCE, 1).with(ROW, 1).with(TICK, 5);
+    return check("moveRow", {
+      sizes: { one: 1, feed: FEED, settings: 2, stops: 2, layers: 2, lane: 2, lanes: 3, sequences: 2 },
+      data: {
+        feed: from,
+        settings: [0.5, 7],
+        stops: [8, 9],
+        free: [4, 99, 6, 99],
+        to: feedOf({ [SEQUENCE]: 1, [TICK]: 5 }),
+        toFeed: [...into, ...into],
+        toSettings: [1, 1, 1, 1],
+        toStops: [2, 2, 2, 2],
+        toFree: [0, 0, 0, 0, 0, 0],
+      },
+      want: {
+        toFeed: [...into, ...moved],
+        toSettings: [1, 1, 0.5, 7],
+        toStops: [2, 2, 8, 9],
+        toFree: [0, 4, 0, 0, 6, 0],
+      },
+    });
+  });
 });
 
 describe("a prompt at once (seed 1)", () => {

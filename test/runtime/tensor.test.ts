@@ -3,7 +3,7 @@ import { openDevice } from "../../runtime/device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
-import { BINDING_ALIGNMENT, createTensor, readMany } from "../../runtime/tensor.ts";
+import { BINDING_ALIGNMENT, createTensor, createTensors, readMany } from "../../runtime/tensor.ts";
 import { settle } from "../../runtime/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
@@ -191,6 +191,52 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
     expect(middle.live).toBe(false);
   });
 
+  it("tensors that are made together share a buffer, and are otherwise their own", async () => {
+    const device = await withDevice(adapter);
+    const before = device.allocated;
+    const t = createTensors(device, {
+      large: { shape: { rows: 10, dim: 30 }, label: "the large one" },
+      one: { shape: [1], dtype: "u32", data: [7] },
+      half: { shape: [3], dtype: "f16", data: [1, 2, 3] },
+    });
+    expect(Object.keys(t)).toEqual(["large", "one", "half"]);
+    // From small to large, each where a binding may start.
+    expect([t.one.offset, t.half.offset, t.large.offset]).toEqual([0, 256, 512]);
+    expect(new Set([t.one.buffer, t.half.buffer, t.large.buffer]).size).toBe(1);
+    expect(device.allocated - before).toBe(512 + 1200);
+    expect([t.large.label, t.one.label, t.large.dims, t.half.shape]).toEqual([
+      "the large one",
+      "one",
+      ["rows", "dim"],
+      [3],
+    ]);
+    t.large.write(new Float32Array(300).fill(5));
+    t.half.write([9], 2);
+    expect([...(await t.one.read())]).toEqual([7]);
+    expect([...(await t.half.read())]).toEqual([1, 2, 9]);
+    expect((await t.large.view([300]).readRange(299, 1))[0]).toBe(5);
+    t.one.destroy();
+    t.one.destroy();
+    expect([t.one.live, t.half.live]).toEqual([false, true]);
+    expect(() => t.one.write([1])).toThrow(/it was destroyed/);
+    expect([...(await t.half.read())]).toEqual([1, 2, 9]);
+    t.half.destroy();
+    expect(device.allocated - before).toBe(512 + 1200);
+    t.large.destroy();
+    expect(device.allocated).toBe(before);
+  });
+
+  it("tensors that are made together are all refused when one is wrong", async () => {
+    const device = await withDevice(adapter);
+    const before = device.allocated;
+    const good = { shape: [4] };
+    expect(() => createTensors(device, { good, bad: { shape: [4], data: [1, 2] } })).toThrow(
+      'tensor "bad" [4] f32: expected 4 elements, got 2',
+    );
+    expect(() => createTensors(device, { good, bad: { shape: [0] } })).toThrow('tensor "bad" [0]: expected extents');
+    expect(device.allocated).toBe(before);
+  });
+
   it("counts bytes, and reads the same tensor again without a new buffer", async () => {
     const device = await withDevice(adapter);
     const before = device.allocated;
@@ -239,6 +285,20 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
 });
 
 describe("memory", () => {
+  it("tensors that are made together take several buffers where one would be too large", async () => {
+    const device = await openDevice({ adapter: "null" });
+    const limits = { ...device.capabilities.limits, bufferBytes: 1024 };
+    Object.defineProperty(device, "capabilities", { value: { ...device.capabilities, limits } });
+    const shape = [150];
+    const t = createTensors(device, { a: { shape: [2] }, b: { shape }, c: { shape }, d: { shape: [50] } });
+    expect([t.a.offset, t.d.offset, t.b.offset, t.c.offset]).toEqual([0, 256, 0, 0]);
+    expect(t.a.buffer).toBe(t.d.buffer);
+    expect(new Set(Object.values(t).map((one) => one.buffer)).size).toBe(3);
+    for (const tensor of Object.values(t)) tensor.destroy();
+    expect(device.allocated).toBe(0);
+    await device.close();
+  });
+
   it("running out of it names the tensor at the next wait, and the device stays usable", async () => {
     // The null backend owns 512 MiB, which makes this safe to try.
     const device = await openDevice({ adapter: "null" });

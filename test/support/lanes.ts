@@ -1,23 +1,36 @@
 /** Kernels on the lane simulator: the targets that tests compile for, and one call from a tile program to its results. */
-import { generate, type HostTensor, type Target, type TileProgram } from "../../compiler/index.ts";
+import {
+  generate,
+  type HostTensor,
+  type Packing,
+  planPacking,
+  type Target,
+  type TileProgram,
+} from "../../compiler/index.ts";
 import { simulateTensors } from "../../compiler/simulate.ts";
+import { encodeBuffer } from "../../compiler/simulate-buffers.ts";
 import { verifyLanes } from "../../compiler/verify-lanes.ts";
 
-/** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles. */
-export const LANE_TARGETS: readonly Target[] = [8, 4, 32, 0].flatMap((subgroup) =>
-  (["software", "gpu"] as const).map((profile) => ({
-    profile,
-    subgroup,
-    pinned: subgroup === 32,
-    maxInvocations: 256,
-    storageBuffers: 10,
-  })),
-);
+/** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; two that bind one buffer, for tensors that
+ * share it; and two that bind 256 bytes at once. */
+export const LANE_TARGETS: readonly Target[] = [
+  ...[8, 4, 32, 0].flatMap((subgroup) =>
+    (["software", "gpu"] as const).map((profile) => target(profile, subgroup, 10)),
+  ),
+  target("gpu", 4, 1),
+  target("software", 0, 1),
+  { ...target("gpu", 8, 99), bindingBytes: 256 },
+  { ...target("software", 0, 99), bindingBytes: 256 },
+];
+
+function target(profile: Target["profile"], subgroup: number, storageBuffers: number): Target {
+  return { profile, subgroup, pinned: subgroup === 32, maxInvocations: 256, storageBuffers };
+}
 
 /** A target in a few words. */
 export function nameOf(target: Target): string {
   const lanes = target.subgroup === 0 ? "L0" : `${target.subgroup} lanes${target.pinned ? ", pinned" : ""}`;
-  return `simulator (${target.profile}, ${lanes})`;
+  return `simulator (${target.profile}, ${lanes}${target.storageBuffers === 1 ? ", packed" : ""}${target.bindingBytes === undefined ? "" : ", in parts"})`;
 }
 
 /** A deep copy of tensors. */
@@ -41,8 +54,30 @@ export function simulated(
     for (const [i, dim] of p.dims.entries()) sizes[dim] = t.shape[i] ?? 1;
     storage[p.name] = t.storage;
   }
-  const { lanes } = generate(program, { sizes, storage, cells }, target);
+  const packing = packingFor(program, target, tensors, cells);
+  const { lanes } = generate(program, { sizes, storage, cells, packing }, target);
   const made = copyOf(tensors);
   simulateTensors(verifyLanes(lanes, "sweep"), made, scalars);
   return made;
+}
+
+/** The packing where all tensors lie in one GPU buffer and the target binds one, or each in its own and the target binds them in parts. */
+function packingFor(
+  program: TileProgram,
+  target: Target,
+  tensors: Readonly<Record<string, HostTensor>>,
+  cells: readonly string[],
+): Packing | undefined {
+  if (target.storageBuffers !== 1 && target.bindingBytes === undefined) return undefined;
+  let end = 0;
+  const places = program.params.flatMap((p) => {
+    const t = tensors[p.name];
+    if (t === undefined && !cells.includes(p.name)) return [];
+    const bytes = t === undefined ? 4 : encodeBuffer(t).byteLength;
+    const offset = end;
+    end += Math.ceil(bytes / 256) * 256;
+    const [writes, atomic] = p.kind === "tensor" ? [p.writes, p.atomic === true] : [false, false];
+    return [{ name: p.name, home: target.storageBuffers === 1 ? "one" : p.name, offset, bytes, writes, atomic }];
+  });
+  return planPacking(places, { bindings: target.storageBuffers, bindingBytes: target.bindingBytes ?? 2 ** 27 });
 }

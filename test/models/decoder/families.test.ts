@@ -10,7 +10,7 @@ import { readSafetensors } from "../../../models/formats/safetensors.ts";
 import { typed } from "../../../models/formats/weights.ts";
 import { openModel } from "../../../models/index.ts";
 import { continued, withDecoder } from "../../support/decoders.ts";
-import { adaptersUnderTest } from "../../support/gpu.ts";
+import { everyAdapter } from "../../support/gpu.ts";
 import { largestDifference } from "../../support/logits.ts";
 import { fixture } from "../formats/shared.ts";
 
@@ -37,7 +37,7 @@ const FAMILIES = [
   { family: "tinyllama-f16", tolerance: 2e-3 },
 ];
 
-describe.each(adaptersUnderTest())("families on %s", (adapter) => {
+describe.each(everyAdapter())("families on %s", (adapter) => {
   test.each(FAMILIES)(
     "$family: logits within $tolerance of their spread, and the greedy ids",
     async ({ family, tolerance }) => {

@@ -9,7 +9,7 @@ import { adaptersUnderTest } from "../../support/gpu.ts";
 import { argmax, row } from "../../support/logits.ts";
 import { randomIds } from "../../support/random.ts";
 import { randomModel } from "../../support/random-model.ts";
-import { temporary } from "../formats/temporary.ts";
+import { complaint, temporary } from "../formats/temporary.ts";
 
 const SEED = 7_919;
 const VOCAB = 64;
@@ -124,6 +124,40 @@ describe.each(adaptersUnderTest())(`generation on %s, seed ${SEED}`, (adapter) =
       // Whoever stops listening may begin anew.
       for await (const id of decoder.generate(PROMPT, { tokens: 60, stop: [] })) if (id === text[10]) break;
       expect(await continued(decoder, PROMPT, { tokens: 60, stop: [] })).toEqual(text);
+    });
+  });
+
+  test("a text goes on where it ended", async () => {
+    await withDecoder(adapter, model, { state: "tova:16" }, async (decoder) => {
+      const drawn = { stop: [], temperature: 0.9, seed: SEED };
+      const text = await continued(decoder, PROMPT, { ...drawn, tokens: 60 });
+      for (const cut of [1, 5, 9, 30]) {
+        expect(await continued(decoder, PROMPT, { ...drawn, tokens: cut })).toEqual(text.slice(0, cut));
+        expect(await continued(decoder, [], { ...drawn, tokens: 9, resume: true })).toEqual(text.slice(cut, cut + 9));
+        const rest = await continued(decoder, text.slice(cut + 9, cut + 20), { ...drawn, tokens: 5, resume: true });
+        expect(rest).toEqual(text.slice(cut + 20, cut + 25));
+        expect(decoder.seen).toBe(PROMPT.length + cut + 24);
+      }
+      // After a stop token, which is no part of the text, something else may follow.
+      const end = text.findIndex((id, i) => i >= 5 && text.indexOf(id) === i);
+      const until = { ...drawn, tokens: 60, stop: [text[end] ?? -1] };
+      expect(await continued(decoder, PROMPT, until)).toEqual(text.slice(0, end));
+      expect(await complaint(() => continued(decoder, [], { ...drawn, tokens: 3, resume: true }))).toBe(
+        "no tokens to read: the prompt is empty",
+      );
+      const on = await continued(decoder, text.slice(end, end + 3), { ...drawn, tokens: 8, resume: true });
+      expect(on).toEqual(text.slice(end + 3, end + 11));
+
+      for await (const id of decoder.generate(PROMPT, { ...drawn, tokens: 60 })) if (id === text[4]) break;
+      expect(await complaint(() => continued(decoder, PROMPT, { ...drawn, tokens: 3, resume: true }))).toBe(
+        "the last text was left before its end: its state has read tokens that nobody has seen",
+      );
+    });
+    await withDecoder(adapter, model, { state: "full:20" }, async (decoder) => {
+      await continued(decoder, PROMPT, { tokens: 5, stop: [] });
+      expect(await complaint(() => continued(decoder, PROMPT, { tokens: 5, stop: [], resume: true }))).toBe(
+        'the text and the prompt have 21 tokens, more than the 20 positions of state "full:20"',
+      );
     });
   });
 

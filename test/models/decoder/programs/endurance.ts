@@ -6,6 +6,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { Decoder, openModel } from "../../../../models/index.ts";
 import { open } from "../../../../runtime/index.ts";
+import { counted } from "../../../support/counted.ts";
 
 export interface Report {
   readonly tokens: number;
@@ -22,36 +23,9 @@ export interface Report {
   readonly kept: number[];
 }
 
-const CREATORS = [
-  "createBuffer",
-  "createBindGroup",
-  "createBindGroupLayout",
-  "createPipelineLayout",
-  "createShaderModule",
-  "createComputePipeline",
-  "createComputePipelineAsync",
-  "createTexture",
-  "createQuerySet",
-];
 /** Tokens between two looks at the memory, and looks at each end. */
 const EVERY = 50;
 const LOOKS = 9;
-
-/** Counts what is created on a device by wrapping its methods. */
-function counted(device: GPUDevice): Record<string, number> {
-  const counts: Record<string, number> = {};
-  const target = device as unknown as Record<string, (...args: unknown[]) => unknown>;
-  for (const name of CREATORS) {
-    const original = target[name];
-    if (original === undefined) throw new Error(`the device has no ${name}`);
-    counts[name] = 0;
-    target[name] = (...args) => {
-      counts[name] = (counts[name] ?? 0) + 1;
-      return original.apply(device, args);
-    };
-  }
-  return counts;
-}
 
 /** Resident bytes after collecting garbage, so that what is measured is what is held. */
 async function resident(): Promise<number> {

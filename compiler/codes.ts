@@ -1,0 +1,81 @@
+/**
+ * Block-quantised elements as codes: small integers that stand for numbers once a scale and an offset are applied.
+ *
+ * Two ways of getting four codes out of a word. *Extracted*: each is moved to the low end of a lane of a vector and converted, one unpacking operation. *In place*:
+ * the word is copied to four lanes and masked, so that each code stays where it lies and is too large by a power of two, which the other factor makes up
+ * for. That spares all shifts, which SwiftShader does one lane at a time. What is signed in one way is offset in the other: `zero` says by how much.
+ */
+import { type Atom, constant, type Emitter, U32, vector } from "./lane.ts";
+
+/**
+ * Four elements of a block-quantised tensor: an element is `scale` · (values · place − zero). `place` is absent where it is 1, `zero` where it is 0; it comes
+ * with a name to tell equal ones by.
+ */
+export interface Codes {
+  readonly values: Atom;
+  readonly place?: Atom;
+  readonly zero?: readonly [name: string, value: Atom];
+  readonly scale: Atom;
+}
+
+const I32x4 = vector("i32", 4);
+const F32x4 = vector("f32", 4);
+
+/** The codes of four elements in one word: all of a q8 word, or the low or high nibbles of a q4 word. */
+export function codesOf(
+  e: Emitter,
+  format: "q8" | "q4",
+  word: Atom,
+  high: boolean,
+  inPlace: boolean,
+): Omit<Codes, "scale"> {
+  if (inPlace) return format === "q8" ? bytesInPlace(e, word) : nibblesInPlace(e, word, high);
+  if (format === "q8") return { values: e.pure({ op: "unpack", format: "q8", x: word }, F32x4, [word]) };
+  const low = high ? e.binary("shr", word, constant(4, U32)) : word;
+  return {
+    values: e.pure({ op: "unpack", format: "u4", x: low }, F32x4, [low]),
+    zero: ["8", constant(8, F32x4)],
+  };
+}
+
+function bytesInPlace(e: Emitter, word: Atom): Omit<Codes, "scale"> {
+  // The sign bit of the highest byte is the word's own; the others become unsigned, 128 too large.
+  const flipped = e.binary("xor", word, constant(0x00808080, U32));
+  return {
+    values: masked(e, flipped, [0xff, 0xff00, 0xff0000, 0xff000000]),
+    place: numbers(e, [0, 8, 16, 24].map(power)),
+    zero: ["128 128 128 0", numbers(e, [128, 128, 128, 0])],
+  };
+}
+
+function nibblesInPlace(e: Emitter, word: Atom, high: boolean): Omit<Codes, "scale"> {
+  if (!high)
+    return {
+      values: masked(e, word, [0xf, 0xf00, 0xf0000, 0xf000000]),
+      place: numbers(e, [0, 8, 16, 24].map(power)),
+      zero: ["8", constant(8, F32x4)],
+    };
+  // The highest nibble has the word's sign bit, which turns 8 … 15 into -8 … -1 once it is flipped.
+  const flipped = e.binary("xor", word, constant(0x80000000, U32));
+  return {
+    values: masked(e, flipped, [0xf0, 0xf000, 0xf00000, 0xf0000000]),
+    place: numbers(e, [4, 12, 20, 28].map(power)),
+    zero: ["8 8 8 0", numbers(e, [8, 8, 8, 0])],
+  };
+}
+
+function power(bits: number): number {
+  return 2 ** -bits;
+}
+
+/** The word's bits under four masks, as signed integers, as f32: exact, since eight bits at most are set. */
+function masked(e: Emitter, word: Atom, masks: readonly number[]): Atom {
+  const signed = e.pure({ op: "bitcast", x: word }, vector("i32", 1), [word]);
+  const parts = e.compose(masks.map((m) => constant(m | 0, vector("i32", 1))));
+  const cut = e.binary("and", e.widen(signed, 4), parts);
+  return e.pure({ op: "cast", x: cut }, { ...F32x4, width: I32x4.width }, [cut]);
+}
+
+function numbers(e: Emitter, values: readonly number[]): Atom {
+  return e.compose(values.map((v) => constant(v, vector("f32", 1))));
+}

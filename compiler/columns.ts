@@ -1,0 +1,186 @@
+/**
+ * The shape of matrix products on software adapters: lanes own columns of the result, and what they all need of the other factor is handed around.
+ *
+ * Measured in facts.md and again by `tilestate bench kernels`: adapters that load memory lane by lane pay for every load site of every lane. With lanes along the
+ * reduced dim each of them loads its own part of x beside its part of w; with a lane for each row of w (a column of the result) x is loaded once a
+ * subgroup, a piece by each lane, and handed around by broadcasts, and no sum crosses lanes. The same shape, with more rows of the other factor, is a matrix
+ * product. GPUs want the loads of neighbouring lanes side by side instead, so they do not get it.
+ */
+import type { Definitions } from "./affine.ts";
+import type { Op, StorageType } from "./ir.ts";
+import type { AxisLayout, Knobs, Target } from "./schedule.ts";
+import { everyOp, extentOf, type Specialised } from "./specialise.ts";
+
+/** Layouts of all axes, and the axis (if any) whose elements the lanes share out among them when a value has no column, with the layout of its twin. */
+export interface Columns {
+  readonly axes: readonly AxisLayout[];
+  readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
+}
+
+/** What the survey of a kernel finds. */
+interface Product {
+  /** The block axis whose elements the lanes own. */
+  readonly column: number;
+  /** Axes of over-loops that are summed along, and contiguous in memory. */
+  readonly along: ReadonlySet<number>;
+  /** Loads that each column makes for one run of `along`, and the narrowest format among them. */
+  readonly loads: number;
+  readonly format: StorageType;
+  /** Sums that are carried through the loops for each column. */
+  readonly sums: number;
+}
+
+/** Elements in 16 bytes. */
+const PIECE: Readonly<Record<StorageType, number>> = { f32: 4, u32: 4, i32: 4, f16: 8, bf16: 8, q8: 16, q4: 32 };
+
+/** The layout of this shape where the kernel is such a product and the adapter wants it. */
+export function columns(
+  program: Specialised,
+  definitions: Definitions,
+  target: Target,
+  knobs: Knobs,
+): Columns | undefined {
+  const lanes = target.subgroup;
+  if (target.profile !== "software" || lanes === 0 || knobs.lanes !== undefined) return undefined;
+  const product = find(program, definitions);
+  if (product === undefined || extentOf(program, product.column) < lanes) return undefined;
+
+  const rows = rowsOf(program, product, lanes);
+  const many = [...rows.values()].reduce((a, b) => a * b, 1);
+  const turn = knobs.depth === undefined ? turnOf(product.format, lanes, many) : 4 * knobs.depth;
+  const axes: AxisLayout[] = [];
+  for (const axis of program.axes) {
+    const extent = Math.max(1, extentOf(program, axis.id));
+    if (axis.id === product.column) {
+      const count = knobs.rows ?? columnsOf(program, product, lanes, many);
+      axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: 1 });
+    } else if (product.along.has(axis.id)) {
+      let size = turn;
+      while (size > PIECE[product.format] && extent % size !== 0) size /= 2;
+      if (extent % size !== 0) return undefined;
+      axes.push({ spread: false, size, count: size / 4, width: 4, chunk: size / 4 });
+    } else {
+      const count =
+        rows.get(axis.id) ??
+        (axis.kind === "whole"
+          ? extent
+          : Math.min(extent, axis.kind === "block" ? (axis.size ?? 1) : (knobs.unroll ?? 2)));
+      if (axis.kind === "whole" && count > 8) return undefined;
+      axes.push({ spread: false, size: count, count, width: 1, chunk: 1 });
+    }
+  }
+  return { axes, ...dealt(program, product, axes, lanes) };
+}
+
+/** The axis to share out: rows, if there are enough for all lanes, or else the run along the sum. */
+function dealt(
+  program: Specialised,
+  product: Product,
+  axes: readonly AxisLayout[],
+  lanes: number,
+): Pick<Columns, "dealt"> {
+  for (const { id, kind } of program.axes) {
+    const layout = axes[id];
+    if (layout === undefined || layout.spread || kind !== "block" || layout.count % lanes !== 0) continue;
+    return { dealt: { axis: id, layout: { ...layout, spread: true, count: layout.count / lanes } } };
+  }
+  for (const id of product.along) {
+    const { size } = axes[id] as AxisLayout;
+    if (size % lanes !== 0) continue;
+    const width = ([4, 2] as const).find((w) => size % (w * lanes) === 0) ?? 1;
+    return { dealt: { axis: id, layout: { spread: true, size, count: size / (width * lanes), width, chunk: 1 } } };
+  }
+  return {};
+}
+
+/** Elements along the sum that one turn takes. What is unpacked wants a whole block of the format; a matrix wants few, for the sake of its sums. */
+function turnOf(format: StorageType, lanes: number, rows: number): number {
+  const piece = PIECE[format];
+  if (format === "q8" || format === "q4") return 32;
+  return rows > 1 ? Math.max(4, piece) : Math.max(lanes, piece);
+}
+
+/** How many rows (block axes without a size that are not the column) a program takes: as many as keep the sums in the processor's registers. */
+function rowsOf(program: Specialised, product: Product, lanes: number): Map<number, number> {
+  const rows = new Map<number, number>();
+  let room = 4 * lanes;
+  for (const { id, kind, size } of program.axes) {
+    if (kind !== "block" || id === product.column || size !== undefined) continue;
+    const extent = Math.max(1, extentOf(program, id));
+    const parts = Math.ceil(extent / room);
+    let count = Math.ceil(extent / parts);
+    if (count > lanes) count = Math.ceil(count / lanes) * lanes;
+    rows.set(id, count);
+    room = Math.max(1, Math.floor(room / count));
+  }
+  return rows;
+}
+
+/** Columns of a lane. */
+function columnsOf(program: Specialised, product: Product, lanes: number, rows: number): number {
+  const { format, sums } = product;
+  const swift = lanes <= 4;
+  const alone: Readonly<Record<StorageType, number>> = swift
+    ? { f32: 4, u32: 4, i32: 4, f16: 4, bf16: 4, q8: 4, q4: 8 }
+    : { f32: 2, u32: 2, i32: 2, f16: 4, bf16: 4, q8: 2, q4: 4 };
+  const most = Math.max(1, Math.floor((rows > 1 ? 4 : alone[format]) / Math.max(1, sums)));
+  const extent = extentOf(program, product.column);
+  // Two threads share the programs: not five for one and four for the other.
+  let count = most;
+  const waste = (n: number): number => (Math.ceil(extent / (lanes * n)) * lanes * n) / extent;
+  while (count > 1 && waste(count) > 1.1) count--;
+  return count;
+}
+
+/** Looks for sums of products along an over-loop, one factor of which has a column and is contiguous along the sum. */
+function find(program: Specialised, definitions: Definitions): Product | undefined {
+  const summed = new Set<number>();
+  const barred = new Set<number>();
+  const loads: (Op & { op: "load" })[] = [];
+  const stored = new Set<number>();
+  const last = new Set<number>();
+  let sums: number[][] = [];
+  everyOp(program.body, (op) => {
+    if (op.op === "reduce") {
+      if (op.fn === "sum" && op.type === "f32" && program.axes[op.axis]?.kind === "over") summed.add(op.axis);
+      else barred.add(op.axis);
+      for (const a of op.axes) if (program.axes[a]?.kind !== "block") barred.add(op.axis);
+    }
+    if (op.op === "scan") barred.add(op.axis);
+    if (op.op === "loop") sums.push(...op.carried.map((c) => [...c.inside.axes]));
+    if (op.op === "load") loads.push(op);
+    if (op.op === "store") {
+      for (const i of op.index) for (const a of definitions.axesOf(i)) stored.add(a);
+      const walk = definitions.walk(op.index.at(-1) ?? -1);
+      if (walk !== undefined) last.add(walk.axis);
+      const storage = program.binding.storage[op.param] ?? "f32";
+      if (walk !== undefined && (storage === "f16" || storage === "bf16")) barred.add(walk.axis);
+    }
+  });
+  for (const a of barred) summed.delete(a);
+  const candidates = new Map<number, { weight: number; along: Set<number>; loads: number; format: StorageType }>();
+  for (const l of loads) {
+    const walk = definitions.walk(l.index.at(-1) ?? -1);
+    if (walk === undefined || walk.offset !== 0 || !summed.has(walk.axis) || extentOf(program, walk.axis) % 4 !== 0)
+      continue;
+    for (const i of l.index.slice(0, -1)) {
+      const c = definitions.walk(i)?.axis ?? -1;
+      const axis = program.axes[c];
+      if (axis?.kind !== "block" || axis.size !== undefined || summed.has(c) || barred.has(c)) continue;
+      const storage = program.binding.storage[l.param] ?? "f32";
+      const found = candidates.get(c) ?? { weight: 0, along: new Set(), loads: 0, format: "f32" as StorageType };
+      found.weight += extentOf(program, c);
+      found.along.add(walk.axis);
+      found.loads++;
+      if (PIECE[storage] > PIECE[found.format]) found.format = storage;
+      candidates.set(c, found);
+    }
+  }
+  const best = [...candidates]
+    .filter(([c]) => last.has(c) || !stored.has(c))
+    .sort(([, a], [, b]) => b.weight - a.weight)[0];
+  if (best === undefined) return undefined;
+  const [column, { along, loads: count, format }] = best;
+  sums = sums.filter((axes) => axes.includes(column));
+  return { column, along, loads: count, format, sums: sums.length };
+}

@@ -1,0 +1,7 @@
+/** The part of runtime.mjs that TypeScript programs use. */
+
+/** The package's folder, with a slash at the end. */
+export declare const root: string;
+export declare const runtime: "node" | "bun" | "deno";
+/** Arguments with which this runtime starts a program, TypeScript included. */
+export declare function runArguments(): string[];
