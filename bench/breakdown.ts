@@ -63,8 +63,8 @@ export function group(work: readonly DispatchWork[]): Group[] {
   return [...groups.values()];
 }
 
-/** Milliseconds that a batch of one group should take. */
-const BATCH_MS = 20;
+/** Milliseconds that a batch of one group should take: long against the steps in which its end is looked for. */
+const BATCH_MS = 40;
 const SMALL = 4096;
 
 /** Times the groups of a plan. What its kernels count and point with (small integer tensors) is put back after each batch; everything else is left as it falls. */

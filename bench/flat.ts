@@ -8,6 +8,7 @@
 import { Decoder, type DecoderOptions, type ModelSource } from "../models/index.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
+import { processCpu } from "./surroundings.ts";
 
 export interface FlatResult {
   readonly early_step: number;
@@ -17,6 +18,8 @@ export interface FlatResult {
   readonly late_ms: number;
   /** Median of the ratios late / early of neighbouring bursts. */
   readonly ratio: number;
+  /** The same by CPU time of the process, which on software adapters is the work itself; null on others. */
+  readonly cpu_ratio: number | null;
   readonly resident_early: number;
   readonly resident_late: number;
   readonly resident_ratio: number;
@@ -35,6 +38,12 @@ export interface FlatOptions extends DecoderOptions {
 /** Steps of one burst. */
 const BURST = 32;
 
+/** Milliseconds of one step. */
+interface Burst {
+  readonly wall: number;
+  readonly cpu: number;
+}
+
 /** @throws UserError when the late step is not after the early one, or the state cannot take so many. */
 export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOptions): Promise<FlatResult> {
   const { early, late, rounds, progress, ...decoding } = options;
@@ -48,16 +57,17 @@ export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOp
     const short = await Walk.begin(gpu, source, decoding, early + 2 * (rounds + 1) * BURST);
     try {
       await short.to(early);
-      const [was, is, ratios]: [number[], number[], number[]] = [[], [], []];
+      const [was, is, ratios, byCpu]: [number[], number[], number[], number[]] = [[], [], [], []];
       for (const walk of [short, long]) await walk.burst();
       for (let i = 0; i < rounds; i++) {
         const pair = i % 2 === 0 ? [short, long] : [long, short];
-        const times = new Map<Walk, number>();
+        const times = new Map<Walk, Burst>();
         for (const walk of pair) times.set(walk, await walk.burst());
-        const [a, b] = [times.get(short) ?? Number.NaN, times.get(long) ?? Number.NaN];
-        was.push(a);
-        is.push(b);
-        ratios.push(b / a);
+        const [a, b] = [times.get(short) as Burst, times.get(long) as Burst];
+        was.push(a.wall);
+        is.push(b.wall);
+        ratios.push(b.wall / a.wall);
+        byCpu.push(b.cpu / a.cpu);
       }
       const measures = [
         measureOf(`flat: step ${early}`, "ms", "lower", was),
@@ -70,6 +80,7 @@ export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOp
         early_ms: measures[0].median,
         late_ms: measures[1].median,
         ratio: median(ratios),
+        cpu_ratio: gpu.capabilities.kind === "software" ? median(byCpu) : null,
         resident_early: residentEarly,
         resident_late: residentLate,
         resident_ratio: residentLate / residentEarly,
@@ -105,12 +116,12 @@ class Walk {
     }
   }
 
-  /** Milliseconds of one step, over a burst. */
-  async burst(): Promise<number> {
-    // The generator works one submission ahead: what is under way is fetched first, so that both sides start alike.
-    const began = performance.now();
+  /** Times one step, over a burst. What the generator computes ahead is done when it ends, so that it does not run on the other side's time. */
+  async burst(): Promise<Burst> {
+    const [cpu, began] = [processCpu(), performance.now()];
     for (let i = 0; i < BURST; i++) await this.#next();
-    return (performance.now() - began) / BURST;
+    await this.#decoder.gpu.wait();
+    return { wall: (performance.now() - began) / BURST, cpu: (processCpu() - cpu) / BURST };
   }
 
   async #next(): Promise<void> {

@@ -189,23 +189,29 @@ export async function finished(gpu: Gpu): Promise<void> {
   await gpu.device.drain();
 }
 
+/** Milliseconds that a batch of copies should take. */
+const COPY_MS = 30;
+
 /** GB/s of a copy between two buffers, bytes read and written counted: the yardstick of what memory allows. */
 export async function copyRate(gpu: Gpu, rounds: number): Promise<number> {
-  const bytes = 64 << 20;
+  // Larger than the caches of what it runs on.
+  const bytes = (gpu.capabilities.kind === "software" ? 64 : 256) << 20;
   const device = gpu.device.raw;
   const [from, to] = [0x4, 0x8].map((usage) => device.createBuffer({ label: "copy", size: bytes, usage }));
   if (from === undefined || to === undefined) throw new Error("no buffers to copy");
+  const copy = async (times: number): Promise<number> => {
+    const encoder = device.createCommandEncoder();
+    const began = performance.now();
+    for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    await finished(gpu);
+    return (performance.now() - began) / times;
+  };
   try {
+    await copy(2);
+    const times = Math.min(1000, Math.max(2, Math.ceil(COPY_MS / (await copy(4)))));
     const rates: number[] = [];
-    for (let round = 0; round <= rounds; round++) {
-      const encoder = device.createCommandEncoder();
-      const began = performance.now();
-      const times = 4;
-      for (let i = 0; i < times; i++) encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
-      device.queue.submit([encoder.finish()]);
-      await finished(gpu);
-      if (round > 0) rates.push((2 * bytes * times) / (performance.now() - began) / 1e6);
-    }
+    for (let round = 0; round < rounds; round++) rates.push((2 * bytes) / (await copy(times)) / 1e6);
     return median(rates);
   } finally {
     from.destroy();

@@ -105,6 +105,7 @@ function specification(
         encode: { enter: { ...place, stroke: { value: "#333333" }, strokeWidth: { value: 2 } } },
       },
       {
+        name: "dots",
         type: "symbol",
         from: { data: "points" },
         encode: {
@@ -119,10 +120,12 @@ function specification(
       },
       {
         type: "text",
-        from: { data: "points" },
-        encode: {
-          enter: { ...place, dx: { value: 10 }, dy: { value: -8 }, fontSize: { value: 11 }, text: { field: "label" } },
-        },
+        from: { data: "dots" },
+        encode: { enter: { fontSize: { value: 11 }, text: { field: "datum.label" } } },
+        // Labels that would lie on one another move to another side of their point.
+        transform: [
+          { type: "label", size: { signal: "[width, height]" }, offset: [3], padding: null, avoidBaseMark: false },
+        ],
       },
     ],
   };

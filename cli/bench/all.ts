@@ -25,6 +25,7 @@ export async function benchAll(options: SubjectOptions, context: Context): Promi
     report(context, options, "all", gpu, async () => {
       const measures: Measure[] = [];
       const all: Record<string, unknown> = {};
+      const sweeps: Record<string, unknown> = {};
       const add = ({ measures: more, ...found }: Findings, prefix: string): void => {
         measures.push(...more.map((m) => ({ ...m, name: `${prefix}${m.name}` })));
         Object.assign(all, found);
@@ -41,7 +42,10 @@ export async function benchAll(options: SubjectOptions, context: Context): Promi
           tokens,
           rounds: Math.min(3, options.rounds),
         };
-        add(await sweepFindings(sweep, gpu, source, settings, context), `${sweep}, `);
+        const found = await sweepFindings(sweep, gpu, source, settings, context);
+        // Apart, since a decoder's own report has a prefill, a batch and a state, too.
+        sweeps[sweep] = found[sweep];
+        add({ measures: found.measures }, `${sweep}, `);
       }
       say("");
       if (threadCpu() !== undefined) {
@@ -52,7 +56,7 @@ export async function benchAll(options: SubjectOptions, context: Context): Promi
       const { measures: starts, ...cold } = await measureCold(options.adapter, Math.min(3, options.rounds));
       sayMeasures(say, starts);
       add({ cold, measures: starts }, "");
-      return { ...all, measures };
+      return { ...all, sweeps, measures };
     }),
   );
 }

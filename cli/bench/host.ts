@@ -55,6 +55,7 @@ export async function benchFlat(
       const { measures, ...flat } = await measureFlat(gpu, source, settings);
       const say = sayer(context, options);
       sayMeasures(say, measures);
+      if (flat.cpu_ratio !== null) say(`  late / early by CPU time ${flat.cpu_ratio.toFixed(3)}`);
       say(
         `  resident memory ${bytes(flat.resident_early)} -> ${bytes(flat.resident_late)} (x ${flat.resident_ratio.toFixed(3)})`,
       );

@@ -168,6 +168,23 @@ describe("the host", () => {
   });
 });
 
+describe("help", () => {
+  const names = ["all", "decode", "prefill", "batch", "state", "policy", "kernels", "host", "cold", "flat"];
+  it("names every benchmark", async () => {
+    const { code, out } = await cli("bench", "--help");
+    expect(code).toBe(0);
+    for (const name of names) expect(out).toMatch(new RegExp(`^  ${name} `, "m"));
+  });
+
+  it.each(names)("of bench %s gives examples and options", async (name) => {
+    const { code, out, err } = await cli("bench", name, "--help");
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toContain(`Usage: tilestate bench ${name}`);
+    expect(out).toContain("Examples:\n  $ tilestate bench");
+    for (const option of ["--rounds <n>", "--json [file]", "--compare <file>"]) expect(out).toContain(option);
+  });
+});
+
 describe("wrong requests", () => {
   it.each([
     [["decode", "--shape", "stories16M"], 1, 'error: unknown shape "stories16M"\nhint: there are: stories15M, '],
