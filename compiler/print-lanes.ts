@@ -70,8 +70,12 @@ export function printLayout(program: TileProgram, s: Schedule): string {
     if (layout === undefined || s.tiles?.loops.some((t) => t.k === a.id)) continue;
     const name = `axis ${axisName(program.axes, a.id)}`;
     if (!layout.spread) {
-      const last = layout.count - 1;
-      const where = layout.count === 1 ? "element 0 in register 0" : `elements 0..${last} in registers 0..${last}`;
+      const { count, width } = layout;
+      const [elements, registers] = [
+        `0..${count * width - 1}`,
+        count === 1 ? "register 0" : `registers 0..${count - 1}`,
+      ];
+      const where = count * width === 1 ? "element 0 in register 0" : `elements ${elements} in ${registers}`;
       parts.push(`${name}: every lane holds all of it, ${where}`);
       continue;
     }

@@ -83,8 +83,8 @@ describe("WGSL", () => {
         let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
         var v1: vec4<f32> = vec4<f32>(0.0f);
         let t7 = pid * 24u;
-        for (var i2 = 0u; i2 < 96u + zero; i2 += 32u) {
-          let t8 = i2 >> 2u;
+        for (var n2 = 0u; n2 < 96u + zero; n2 += 32u) {
+          let t8 = n2 >> 2u;
           let t9 = t8 + lane;
           let t10 = t7 + t9;
           let t11 = p_x[t10];
@@ -143,8 +143,8 @@ describe("WGSL", () => {
         let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
         var v1: f32 = 0.0f;
         let t5 = pid * 96u;
-        for (var i2 = 0u; i2 < 96u + zero; i2 += 64u) {
-          let t3 = i2 + lane;
+        for (var n2 = 0u; n2 < 96u + zero; n2 += 64u) {
+          let t3 = n2 + lane;
           let t6 = t5 + t3;
           let t7 = p_x[t6];
           let t4 = t3 < 96u;
