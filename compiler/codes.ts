@@ -15,7 +15,10 @@ export interface Codes {
   readonly values: Atom;
   readonly place?: Atom;
   readonly zero?: readonly [name: string, value: Atom];
-  readonly scale: Atom;
+  /** Elements with one scale have one block, whatever its name is. */
+  readonly block: string;
+  /** Asked for when it is needed, after the products: until then only the word that it comes from is kept. */
+  readonly scale: () => Atom;
 }
 
 const I32x4 = vector("i32", 4);
@@ -28,7 +31,7 @@ export function codesOf(
   word: Atom,
   high: boolean,
   inPlace: boolean,
-): Omit<Codes, "scale"> {
+): Omit<Codes, "scale" | "block"> {
   if (inPlace) return format === "q8" ? bytesInPlace(e, word) : nibblesInPlace(e, word, high);
   if (format === "q8") return { values: e.pure({ op: "unpack", format: "q8", x: word }, F32x4, [word]) };
   const low = high ? e.binary("shr", word, constant(4, U32)) : word;
@@ -38,7 +41,7 @@ export function codesOf(
   };
 }
 
-function bytesInPlace(e: Emitter, word: Atom): Omit<Codes, "scale"> {
+function bytesInPlace(e: Emitter, word: Atom): Omit<Codes, "scale" | "block"> {
   // The sign bit of the highest byte is the word's own; the others become unsigned, 128 too large.
   const flipped = e.binary("xor", word, constant(0x00808080, U32));
   return {
@@ -48,7 +51,7 @@ function bytesInPlace(e: Emitter, word: Atom): Omit<Codes, "scale"> {
   };
 }
 
-function nibblesInPlace(e: Emitter, word: Atom, high: boolean): Omit<Codes, "scale"> {
+function nibblesInPlace(e: Emitter, word: Atom, high: boolean): Omit<Codes, "scale" | "block"> {
   if (!high)
     return {
       values: masked(e, word, [0xf, 0xf00, 0xf0000, 0xf000000]),

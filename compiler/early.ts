@@ -68,7 +68,8 @@ function ordered(body: readonly Stmt[], written: ReadonlySet<string>): Stmt[] {
   };
   let words = 0;
   for (const s of body) {
-    if (s.op !== "let" || s.rhs.op !== "load") continue;
+    // Words that are unpacked take many operations each: those hide the next load, and would wait for theirs with all of the words in registers.
+    if (s.op !== "let" || s.rhs.op !== "load" || s.type.base !== "f32") continue;
     const seen: Let[] = [];
     if (!movable(s, seen)) continue;
     for (const t of seen) first.add(t);

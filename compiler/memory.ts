@@ -126,8 +126,12 @@ export class Memory {
 
   /** The scale of the block that an element belongs to. */
   #scale(b: Buffer, address: Atom): Atom {
+    return this.#scaleOf(b, this.#shift(address, Math.log2(QUANT_BLOCK)));
+  }
+
+  /** The scale of a block by its number. */
+  #scaleOf(b: Buffer, block: Atom): Atom {
     const e = this.#e;
-    const block = this.#shift(address, Math.log2(QUANT_BLOCK));
     const word = e.binary("add", this.#shift(block, 1), constant(b.elements / perWord(b.storage), U32));
     return this.#half("f16", this.#word(b, word), this.#mask(block, 1));
   }
@@ -175,7 +179,7 @@ export class Memory {
       // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
       const { values, place, zero, scale } = this.loadCodes(param, start, offset);
       const placed = place === undefined ? values : e.binary("mul", values, place);
-      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zero[1]), scale);
+      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zero[1]), scale());
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);
@@ -192,17 +196,19 @@ export class Memory {
   loadCodes(param: string, start: Atom, offset: number): Codes {
     const b = this.#buffer(param);
     const format = b.storage === "q4" ? "q4" : "q8";
-    const { word, scale } = this.#inBlock(b, start, offset);
-    return { ...codesOf(this.#e, format, word, offset % perWord(format) >= 4, this.#inPlace), scale };
-  }
-
-  /** The word that holds the element at `offset`, and the scale of its block. */
-  #inBlock(b: Buffer, start: Atom, offset: number): { word: Atom; scale: Atom } {
-    const per = perWord(b.storage);
-    const word = this.#e.component(this.#run(b, start, offset), Math.floor((offset % b.unit) / per));
+    const e = this.#e;
+    const per = perWord(format);
+    const word = e.component(this.#run(b, start, offset), Math.floor((offset % b.unit) / per));
     // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one scale.
-    const block = offset - (offset % Math.min(QUANT_BLOCK, b.unit));
-    return { word, scale: this.#scale(b, this.#e.binary("add", start, constant(block, U32))) };
+    const block = e.shift(
+      e.binary("add", start, constant(offset - (offset % QUANT_BLOCK), U32)),
+      Math.log2(QUANT_BLOCK),
+    );
+    return {
+      ...codesOf(e, format, word, offset % per >= 4, this.#inPlace),
+      block: block.kind === "ref" ? block.name : String(block.value),
+      scale: () => this.#scaleOf(b, block),
+    };
   }
 
   /** The buffer element with the tensor's element at `at` from the aligned start of a lane's run. */

@@ -16,7 +16,7 @@ const ROWS = 4;
 
 /** The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by the zero that their codes have. */
 interface Block {
-  readonly scale: Atom;
+  readonly scale: () => Atom;
   sum: Atom | undefined;
   readonly less: Map<string, { readonly zero: Atom; readonly sum: Atom }>;
 }
@@ -95,9 +95,8 @@ export class Reductions {
       for (const place of places) {
         const own = codes(load.axes.map((a) => place[along.indexOf(a)] ?? 0));
         const x = e.widen(r.reg(r.tile(other), along, place), own.values.type.width);
-        const key = own.scale.kind === "ref" ? own.scale.name : "";
-        const block = blocks.get(key) ?? { scale: own.scale, sum: undefined, less: new Map() };
-        blocks.set(key, block);
+        const block = blocks.get(own.block) ?? { scale: own.scale, sum: undefined, less: new Map() };
+        blocks.set(own.block, block);
         block.sum = add(block.sum, e.dot(own.values, own.place === undefined ? x : e.binary("mul", x, own.place)));
         if (own.zero === undefined) continue;
         const [name, zero] = own.zero;
@@ -107,8 +106,9 @@ export class Reductions {
       for (const { scale, sum, less } of blocks.values()) {
         let much: Atom | undefined;
         for (const l of less.values()) much = add(much, e.dot(l.sum, l.zero));
-        if (sum !== undefined)
-          whole = add(whole, e.binary("mul", scale, much === undefined ? sum : e.binary("sub", sum, much)));
+        if (sum === undefined) continue;
+        const product = much === undefined ? sum : e.binary("sub", sum, much);
+        whole = add(whole, e.binary("mul", scale(), product));
       }
       return whole;
     }

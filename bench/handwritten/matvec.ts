@@ -184,8 +184,8 @@ class Decoder {
 export function best(machine: Machine, format: WeightFormat): MatvecShape {
   if (machine.kind === "gpu") return { across: "k", rows: 4, workgroup: 64 };
   const [rows, width, loads] = SHAPES[machine.kind][format];
-  // SwiftShader shifts vectors one lane at a time, so there elements stay where they lie; lavapipe does not mind either way.
-  const inPlace = machine.kind === "swiftshader" && format !== "f32";
+  // SwiftShader shifts vectors one lane at a time, so elements stay where they lie; for codes of blocks that is the faster way on lavapipe, too.
+  const inPlace = format === "q8" || format === "q4" || (machine.kind === "swiftshader" && format === "f16");
   return { across: "rows", rows, workgroup: machine.subgroup, x: [width, loads], inPlace };
 }
 
