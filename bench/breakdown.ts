@@ -122,6 +122,13 @@ export class Breakdown {
     return { wall: sum(wall), cpu: sum(cpu) };
   }
 
+  /** Wall and CPU milliseconds that some of the groups take in a step, sums of the rounds' medians. */
+  sums(which: (g: Group) => boolean): readonly [wall: number, cpu: number] {
+    const sum = (rows: readonly number[][]): number =>
+      this.groups.reduce((n, g, i) => n + (which(g) ? median(rows.map((r) => r[i] ?? Number.NaN)) : 0), 0);
+    return [sum(this.#alone), sum(this.#cpu)];
+  }
+
   /** A line for each group, medians of the rounds. */
   lines(ceiling: Ceiling): KernelLine[] {
     const column = (rows: readonly number[][], i: number): number => median(rows.map((r) => r[i] ?? Number.NaN));

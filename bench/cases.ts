@@ -21,6 +21,8 @@ export interface Case {
   readonly bytes: number;
   /** Multiplications and additions. */
   readonly flops: number;
+  /** How often a step does it, for the cases of a model's shape. */
+  readonly count?: number;
   duel(bench: Bench): Duel;
 }
 
@@ -88,7 +90,7 @@ function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
 
 const STORED: Readonly<Record<WeightFormat, number>> = { f32: 4, f16: 2, q8: 1 + 2 / 32, q4: 0.5 + 2 / 32 };
 
-function matvecCase(format: WeightFormat, rows: number, k: number): Case {
+export function matvecCase(format: WeightFormat, rows: number, k: number): Case {
   return {
     name: "matvec",
     dtype: format,
@@ -199,7 +201,7 @@ function normCase(rows: number, dim: number): Case {
   };
 }
 
-const FORMATS: readonly WeightFormat[] = ["f32", "f16", "q8", "q4"];
+export const FORMATS: readonly WeightFormat[] = ["f32", "f16", "q8", "q4"];
 
 /** The table of `tilestate bench kernels`. */
 export const CASES: readonly Case[] = [

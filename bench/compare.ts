@@ -1,15 +1,20 @@
 /**
  * Two reports of a benchmark: what changed, and what of it is more than noise.
  *
- * Figures are matched by name. A change counts when the middle halves of the rounds (quartile to quartile) lie apart and the medians differ by more than two in a
- * hundred; whatever else differs is noise until more rounds say otherwise. Figures of other machines are no change of ours: that the adapter or the runtime is
- * another is said first.
+ * Figures are matched by name. A change counts when the middle halves of the rounds (quartile to quartile) lie apart, the medians differ by more than three in a
+ * hundred, and both sides have rounds enough to tell; whatever else differs is noise until more rounds say otherwise. Figures of other machines, and of a machine
+ * that was busy with something else, are no change of ours: that is said first.
  */
 import { UserError } from "../runtime/index.ts";
 import type { Measure } from "./stats.ts";
 
 /** Changes below this are never called one. */
-const LEAST = 0.02;
+const LEAST = 0.03;
+/** Rounds below which quartiles say nothing: then only a change of more than this counts. */
+const ENOUGH_ROUNDS = 3;
+const LEAST_WITHOUT_ROUNDS = 0.25;
+/** Cores that other programs may keep busy before it is worth a word. */
+const BUSY = 0.25;
 
 export interface Change {
   readonly name: string;
@@ -72,7 +77,8 @@ export function changes(before: readonly Measure[], after: readonly Measure[]): 
 
 function verdict(was: Measure, now: Measure): "better" | "worse" | "noise" {
   const apart = now.low > was.high || now.high < was.low;
-  if (!apart || Math.abs(now.median / was.median - 1) <= LEAST) return "noise";
+  const least = Math.min(was.rounds, now.rounds) < ENOUGH_ROUNDS ? LEAST_WITHOUT_ROUNDS : LEAST;
+  if (!apart || Math.abs(now.median / was.median - 1) <= least) return "noise";
   return now.median > was.median === (now.better === "higher") ? "better" : "worse";
 }
 
@@ -83,6 +89,14 @@ export function compare(before: unknown, after: unknown, where: string): Compari
     const [a, b] = [of(before), of(after)];
     if (a !== undefined && b !== undefined && a !== b) notes.push(`another ${what}: was ${a}, is ${b}`);
   }
+  for (const [which, report] of [
+    ["earlier", before],
+    ["new", after],
+  ] as const) {
+    const others = headOf(report).load?.others_during;
+    if (typeof others === "number" && others > BUSY)
+      notes.push(`other programs kept ${others.toFixed(2)} cores busy during the ${which} run: its times are doubtful`);
+  }
   return { notes, changes: changes(measuresIn(before, where), measuresIn(after, "the new report")) };
 }
 
@@ -90,6 +104,7 @@ interface Head {
   readonly benchmark?: string;
   readonly adapter?: { readonly name?: string; readonly driver?: string };
   readonly runtime?: { readonly name?: string; readonly version?: string };
+  readonly load?: { readonly others_during?: unknown };
   readonly machine?: { readonly cpu?: string; readonly cores?: number };
 }
 

@@ -50,9 +50,18 @@ async function singlePass(decoder: Decoder, prompt: readonly number[], tokens: n
   };
 }
 
-/** Tokens that each sequence of a batch may write for `tokens` of them to be timed: those that begin first write while the others' prompts are read. */
-export function tokensOfBatch(batch: number, tokens: number): number {
-  return batch > 1 ? tokens * 2 + batch * 8 : tokens;
+/**
+ * Tokens that each sequence of a batch may write for `tokens` of them to be timed: those that begin first write while the others' prompts are read, which takes no
+ * longer than as many steps as the prompts have tokens, and some for what comes with a prompt.
+ */
+export function tokensOfBatch(batch: number, tokens: number, context: number): number {
+  return batch > 1 ? tokens + batch * (context + 64) : tokens;
+}
+
+/** Compiles and settles whatever a pass needs: a whole pass with few tokens, untimed. */
+export async function warmUp(decoder: Decoder, prompt: readonly number[], tokens: number): Promise<void> {
+  const prompts = new Array<readonly number[]>(decoder.batch).fill(prompt);
+  for await (const { id } of decoder.generateAll(prompts, { tokens, stop: [] })) void id;
 }
 
 interface Mark {
@@ -68,7 +77,7 @@ async function batchPass(decoder: Decoder, prompt: readonly number[], tokens: nu
   const ids: number[] = [];
   const began = performance.now();
   let [start, end, counted]: [Mark | undefined, Mark, number] = [undefined, mark(), 0];
-  const most = tokensOfBatch(batch, tokens);
+  const most = tokensOfBatch(batch, tokens, prompt.length);
   const texts = decoder.generateAll(new Array<readonly number[]>(batch).fill(prompt), { tokens: most, stop: [] });
   for await (const { sequence, id } of texts) {
     made[sequence] = (made[sequence] ?? 0) + 1;

@@ -10,7 +10,7 @@ import { contract, Decoder, type DecoderOptions, type ModelSource, parsePolicy }
 import { type Gpu, UserError } from "../runtime/index.ts";
 import { Breakdown, groupsOf, type KernelLine } from "./breakdown.ts";
 import type { Ceiling } from "./ceiling.ts";
-import { type DecodeResult, type Pass, pass, summarise, tokensOfBatch } from "./decode.ts";
+import { type DecodeResult, type Pass, pass, summarise, tokensOfBatch, warmUp } from "./decode.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 import { promptOf, stateFor } from "./subject.ts";
 
@@ -59,7 +59,7 @@ export interface DecodeReport extends DecodeResult {
 
 /** Positions that a pass takes, and a few more for the replays of the breakdown. */
 function roomFor(context: number, tokens: number, batch = 1): number {
-  return context + tokensOfBatch(batch, tokens) + 8;
+  return context + tokensOfBatch(batch, tokens, context) + 8;
 }
 
 /** One decoder in depth: rates, host, kernels and greedy ids. Throws a `UserError` when the state cannot hold prompt and tokens. */
@@ -70,7 +70,8 @@ export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions)
   try {
     const prompt = promptOf(source.config.vocab, context, ids);
     // Pipelines compile at their first dispatch; a whole pass also settles the pace of waiting.
-    const first = await pass(decoder, prompt, Math.min(tokens, 16));
+    await warmUp(decoder, prompt, Math.min(tokens, 16));
+    const position = decoder.seen;
     const breakdown = await Breakdown.of(gpu, decoder.plan);
     const passes: Pass[] = [];
     const sums: { wall: number; cpu: number }[] = [];
@@ -80,10 +81,10 @@ export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions)
     }
     // What was asked for is what follows the given ids, also when the timed prompt repeats them.
     const asked = ids !== undefined && ids.length !== context ? (await pass(decoder, ids, tokens)).ids : passes[0]?.ids;
-    if (first.ids.some((id, i) => passes.some((p) => p.ids[i] !== id)))
+    if (passes.some((p) => p.ids.some((id, i) => id !== passes[0]?.ids[i])))
       throw new Error("two passes over one prompt gave different ids");
     const result = summarise("", passes, context, decoder);
-    const { measures, step } = stepReport(gpu, breakdown, passes, sums, result, ceiling, context);
+    const { measures, step } = stepReport(gpu, breakdown, passes, sums, result, ceiling, position);
     const { weights, state: held, scratch } = decoder.contract;
     return {
       model: source.config.name,
@@ -251,7 +252,7 @@ class Runner {
     const decoder = await Decoder.load(this.#gpu, this.#source, { ...this.#entrant.decoder, state: this.#state });
     this.#decoder = decoder;
     this.#shape = { dispatches: decoder.dispatches, batch: decoder.batch };
-    await pass(decoder, this.#prompt(), 2);
+    await warmUp(decoder, this.#prompt(), 2);
     for (const g of await groupsOf(this.#gpu, decoder.plan)) {
       this.#step = { bytes: this.#step.bytes + g.bytes, operations: this.#step.operations + g.operations };
     }

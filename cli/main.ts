@@ -59,7 +59,7 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: "bench",
-    summary: "time generated kernels against hand-written ones",
+    summary: "how fast decoders and kernels are, and where the time goes",
     load: () => import("./commands/bench.ts"),
   },
 ];

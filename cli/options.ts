@@ -34,6 +34,16 @@ export function stateOption(): Option {
   ).default("full");
 }
 
+/** The format that weights are kept in. */
+export function weightsOption(): Option {
+  return new Option("--weights <format>", "keep the weights in this format (default: as they are stored)").choices([
+    "f32",
+    "f16",
+    "q8",
+    "q4",
+  ]);
+}
+
 export function jsonOption(): Option {
   return new Option("--json", "print the result as JSON");
 }
@@ -58,6 +68,11 @@ export function whole(least: number): (text: string) => number {
     }
     return n;
   };
+}
+
+/** `1,2,4`: whole numbers of at least 1. */
+export function wholes(text: string): number[] {
+  return text.split(",").map(whole(1));
 }
 
 export function real(text: string): number {

@@ -10,6 +10,7 @@ import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
 import { pack } from "./pack.ts";
+import { part } from "./part.ts";
 import { hoistPartials } from "./partial.ts";
 import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwin } from "./schedule.ts";
 import { showGenerated } from "./show.ts";
@@ -43,7 +44,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const lowered = lowerLanes(hoisted, full, target);
   const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
   const early = verifyLanes(loadsFirst(swept), "loads first");
-  const packed = pack(early, binding.packing);
+  const packed = pack(part(early, binding.packing), binding.packing);
   const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
   showGenerated(generated);

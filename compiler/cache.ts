@@ -16,6 +16,7 @@ const FRONT: readonly string[] = [
   "convert",
   "find-kernels",
   "ir",
+  "kinds",
   "lib",
   "lower",
   "lower-access",

@@ -6,12 +6,13 @@
  */
 import { KernelError, Located } from "./diagnostics.ts";
 import type { TileProgram } from "./ir.ts";
+import { choicesOf, inChoice, joined, type Kinds } from "./kinds.ts";
 import { lowerKernel } from "./lower.ts";
 import { checkOrder } from "./order.ts";
 import { prune } from "./prune.ts";
 import { printSyntax, show } from "./show.ts";
 import { readKernels, sourceText } from "./source.ts";
-import type { ModuleSyntax, SourceText, Statics } from "./syntax.ts";
+import type { FunctionSyntax, ModuleSyntax, SourceText, Statics, Wanted } from "./syntax.ts";
 import { verify } from "./verify.ts";
 
 export interface Compiled {
@@ -35,8 +36,7 @@ export function compileFile(file: string, names: readonly string[], statics: Sta
     if (fn === undefined) continue;
     show("syntax", name, () => printSyntax(module, wanted.key));
     try {
-      const program = lowerKernel(module, name, fn, wanted);
-      programs.push(checkOrder(verify({ ...program, body: prune(program.body) }, "lower")));
+      programs.push(joined(choicesOf(fn).map((kinds) => compileKernel(module, name, fn, wanted, kinds))));
     } catch (error) {
       if (!(error instanceof Located)) throw error;
       failed.push(error);
@@ -50,6 +50,21 @@ export function compileFile(file: string, names: readonly string[], statics: Sta
   if (failed.length + complaints.length > 0)
     throw new KernelError([...failed.map((f) => f.diagnostic), ...complaints], module.sources);
   return { programs, sources: [...module.sources.values()] };
+}
+
+function compileKernel(
+  module: ModuleSyntax,
+  name: string,
+  fn: FunctionSyntax,
+  wanted: Wanted,
+  kinds: Kinds,
+): TileProgram {
+  try {
+    const program = lowerKernel(module, name, fn, wanted, kinds);
+    return checkOrder(verify({ ...program, body: prune(program.body) }, "lower"));
+  } catch (error) {
+    throw error instanceof Located && kinds.size > 0 ? inChoice(error, kinds) : error;
+  }
 }
 
 /** The text of a file, for a message about it that came before the files were listed. */

@@ -54,8 +54,13 @@ export class FindKernels {
     }
     const found = loaded.length > 0 ? loaded : others.filter((m) => takesTensors(m.node));
     const [first] = found;
-    const other = found.find((m) => first !== undefined && this.#identity(m, values) !== this.#identity(first, values));
-    if (first === undefined || other === undefined) return first;
+    if (first === undefined) return undefined;
+    // An object that is not passed to kernels() here may be about something else: the file's own function of that name must not be passed over.
+    const own = loaded.length > 0 ? undefined : this.#ofSymbol(this.#symbol(name), this.#root);
+    const other =
+      found.find((m) => this.#identity(m, values) !== this.#identity(first, values)) ??
+      (own !== undefined && own.node !== first.node ? { ...own, at: own.node } : undefined);
+    if (other === undefined) return first;
     const { line, column } = this.#convert.span(first.at);
     throw new Located({
       code: "TS-103",
@@ -132,13 +137,19 @@ export class FindKernels {
     return [`${fileName}:${node.pos}`, ...parts.sort()].join("\n");
   }
 
-  /** The function or constant that the file declares, imports or exports as `name`. */
-  #declared(name: string): Meaning {
+  /** What the file declares, imports or exports as `name`. */
+  #symbol(name: string): ts.Symbol | undefined {
     const { checker } = this.#convert;
     const root = this.#root as ts.SourceFile & { locals?: Map<string, ts.Symbol> };
     const module = checker.getSymbolAtLocation(root);
     const exported = module === undefined ? undefined : checker.getExportsOfModule(module).find((s) => s.name === name);
-    const symbol = root.locals?.get(name) ?? exported;
+    return root.locals?.get(name) ?? exported;
+  }
+
+  /** The function or constant that the file declares, imports or exports as `name`. */
+  #declared(name: string): Meaning {
+    const root = this.#root;
+    const symbol = this.#symbol(name);
     const meaning = this.#ofSymbol(symbol, root);
     if (meaning !== undefined) return meaning;
     const node = symbol === undefined ? undefined : this.#convert.declaration(symbol);

@@ -4,7 +4,17 @@
  * It runs a compiled program, never the TypeScript, one program of the grid after the other, with every f32 operation rounded as on a GPU. Dead elements of
  * ragged tiles are filled with NaN (integers with a loud pattern) and live indices are checked, so that a mistake shows instead of hiding.
  */
-import type { BinaryOp, Op, ReduceKind, StorageType, TileProgram, UnaryOp, Value, ValueType } from "./ir.ts";
+import {
+  type BinaryOp,
+  type Op,
+  ofKind,
+  type ReduceKind,
+  type StorageType,
+  type TileProgram,
+  type UnaryOp,
+  type Value,
+  type ValueType,
+} from "./ir.ts";
 import { identityOf } from "./partial.ts";
 import { encode } from "./storage.ts";
 
@@ -120,7 +130,8 @@ export function interpret(
   scalars: Readonly<Record<string, number>> = {},
   options: InterpretOptions = {},
 ): void {
-  new Interpreter(program, tensors, scalars, options).run();
+  const storage = Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, t.storage]));
+  new Interpreter(ofKind(program, storage) ?? program, tensors, scalars, options).run();
 }
 
 class Interpreter {

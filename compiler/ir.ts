@@ -200,10 +200,22 @@ export interface TileProgram {
   readonly name: string;
   /** The values of its compile-time parameters; a function by its name. */
   readonly fixed?: Readonly<Record<string, number | boolean | string>>;
+  /**
+   * The kernel for other kinds of numbers, where its tensors have a type parameter: each with parameters that hold one kind. The program itself is for the
+   * first kind, and its parameters list what all of them hold.
+   */
+  readonly kinds?: readonly TileProgram[];
   readonly params: readonly Param[];
   readonly axes: readonly Axis[];
   readonly grid: readonly GridDim[];
   readonly body: readonly Op[];
+}
+
+/** The program for tensors stored like this: itself, or that of their kind of numbers. Undefined where there is none. */
+export function ofKind(program: TileProgram, storage: Readonly<Record<string, StorageType>>): TileProgram | undefined {
+  if (program.kinds === undefined) return program;
+  const holds = (p: Param): boolean => p.kind !== "tensor" || p.storage.includes(storage[p.name] ?? "f32");
+  return program.kinds.find((k) => k.params.every(holds));
 }
 
 /** Does this operation define a value? */

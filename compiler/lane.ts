@@ -79,6 +79,8 @@ export interface Buffer {
   readonly atomic: boolean;
   /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
   readonly writable?: boolean;
+  /** Of a part of a tensor (part.ts): which, as what it is stored, and the word that the part starts at. */
+  readonly window?: { readonly of: string; readonly storage: StorageType; readonly at: number };
   /** Of several buffers in one binding (pack.ts): which, and the word that each starts at. */
   readonly members?: readonly { readonly name: string; readonly storage: StorageType; readonly at: number }[];
 }

@@ -7,6 +7,7 @@
  */
 import { Builder, type TileItem } from "./builder.ts";
 import type { Param, Span, TileProgram } from "./ir.ts";
+import { type Kinds, kindOf } from "./kinds.ts";
 import { lowerExpression } from "./lower-expressions.ts";
 import { lowerStatements } from "./lower-statements.ts";
 import { describe, type Item, isTile, type Lowering } from "./lowering.ts";
@@ -15,8 +16,14 @@ import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target, Wanted } from ".
 import { unpack } from "./unpack.ts";
 
 /** Lowers one kernel of a module. */
-export function lowerKernel(module: ModuleSyntax, name: string, fn: FunctionSyntax, wanted: Wanted): TileProgram {
-  return new KernelLowering(module).kernel(name, fn, wanted);
+export function lowerKernel(
+  module: ModuleSyntax,
+  name: string,
+  fn: FunctionSyntax,
+  wanted: Wanted,
+  kinds: Kinds = new Map(),
+): TileProgram {
+  return new KernelLowering(module).kernel(name, fn, wanted, kinds);
 }
 
 class KernelLowering implements Lowering {
@@ -32,18 +39,20 @@ class KernelLowering implements Lowering {
     this.module = module;
   }
 
-  kernel(name: string, fn: FunctionSyntax, wanted: Wanted): TileProgram {
+  kernel(name: string, fn: FunctionSyntax, wanted: Wanted, kinds: Kinds): TileProgram {
     let fixed: TileProgram["fixed"];
     for (const [i, p] of fn.params.entries()) {
       this.own.add(p.id);
       const { type } = p;
       if (type.is === "tensor") {
-        this.#oneKind(p.name, type.storage, p.span);
+        const kind = kinds.get(type.generic ?? "");
+        const storage = type.storage.filter((s) => kind === undefined || kindOf(s) === kind);
+        this.#oneKind(p.name, storage, p.span);
         this.params.set(p.name, {
           kind: "tensor",
           name: p.name,
           dims: type.dims,
-          storage: type.storage as ("f32" | "u32")[],
+          storage: storage as ("f32" | "u32")[],
           reads: false,
           writes: false,
         });
@@ -97,13 +106,13 @@ class KernelLowering implements Lowering {
 
   /** A kernel has one arithmetic for each tensor, whatever its storage. */
   #oneKind(name: string, storage: readonly string[], span: Span): void {
-    const kinds = new Set(storage.map((s) => (s === "u32" || s === "i32" ? s : "real numbers")));
+    const kinds = new Set(storage.map(kindOf));
     if (kinds.size > 1)
       this.b.fail(
         "TS-213",
         `the parameter "${name}" may hold ${[...kinds].join(" or ")}; a kernel computes with one of them`,
         span,
-        "use f32, f16, bf16, real, u32 or i32",
+        'use f32, f16, bf16, real, u32 or i32, or a type parameter for a kernel of each: <T extends DType>(x: Tensor<"n", T>)',
       );
     if (kinds.size === 0) this.b.fail("TS-213", `the parameter "${name}" has no known element type`, span);
   }

@@ -4,7 +4,6 @@
  * Until here every parameter is a buffer of its own, so that what is never written stays free to be moved and shared; now loads and stores of packed ones get
  * the word at which their buffer starts in the common binding. That is bound as vectors as wide as it is read with, and as bits where its parts differ in type.
  */
-import type { BinaryOp } from "./ir.ts";
 import {
   type Atom,
   type Buffer,
@@ -19,6 +18,7 @@ import {
 } from "./lane.ts";
 import { perWord } from "./memory.ts";
 import { type Packing, verifyPacking, wordsOf } from "./packing.ts";
+import { Rewriter } from "./rewrite.ts";
 
 /** The program with the packing's bindings: first what is bound alone, in its order, then the packs. */
 export function pack(program: LaneProgram, packing: Packing | undefined): LaneProgram {
@@ -90,93 +90,34 @@ function widthOf(program: LaneProgram, parts: readonly Buffer[]): Width {
   return Math.min(most, ...parts.map((b) => (b.writes ? wide(b) : 4))) as Width;
 }
 
-/** Rewrites statements; addresses that were made before and are still visible are used again. */
-class Packer {
+class Packer extends Rewriter {
   readonly #places: ReadonlyMap<string, Place>;
-  readonly #known: Map<string, Atom>[] = [];
-  #out: Stmt[] = [];
-  #names = 0;
 
   constructor(places: ReadonlyMap<string, Place>) {
+    super("w");
     this.#places = places;
   }
-
-  region(stmts: readonly Stmt[]): Stmt[] {
-    const outer = this.#out;
-    this.#known.push(new Map());
-    this.#out = [];
-    for (const s of stmts) this.#stmt(s);
-    const made = this.#out;
-    this.#known.pop();
-    this.#out = outer;
-    return made;
-  }
-
-  #stmt(s: Stmt): void {
-    if (s.op === "for") this.#out.push({ ...s, body: this.region(s.body) });
-    else if (s.op === "if") this.#out.push({ ...s, yes: this.region(s.yes), no: this.region(s.no) });
-    else if (s.op === "store") this.#store(s);
-    else if (s.op === "let" && s.rhs.op === "load") this.#load(s, s.rhs);
-    else this.#out.push(s);
-  }
-
-  // ---- Small pieces of code, constants folded ---------------------------------------------------------------------------------
-
-  #make(rhs: Rhs, type: LaneType, key: string): Atom {
-    for (const known of this.#known) {
-      const found = known.get(key);
-      if (found !== undefined) return found;
-    }
-    const made: Atom = { kind: "ref", name: this.#let(rhs, type), type, depth: 0 };
-    this.#known.at(-1)?.set(key, made);
-    return made;
-  }
-
-  /** The names of lowering end in a digit. */
-  #let(rhs: Rhs, type: LaneType): string {
-    const name = `w${this.#names++}_`;
-    this.#out.push({ op: "let", name, type, rhs });
-    return name;
-  }
-
-  #binary(fn: BinaryOp, a: Atom, by: number): Atom {
-    const b = constant(by, U32);
-    if (a.kind === "const") {
-      const folded = { add: a.value + by, mul: a.value * by, shr: a.value >>> by, and: a.value & by };
-      return constant(folded[fn as keyof typeof folded] >>> 0, U32);
-    }
-    if (by === (fn === "mul" ? 1 : 0) && fn !== "and") return a;
-    return this.#make({ op: "binary", fn, a, b }, U32, `${fn} ${a.name} ${by}`);
-  }
-
-  #sum(a: Atom, b: Atom): Atom {
-    if (b.kind === "const") return this.#binary("add", a, b.value);
-    if (a.kind === "const") return this.#binary("add", b, a.value);
-    return this.#make({ op: "binary", fn: "add", a, b }, U32, `add ${a.name} ${b.name}`);
-  }
-
-  // ---- Accesses ---------------------------------------------------------------------------------------------------------------
 
   /** Elements of the pack, and components of them, that hold what an access names; in order. */
   #pieces(p: Place, index: Atom, part: Atom | undefined): { readonly index: Atom; readonly part?: Atom }[] {
     const [w, W] = [wide(p.buffer), wide(p.into)];
     if (part === undefined && w >= W) {
-      const first = this.#binary("add", this.#binary("mul", index, w / W), p.at / W);
-      return Array.from({ length: w / W }, (_, i) => ({ index: this.#binary("add", first, i) }));
+      const first = this.binary("add", this.binary("mul", index, w / W), p.at / W);
+      return Array.from({ length: w / W }, (_, i) => ({ index: this.binary("add", first, i) }));
     }
-    if (part !== undefined && w === W) return [{ index: this.#binary("add", index, p.at / W), part }];
-    const word = this.#binary("add", this.#binary("mul", index, w), p.at);
+    if (part !== undefined && w === W) return [{ index: this.binary("add", index, p.at / W), part }];
+    const word = this.binary("add", this.binary("mul", index, w), p.at);
     const words =
-      part === undefined ? Array.from({ length: w }, (_, i) => this.#binary("add", word, i)) : [this.#sum(word, part)];
+      part === undefined ? Array.from({ length: w }, (_, i) => this.binary("add", word, i)) : [this.sum(word, part)];
     return words.map((at) =>
-      W === 1 ? { index: at } : { index: this.#binary("shr", at, Math.log2(W)), part: this.#binary("and", at, W - 1) },
+      W === 1 ? { index: at } : { index: this.binary("shr", at, Math.log2(W)), part: this.binary("and", at, W - 1) },
     );
   }
 
-  #load(s: Stmt & { op: "let" }, rhs: Rhs & { op: "load" }): void {
+  protected override load(s: Stmt & { op: "let" }, rhs: Rhs & { op: "load" }): void {
     const p = this.#places.get(rhs.buffer);
     if (p === undefined) {
-      this.#out.push(s);
+      this.push(s);
       return;
     }
     const base = baseOf(p.into);
@@ -186,31 +127,31 @@ class Packer {
     const atoms = loads.map((load): Atom => {
       // What is loaded whole and needs no bitcast keeps its name.
       if (loads.length === 1 && base === s.type.base) {
-        this.#out.push({ ...s, rhs: load });
+        this.push({ ...s, rhs: load });
         return { kind: "ref", name: s.name, type: s.type, depth: 0 };
       }
       const type = vector(base, width);
-      return { kind: "ref", name: this.#let(load, type), type, depth: 0 };
+      return this.let(load, type);
     });
     const [only] = atoms;
     if (only?.kind === "ref" && only.name === s.name) return;
     const whole =
       atoms.length === 1 && only !== undefined ? only : this.#composed(atoms, vector(base, s.type.width), s);
-    if (base !== s.type.base) this.#out.push({ ...s, rhs: { op: "bitcast", x: whole } });
+    if (base !== s.type.base) this.push({ ...s, rhs: { op: "bitcast", x: whole } });
   }
 
   /** Parts put together: under the load's own name where nothing is left to do. */
   #composed(parts: readonly Atom[], type: LaneType, s: Stmt & { op: "let" }): Atom {
     const rhs: Rhs = { op: "compose", parts };
-    if (type.base !== s.type.base) return { kind: "ref", name: this.#let(rhs, type), type, depth: 0 };
-    this.#out.push({ ...s, rhs });
+    if (type.base !== s.type.base) return this.let(rhs, type);
+    this.push({ ...s, rhs });
     return { kind: "ref", name: s.name, type, depth: 0 };
   }
 
-  #store(s: Stmt & { op: "store" }): void {
+  protected override store(s: Stmt & { op: "store" }): void {
     const p = this.#places.get(s.buffer);
     if (p === undefined) {
-      this.#out.push(s);
+      this.push(s);
       return;
     }
     const base = baseOf(p.into);
@@ -221,7 +162,7 @@ class Packer {
     for (const [i, at] of pieces.entries()) {
       const parts = Array.from({ length: each }, (_, c) => this.#component(bits, i * each + c));
       const value = pieces.length === 1 ? bits : this.#joined(parts);
-      this.#out.push({ op: "store", buffer: p.into.name, ...at, value });
+      this.push({ op: "store", buffer: p.into.name, ...at, value });
     }
   }
 
@@ -229,16 +170,15 @@ class Packer {
     if (x.type.base === base) return x;
     const type = vector(base, x.type.width);
     // A constant is given a name first, since WGSL refuses to compute some of what has only constants.
-    const from: Atom =
-      x.kind === "ref" ? x : { kind: "ref", name: this.#let({ op: "copy", x }, x.type), type: x.type, depth: 0 };
-    return { kind: "ref", name: this.#let({ op: "bitcast", x: from }, type), type, depth: 0 };
+    const from = x.kind === "ref" ? x : this.let({ op: "copy", x }, x.type);
+    return this.let({ op: "bitcast", x: from }, type);
   }
 
   #component(x: Atom, at: number): Atom {
     const type = vector(x.type.base, 1);
     if (x.type.width === 1) return x;
     if (x.kind === "const") return constant(x.value, type);
-    return this.#make({ op: "pick", x, at: constant(at, U32) }, type, `pick ${x.name} ${at}`);
+    return this.once({ op: "pick", x, at: constant(at, U32) }, type, `pick ${x.name} ${at}`);
   }
 
   #joined(parts: readonly Atom[]): Atom {
@@ -246,6 +186,6 @@ class Packer {
     if (first === undefined) throw new Error("a store of nothing");
     if (parts.length === 1) return first;
     const type = vector(first.type.base, parts.length as Width);
-    return { kind: "ref", name: this.#let({ op: "compose", parts }, type), type, depth: 0 };
+    return this.let({ op: "compose", parts }, type);
   }
 }

@@ -26,12 +26,20 @@ export interface Member {
   readonly at: number;
 }
 
+/** A parameter that is bound in windows, and the words of each; the last one has what is left. */
+export interface Parted {
+  readonly name: string;
+  readonly words: number;
+}
+
 /** What differs from a binding for each parameter; part of what a variant is made for. */
 export interface Packing {
   /** Parameters that are read, and bound for writing because others in their GPU buffer are written. */
   readonly writable: readonly string[];
   /** Parameters that share a binding; those of a pack in the order of their places, the first at word 0. */
   readonly packs: readonly (readonly Member[])[];
+  /** Parameters that are longer than a binding may be. */
+  readonly parted?: readonly Parted[];
 }
 
 /** Neighbours in one GPU buffer. */
@@ -39,7 +47,7 @@ type Run = readonly Place[];
 
 /**
  * The packing for one call, undefined where every parameter can have a binding of its own. At most `bindings` are used if the places allow it, none longer
- * than `bindingBytes`; with too few neighbours, more are left, which is for the caller to refuse.
+ * than `bindingBytes`; with too few neighbours, more are left, which is for the caller to refuse. What is longer and only read is bound in parts.
  */
 export function planPacking(
   places: readonly Place[],
@@ -55,20 +63,34 @@ export function planPacking(
     writable.push(...home.flatMap((p) => (p.writes ? [] : [p.name])));
     packs.push(...overlaps(home));
   }
-  const excess = (): number => places.length - packs.reduce((n, run) => n + run.length - 1, 0) - limits.bindings;
+  const parted = places.flatMap((p) =>
+    p.bytes > limits.bindingBytes && !p.writes ? [partedOf(p, limits.bindingBytes)] : [],
+  );
+  const more = parted.reduce((n, p) => n + p.windows - 1, 0);
+  const whole = (p: Place): boolean => !parted.some((x) => x.name === p.name);
+  const excess = (): number => places.length + more - packs.reduce((n, run) => n + run.length - 1, 0) - limits.bindings;
   while (excess() > 0) {
     const taken = new Set(packs.flat());
-    const runs = [...homes.values()].flatMap((home) => runsOf(home, taken, limits.bindingBytes));
+    const runs = [...homes.values()].flatMap((home) => runsOf(home.filter(whole), taken, limits.bindingBytes));
     // The smallest run that is enough, or else the one that saves most.
     const enough = runs.filter((r) => r.length > excess());
     const best = enough.length > 0 ? least(enough, bytesOf) : least(runs, (r) => -r.length);
     if (best === undefined) break;
     packs.push(best);
   }
-  if (writable.length === 0 && packs.length === 0) return undefined;
+  if (writable.length + packs.length + parted.length === 0) return undefined;
   const members = (run: Run): Member[] =>
     run.map((p) => ({ name: p.name, at: (p.offset - (run[0] as Place).offset) / 4 }));
-  return { writable, packs: packs.map(members) };
+  const windows = parted.map(({ name, words }) => ({ name, words }));
+  return { writable, packs: packs.map(members), ...(windows.length === 0 ? {} : { parted: windows }) };
+}
+
+/** Windows as alike as offsets of bindings allow. */
+function partedOf(p: Place, most: number): Parted & { readonly windows: number } {
+  const grain = 256;
+  const windows = Math.ceil(p.bytes / (Math.floor(most / grain) * grain));
+  const words = (Math.ceil(p.bytes / windows / grain) * grain) / 4;
+  return { name: p.name, words, windows: Math.ceil(p.bytes / 4 / words) };
 }
 
 /** Two bindings for writing must not overlap, so what is read twice beside something written is bound once. */

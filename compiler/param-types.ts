@@ -24,16 +24,25 @@ export function paramType(
   if (ours(type.symbol) === "Tensor") {
     const [dims, storage] = checker.getTypeArguments(type as ts.TypeReference);
     const names = words(dims);
+    const generic = storage?.isTypeParameter() ? storage.symbol.name : undefined;
+    const stored = words(
+      generic === undefined || storage === undefined ? storage : checker.getBaseConstraintOfType(storage),
+    );
     if (names.length === 1)
-      return { is: "tensor", dims: (names[0] ?? "").split(/\s+/).filter(Boolean), storage: words(storage) };
+      return {
+        is: "tensor",
+        dims: (names[0] ?? "").split(/\s+/).filter(Boolean),
+        storage: stored,
+        ...(generic === undefined ? {} : { generic }),
+      };
   }
   if (ours(type.aliasSymbol) === "Scalar") {
     const dtype = words(type.aliasTypeArguments?.[0])[0];
     return { is: "scalar", dtype: dtype ?? "f32" };
   }
   // An alias of the user's hides the name Static; its brand stays.
-  const properties = type.isIntersection() ? type.getProperties() : [];
-  if (!properties.some((p) => ours(p) !== undefined)) return { is: "other", text };
+  const properties = type.getProperties();
+  if (!properties.some((p) => ours(p) !== undefined && p.name.startsWith("__@fixed@"))) return { is: "other", text };
   return {
     is: "static",
     fields: properties.filter((p) => ours(p) === undefined).map((p) => fieldOf(checker, p, span)),

@@ -113,7 +113,8 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
     const n = elementCount(b);
     const bytes = (n * 4 * b.unit) / perWord(b.storage);
     const use = b.atomic ? "atomic" : b.writes || b.writable ? "read and write" : "read";
-    const what = b.members?.map((m) => `${m.name} at word ${m.at}`).join(", ") ?? b.name;
+    const parts = b.members?.map((m) => `${m.name} at word ${m.at}`).join(", ");
+    const what = parts ?? (b.window === undefined ? b.name : `${b.window.of} from word ${b.window.at}`);
     return `binding ${i}: ${what}, ${b.storage} as ${n} x ${elementType(b)}, ${bytes} bytes, ${use}`;
   });
   if (lanes.uniforms.length > 0) {

@@ -47,6 +47,8 @@ export function printTileProgram(program: TileProgram): string {
   const grid = program.grid.map((g) => (g.axis === undefined ? g.dim : `${g.dim} in blocks ${axis(g.axis)}`));
   lines.push(`  grid ${grid.join(" x ") || "one program"}`);
   printOps(program.body, "  ", axis, lines);
+  // The first of the kinds is the program itself.
+  for (const k of program.kinds?.slice(1) ?? []) lines.push("", printTileProgram(k));
   return lines.join("\n");
 }
 

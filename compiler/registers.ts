@@ -159,7 +159,8 @@ export class Registers {
 
   /** Is all of register `r` known to be dead? */
   dead(axis: number, r: number): boolean {
-    return this.extents.get(axis)?.rest === true && r === this.layout(axis).count - 1;
+    const { count, width } = this.layout(axis);
+    return width === 1 && r === count - 1 && this.extents.get(axis)?.rest === true;
   }
 
   /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */

@@ -22,6 +22,8 @@ export interface Target {
   readonly pinned: boolean;
   readonly maxInvocations: number;
   readonly storageBuffers: number;
+  /** Bytes of one binding; the adapter's own limit unless told. */
+  readonly bindingBytes?: number;
 }
 
 export interface AxisLayout {

@@ -41,6 +41,14 @@ export function simulateTensors(
   for (const b of program.buffers) {
     // Between the parts of a pack lies what nobody should use.
     const whole = b.members === undefined ? undefined : new Uint32Array(b.elements).fill(NOTHING);
+    if (b.window !== undefined) {
+      // Parts are only read; the last one may end in padding.
+      const { of: name, storage, at } = b.window;
+      const all = encodeBuffer(tensors[name] ?? cellOf(program, { name, storage }, scalars));
+      buffers[b.name] = new Uint32Array(b.elements).fill(NOTHING);
+      buffers[b.name]?.set(all.subarray(at, at + b.elements));
+      continue;
+    }
     for (const m of b.members ?? [{ ...b, at: 0 }]) {
       const own = encodeBuffer(tensors[m.name] ?? cellOf(program, m, scalars));
       whole?.set(own, m.at);

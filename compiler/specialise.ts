@@ -4,7 +4,8 @@
  * A plan of a fixed-state model is static, so every dim is known when a kernel is loaded; loops get constant bounds, edges that divide evenly need no masks
  * and branches on sizes vanish. Constant folding rides along, because it is what makes specialising pay.
  */
-import type { BinaryOp, Op, Span, StorageType, TileProgram, Value } from "./ir.ts";
+import { unfit } from "./diagnostics.ts";
+import { type BinaryOp, type Op, ofKind, type Span, type StorageType, type TileProgram, type Value } from "./ir.ts";
 import type { Packing } from "./packing.ts";
 
 /** What one use of a kernel fixes. */
@@ -46,7 +47,8 @@ const COMPARE: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => boole
 };
 
 /** Fixes sizes and storage, folds constants and drops branches that cannot be taken. */
-export function specialise(program: TileProgram, binding: Binding): Specialised {
+export function specialise(generic: TileProgram, binding: Binding): Specialised {
+  const program = ofKind(generic, binding.storage) ?? noKind(generic, binding);
   const renamed = new Map<number, number>();
   const known = new Map<number, { value: number; type: Value["type"] }>();
   const real = (id: number): number => renamed.get(id) ?? id;
@@ -136,6 +138,20 @@ export function specialise(program: TileProgram, binding: Binding): Specialised 
     return out;
   };
   return { ...program, body: walk(program.body), binding };
+}
+
+function noKind(program: TileProgram, binding: Binding): never {
+  let span: Span | undefined;
+  everyOp(program.body, (op) => {
+    if (op.op === "load" || op.op === "store") span ??= op.span;
+  });
+  const stored = Object.entries(binding.storage).map(([name, s]) => `${name}: ${s}`);
+  throw unfit({
+    code: "TS-304",
+    message: `kernel ${program.name}: no choice of its type parameters fits these tensors (${stored.join(", ")})`,
+    span: span ?? NOWHERE,
+    help: "tensors with one type parameter hold one kind of numbers: real ones, u32 or i32",
+  });
 }
 
 function fold(

@@ -69,9 +69,14 @@ export type Stmt = At &
     | { readonly kind: "refused"; readonly what: string; readonly hint?: string }
   );
 
-/** The declared type of a parameter, as far as kernels care. */
+/** The declared type of a parameter, as far as kernels care. `generic` is the type parameter that stands for a tensor's element type. */
 export type ParamType =
-  | { readonly is: "tensor"; readonly dims: readonly string[]; readonly storage: readonly string[] }
+  | {
+      readonly is: "tensor";
+      readonly dims: readonly string[];
+      readonly storage: readonly string[];
+      readonly generic?: string;
+    }
   | { readonly is: "scalar"; readonly dtype: string }
   | { readonly is: "static"; readonly fields: readonly StaticField[] }
   | { readonly is: "other"; readonly text: string };

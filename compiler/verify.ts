@@ -90,6 +90,7 @@ export function verify<T extends TileProgram>(program: T, pass: string): T {
     return scope;
   };
   walk(program.body, new Map());
+  for (const k of program.kinds ?? []) verify(k, pass);
   return program;
 }
 

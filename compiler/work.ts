@@ -80,7 +80,7 @@ class Counter {
     this.#walk(this.#program.body);
     const programs = this.#program.grid.flatMap((g, i) => (g.axis === undefined ? [this.#grid[i] ?? 1] : []));
     const total = programs.reduce((a, b) => a * b, 1);
-    if (this.#undecided && total > 1) {
+    if (this.#undecided && programs.length > 0) {
       this.#operations = 0;
       this.#sites.clear();
       const samples = Math.min(total, MOST_PROGRAMS);

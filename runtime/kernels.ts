@@ -18,7 +18,7 @@ import {
   type TensorParam,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { RunTime, Tensor } from "../dsl/index.ts";
+import type { DType, RunTime, Tensor } from "../dsl/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import { guarded, watched } from "./scopes.ts";
@@ -26,12 +26,7 @@ import { DeviceTensor } from "./tensor.ts";
 import { tunedKnobs } from "./tuned.ts";
 
 /** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
-export type Argument<P> =
-  P extends Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">
-    ? P extends number
-      ? number | DeviceTensor
-      : DeviceTensor
-    : number | DeviceTensor;
+export type Argument<P> = P extends Tensor<string, DType> ? DeviceTensor : number | DeviceTensor;
 
 /** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
 export type Loadable =
@@ -188,7 +183,13 @@ export class Kernel {
       writes: this.#writes(name),
       atomic: atomic(name),
     }));
-    const { bindingBytes } = this.#device.capabilities.limits;
+    const bindingBytes = this.#target.bindingBytes ?? this.#device.capabilities.limits.bindingBytes;
+    const long = places.find((p) => p.writes && p.bytes > bindingBytes);
+    if (long !== undefined) {
+      throw new UserError(
+        `kernel ${this.name}: "${long.name}" is written and has ${long.bytes} bytes, more than the ${bindingBytes} that this adapter binds at once`,
+      );
+    }
     return planPacking(places, { bindings: this.#target.storageBuffers, bindingBytes });
   }
 
@@ -288,16 +289,20 @@ export function bindGroupOf(
   });
 }
 
-/** The memory of one binding: that of a tensor, or the range that several lie in. */
+/** The memory of one binding: that of a tensor or of a part of it, or the range that several lie in. */
 function rangeOf(dispatch: Dispatch, b: Generated["lanes"]["buffers"][number]): GPUBufferBinding {
-  const tensors = (b.members ?? [b]).map(({ name }) => {
+  const named = b.window === undefined ? (b.members ?? [b]) : [{ name: b.window.of }];
+  const tensors = named.map(({ name }) => {
     const found = dispatch.tensors.get(name);
     if (found === undefined) throw new Error(`${dispatch.variant.label}: no tensor for "${name}"`);
     return found;
   });
   const offset = Math.min(...tensors.map((t) => t.offset));
   const end = Math.max(...tensors.map((t) => t.offset + t.bytes));
-  return { buffer: (tensors[0] as DeviceTensor).buffer, offset, size: Math.ceil((end - offset) / 16) * 16 };
+  const { buffer } = tensors[0] as DeviceTensor;
+  const from = offset + 4 * (b.window?.at ?? 0);
+  const to = b.window === undefined ? end : Math.min(end, from + 4 * b.elements);
+  return { buffer, offset: from, size: Math.ceil((to - from) / 16) * 16 };
 }
 
 const COMPUTE = 0x4;

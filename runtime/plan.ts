@@ -115,12 +115,14 @@ export class Plan {
     const bytes = MOST_TIMED * 16;
     const times: number[] = [];
     const querySet = raw.createQuerySet({ label: "profile", type: "timestamp", count: MOST_TIMED * 2 });
-    const resolved = raw.createBuffer({ label: "profile", size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+    const resolved = raw.createBuffer({ label: "profile", size: bytes, usage: QUERY_RESOLVE | COPY_SRC | COPY_DST });
     const staging = this.#device.takeStaging(bytes);
     try {
       for (let from = 0; from < all.length; from += MOST_TIMED) {
         const steps = all.slice(from, from + MOST_TIMED);
         const encoder = raw.createCommandEncoder({ label: `${this.label}, timed` });
+        // What starting a submission takes is not the first kernel's time, so something else goes before it.
+        encoder.clearBuffer(resolved);
         for (const [i, s] of steps.entries()) {
           const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
           const pass = encoder.beginComputePass({ timestampWrites });
@@ -158,3 +160,4 @@ function isList(r: Recorded | undefined): r is readonly Dispatch[] {
 const MOST_TIMED = 2048;
 const QUERY_RESOLVE = 0x200;
 const COPY_SRC = 0x4;
+const COPY_DST = 0x8;

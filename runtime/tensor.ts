@@ -32,7 +32,7 @@ export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
 export interface TensorOptions {
   readonly label?: string | undefined;
   readonly data?: TensorData | undefined;
-  /** The whole is never bound, only slices of it: the limit on bindings is not checked. */
+  /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
   readonly sliced?: boolean | undefined;
 }
 

@@ -10,7 +10,7 @@ import type { CanonicalName, ModelSource } from "../../models/formats/weights.ts
 import type { LlamaConfig } from "../../models/llama/config.ts";
 import { frequencies } from "../../models/llama/rope.ts";
 import { QUANT_BLOCK } from "../../runtime/quantise.ts";
-import { roundedToQ4, toNBits } from "./blocks.ts";
+import { type NBits, roundedToQ4, toNBits } from "./blocks.ts";
 
 export type PeerWeights = "f32" | "q4";
 export type OnnxType = "float" | "uint8" | "int32" | "int64";
@@ -118,7 +118,13 @@ class Builder {
     }
     const blocks = columns / QUANT_BLOCK;
     if (!Number.isInteger(blocks)) throw new RangeError(`weight "${name}": rows of ${columns} are no whole blocks`);
-    const pack = async () => toNBits(await this.values(name));
+    // Both halves are read one after the other, and only once each: quantised once, and not kept longer than that.
+    let made: Promise<NBits> | undefined;
+    const pack = (): Promise<NBits> => {
+      const found = made;
+      made = found === undefined ? this.values(name).then(toNBits) : undefined;
+      return found ?? (made as Promise<NBits>);
+    };
     const q = this.constant(`${name}.q4`, "uint8", [rows, blocks, QUANT_BLOCK / 2], async () => (await pack()).packed);
     const s = this.constant(`${name}.scales`, "float", [rows * blocks], async () => bytesOf((await pack()).scales));
     const attributes = {

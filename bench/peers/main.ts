@@ -63,7 +63,7 @@ interface Seat {
 
 /**
  * Tokens of a prompt that ONNX Runtime reads right on every adapter: up to 31 go through the attention that it decodes with. Its attention for longer
- * pieces (1.30) leaves keys out where subgroups are narrower than it expects, as on software adapters; it is measured all the same, being its fastest.
+ * pieces (1.30) is wrong where subgroups are narrow, as on software adapters; it is measured all the same, being its fastest.
  */
 const SMALL_PIECE = 24;
 /** Tokens that an engine makes after the prompt to warm up. */
@@ -143,7 +143,7 @@ async function playRounds(seats: readonly Seat[], options: Options): Promise<voi
       const run = await client.ask("run", { prompt, tokens: options.tokens });
       runs.push(run);
       const rate = (count: number, seconds: number): string => (count / seconds).toFixed(1);
-      const [read, made] = [rate(prompt.length, run.prefill.seconds), rate(run.ids.length - 1, run.decode.seconds)];
+      const [read, made] = [rate(prompt.length, run.prefill.seconds), rate(run.decoded, run.decode.seconds)];
       say(`round ${round + 1} of ${options.rounds}  ${name.padEnd(4)}  prefill ${read}, decode ${made} tokens/s`);
     }
   }

@@ -3,14 +3,18 @@ import { readFile } from "node:fs/promises";
 import { Decoder, randomSource } from "../../models/index.ts";
 import { open } from "../../runtime/index.ts";
 import type { Setup } from "./protocol.ts";
-import { type Engine, serve } from "./serve.ts";
+import { AHEAD, type Engine, serve } from "./serve.ts";
 
 async function load({ shape, weights, capacity }: Setup): Promise<Engine> {
   const gpu = await open();
-  const decoder = await Decoder.load(gpu, randomSource(shape), { state: `full:${capacity}`, weights });
+  const decoder = await Decoder.load(gpu, randomSource(shape), { state: `full:${capacity + AHEAD}`, weights });
   const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
   return {
     about: { engine: "tilestate", version: manifest.version, adapter: gpu.capabilities.name },
+    async progress() {
+      await gpu.wait();
+      return decoder.seen;
+    },
     generate: (prompt, tokens) => decoder.generate(prompt, { tokens }),
     async logits(ids) {
       const all = await decoder.forward(ids);

@@ -28,11 +28,12 @@ export interface Span {
   readonly cpu: number;
 }
 
-/** One answer: `prefill` lasts until the first id is known, `decode` makes the others. */
+/** One answer: `prefill` lasts until the first id is known, `decode` makes `decoded` tokens after that. */
 export interface Run {
   readonly ids: readonly number[];
   readonly prefill: Span;
   readonly decode: Span;
+  readonly decoded: number;
 }
 
 export interface Candidate {

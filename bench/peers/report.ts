@@ -2,7 +2,7 @@
  * What the rounds say: medians with their spread, ratios of neighbouring runs, and where greedy texts part.
  */
 import { median } from "../harness.ts";
-import type { About, Run, Top } from "./protocol.ts";
+import type { About, Run, Span, Top } from "./protocol.ts";
 
 /** The median and the extremes of some values. */
 export interface Spread {
@@ -62,24 +62,24 @@ export function spread(values: readonly number[]): Spread {
 /** All rounds of one engine. `prompt` is the number of tokens that were read in each. */
 export function summarise(about: About, runs: readonly Run[], prompt: number): EngineReport {
   const ids = runs[0]?.ids ?? [];
-  const phase = (part: "prefill" | "decode", tokens: number): Phase => ({
-    tokens_per_second: spread(runs.map((r) => tokens / r[part].seconds)),
-    cpu_ms_per_token: spread(runs.map((r) => (r[part].cpu * 1e3) / tokens)),
+  const phase = (part: "prefill" | "decode", tokens: (run: Run) => number): Phase => ({
+    tokens_per_second: spread(runs.map((r) => tokens(r) / r[part].seconds)),
+    cpu_ms_per_token: spread(runs.map((r) => (r[part].cpu * 1e3) / tokens(r))),
   });
   return {
     ...about,
-    prefill: phase("prefill", prompt),
-    decode: phase("decode", ids.length - 1),
+    prefill: phase("prefill", () => prompt),
+    decode: phase("decode", (r) => r.decoded),
     ids,
     steady: runs.every((r) => commonLength(r.ids, ids) === ids.length),
   };
 }
 
-/** Both sides did the same work in each round, so the ratio of speeds is that of their times, turned round. */
+/** How many times faster we were: their time over ours, for the prompt or for each decoded token. */
 export function ratio(part: "prefill" | "decode", ours: readonly Run[], theirs: readonly Run[]): Ratio {
   if (ours.length !== theirs.length) throw new RangeError(`${ours.length} rounds against ${theirs.length}`);
-  const of = (what: "seconds" | "cpu"): Spread =>
-    spread(ours.map((r, i) => (theirs[i] as Run)[part][what] / r[part][what]));
+  const time = (r: Run, what: keyof Span): number => r[part][what] / (part === "decode" ? r.decoded : 1);
+  const of = (what: keyof Span): Spread => spread(ours.map((r, i) => time(theirs[i] as Run, what) / time(r, what)));
   return { speed: of("seconds"), by_cpu: of("cpu") };
 }
 

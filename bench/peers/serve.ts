@@ -9,9 +9,17 @@ export interface Engine {
   readonly about: About;
   /** Greedy tokens after `prompt`, from an empty state. The first one is handed out as soon as it is known. */
   generate(prompt: readonly number[], tokens: number, piece?: number): AsyncIterable<number>;
+  /**
+   * For engines that work ahead of what they hand out: waits until nothing is under way, and gives the number of tokens that went through the model since
+   * the prompt's start. Without it, a token is made when it is asked for.
+   */
+  progress?(): Promise<number>;
   /** Logits after the last of `ids`. */
   logits(ids: readonly number[], piece?: number): Promise<Float32Array>;
 }
+
+/** Tokens that are asked for beyond those that are wanted, from an engine that works ahead: so that enough are left to measure. */
+export const AHEAD = 32;
 
 /** Answers requests until stdin ends. */
 export async function serve(load: (setup: Setup) => Promise<Engine>): Promise<never> {
@@ -37,19 +45,27 @@ export async function serve(load: (setup: Setup) => Promise<Engine>): Promise<ne
   process.exit(0);
 }
 
-async function timed(engine: Engine, request: Exchanges["run"]["request"]): Promise<Run> {
+/** Exported for tests. */
+export async function timed(engine: Engine, request: Exchanges["run"]["request"]): Promise<Run> {
   const { prompt, tokens, piece } = request;
   const ids: number[] = [];
+  const wanted = tokens + (engine.progress === undefined ? 0 : AHEAD);
   let clock = stopwatch();
   let prefill: Span | undefined;
-  for await (const id of engine.generate(prompt, tokens, piece)) {
+  let before = 1;
+  for await (const id of engine.generate(prompt, wanted, piece)) {
     ids.push(id);
     if (prefill !== undefined) continue;
     prefill = clock();
+    // What an engine has made ahead by now is not decoding to be measured.
+    before = (await engine.progress?.()) ?? before;
     clock = stopwatch();
   }
-  if (prefill === undefined || ids.length !== tokens) throw new Error(`expected ${tokens} tokens, got ${ids.length}`);
-  return { ids, prefill, decode: clock() };
+  const after = (await engine.progress?.()) ?? ids.length;
+  const decode = clock();
+  if (prefill === undefined || ids.length !== wanted) throw new Error(`expected ${wanted} tokens, got ${ids.length}`);
+  if (after <= before) throw new Error(`${tokens} tokens are too few: all were under way when the first one came`);
+  return { ids: ids.slice(0, tokens), prefill, decode, decoded: after - before };
 }
 
 function stopwatch(): () => Span {

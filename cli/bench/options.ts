@@ -1,7 +1,7 @@
 /** What the benchmarks of decoders take, and how their reports leave. */
 import { type Command, Option } from "commander";
 import type { WeightFormat } from "../../models/index.ts";
-import { adapterOption, idList, whole } from "../options.ts";
+import { adapterOption, idList, weightsOption, whole } from "../options.ts";
 
 export interface ReportOptions {
   readonly adapter?: string;
@@ -41,15 +41,6 @@ export function subjectOptions(command: Command): Command {
       "random weights of a known shape, such as stories15M or Llama-3.2-1B (default: stories15M)",
     )
     .addOption(weightsOption());
-}
-
-export function weightsOption(): Option {
-  return new Option("--weights <format>", "keep the weights in this format (default: as they are stored)").choices([
-    "f32",
-    "f16",
-    "q8",
-    "q4",
-  ]);
 }
 
 /** How much is read and written. */

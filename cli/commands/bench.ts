@@ -1,78 +1,131 @@
-/** `tilestate bench`: generated kernels beside hand-written ones, both in one run. */
+/** `tilestate bench`: how fast decoders and kernels are, where the time goes, and what changed. Each benchmark is loaded when it is asked for. */
 import type { Command } from "commander";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson } from "../context.ts";
-import { type Column, heading, row } from "../format.ts";
-import { adapterOption, examples, jsonOption, whole } from "../options.ts";
-import { adapterJson, adapterLine, withGpu } from "../session.ts";
-
-interface KernelOptions {
-  readonly adapter?: string;
-  readonly only?: string;
-  readonly rounds: number;
-  readonly json?: boolean;
-}
-
-/** Milliseconds of one batch: long against the steps in which the end of the work is looked for. */
-const BATCH_MS = 40;
+import type { KernelOptions } from "../bench/kernels.ts";
+import {
+  idsOption,
+  lengthOptions,
+  type ReportOptions,
+  reportOptions,
+  type SubjectOptions,
+  subjectOptions,
+  svgOption,
+} from "../bench/options.ts";
+import type { SweepOptions } from "../bench/sweeps.ts";
+import type { Context } from "../context.ts";
+import { adapterOption, examples, stateOption, whole, wholes } from "../options.ts";
 
 export function configure(command: Command, context: Context): void {
-  const kernels = command
-    .command("kernels", { isDefault: true })
-    .summary("generated kernels against hand-written WGSL")
-    .description(
-      "Time generated kernels against hand-written WGSL for the same adapter. Both sides run in turn; a ratio is the median of the rounds' ratios (ours over hand-written).",
-    )
-    .option("--stack", "show where an error was thrown");
-  examples(kernels, ["tilestate bench kernels", "tilestate bench kernels --only matvec --adapter swiftshader --json"])
+  const sub = (name: string, summary: string, description: string, isDefault = false): Command =>
+    command
+      .command(name, { isDefault })
+      .summary(summary)
+      .description(description)
+      .option("--stack", "show where an error was thrown");
+
+  const all = sub("all", "a set of all of them on a small shape", "Run a sensible set of all benchmarks.", true);
+  examples(reportOptions(subjectOptions(all), 5), ["tilestate bench", "tilestate bench --json report.json"])
+    .addOption(svgOption())
+    .action(async (options: SubjectOptions) => (await import("../bench/all.ts")).benchAll(options, context));
+
+  const decode = sub(
+    "decode",
+    "one decoder in depth: rates, host, kernels, greedy ids",
+    "Read a prompt and write tokens, over and over; then say where a step's time goes, kernel by kernel.",
+  );
+  examples(lengthOptions(reportOptions(subjectOptions(decode), 5), 128, 64), [
+    "tilestate bench decode --shape stories15M --weights q4",
+    "tilestate bench decode --model ./TinyLlama --state tova:128 --context 1024 --json -",
+    "tilestate bench decode --shape Llama-3.2-1B --weights f16 --svg roofline.svg",
+  ])
+    .addOption(stateOption())
+    .addOption(idsOption())
+    .option("--batch <n>", "sequences that are decoded together", whole(1), 1)
+    .addOption(svgOption())
+    .action(async (options: SubjectOptions) => (await import("../bench/decode.ts")).benchDecode(options, context));
+
+  const sweep = (name: "prefill" | "batch" | "state" | "policy", summary: string, text: string, list: string): void => {
+    const made = lengthOptions(reportOptions(subjectOptions(sub(name, summary, text)), 5), ...SWEEP_LENGTHS[name]);
+    if (name === "prefill" || name === "batch") made.addOption(stateOption());
+    examples(made, [`tilestate bench ${name} --shape stories15M`])
+      .option("--over <list>", list, wholes)
+      .action(async (options: SweepOptions) => (await import("../bench/sweeps.ts")).benchSweep(name, options, context));
+  };
+  sweep(
+    "prefill",
+    "reading prompts of several lengths",
+    "Read prompts of several lengths, side by side.",
+    "lengths of the prompt (default: an eighth, a quarter, half and all of --context)",
+  );
+  sweep(
+    "batch",
+    "several sequences at a time",
+    "Decode several sequences together.",
+    "sizes of the batch (default: 1,2,4,8)",
+  );
+  sweep(
+    "state",
+    "a full cache against bounded ones",
+    "Compare a full cache with tova at fractions of its slots, and with what the bytes of a step predict.",
+    "slots of tova (default: a half, a quarter and an eighth of --context)",
+  );
+  sweep(
+    "policy",
+    "all policies at one size",
+    "Compare all state policies at one number of slots with the full cache.",
+    "slots (default: an eighth of --context)",
+  );
+
+  const kernels = sub(
+    "kernels",
+    "generated kernels against hand-written WGSL",
+    "Time generated kernels against hand-written WGSL for the same adapter. Both sides run in turn; a ratio is the median of the rounds' ratios (ours over hand-written).",
+  );
+  examples(kernels, [
+    "tilestate bench kernels",
+    "tilestate bench kernels --only matvec --adapter swiftshader --json",
+    "tilestate bench kernels --shape stories15M --weights q4",
+  ])
     .addOption(adapterOption())
     .option("--only <text>", 'only cases whose line contains this text, as in "matvec q4"')
+    .option("--shape <name>", "the matrices of a shape instead, and their sum over a step")
+    .option("--weights <format>", "with --shape: f32, f16, q8 or q4 (default: all of them)")
     .option("--rounds <n>", "rounds of both sides", whole(1), 7)
-    .addOption(jsonOption())
-    .action((options: KernelOptions) => benchKernels(options, context));
+    .option("--json [file]", 'print the lines as JSON, or write them to a file ("-" is standard output)')
+    .option("--compare <file>", "say what changed since an earlier table")
+    .action(async (options: KernelOptions) => (await import("../bench/kernels.ts")).benchKernels(options, context));
+
+  const host = sub(
+    "host",
+    "what the host pays for a dispatch",
+    "Replay a recorded step on Dawn's null backend, which computes nothing, and count the CPU time of this thread.",
+  );
+  examples(reportOptions(subjectOptions(host), 9), ["tilestate bench host"])
+    .addOption(stateOption())
+    .action(async (options: SubjectOptions) => (await import("../bench/host.ts")).benchHost(options, context));
+
+  const cold = sub("cold", "from the start of a process to its first token", "Start the demo model in new processes.");
+  examples(reportOptions(cold, 5), ["tilestate bench cold"]).action(async (options: ReportOptions) =>
+    (await import("../bench/host.ts")).benchCold(options, context),
+  );
+
+  const flat = sub(
+    "flat",
+    "whether a late step is as fast and as small as an early one",
+    "Step a bounded state to a late step and compare it with an early one, side by side.",
+  );
+  examples(reportOptions(subjectOptions(flat), 40), ["tilestate bench flat", "tilestate bench flat --late 10000"])
+    .option("--state <policy>", "a state that drops tokens", "tova:128")
+    .option("--early <n>", "the early step", whole(1), 1000)
+    .option("--late <n>", "the late step", whole(2), 100_000)
+    .action(async (options: SubjectOptions & { early: number; late: number }) =>
+      (await import("../bench/host.ts")).benchFlat(options, context),
+    );
 }
 
-const COLUMNS: readonly Column[] = [
-  { title: "kernel", width: 8 },
-  { title: "dtype", width: 5 },
-  { title: "shape", width: 13 },
-  { title: "ours ms", width: 9, right: true },
-  { title: "hand ms", width: 9, right: true },
-  { title: "ratio", width: 6, right: true },
-  { title: "by CPU", width: 6, right: true },
-  { title: "GB/s", width: 6, right: true },
-  { title: "GFLOP/s", width: 7, right: true },
-];
-
-async function benchKernels(options: KernelOptions, context: Context): Promise<void> {
-  const { io, signal } = context;
-  const bench = await import("../../bench/kernels.ts");
-  const { copyRate } = await import("../../bench/harness.ts");
-  const cases = bench.select(options.only);
-  if (cases.length === 0) {
-    const all = bench.select(undefined).map(bench.titleOf);
-    throw new UserError(`no case contains "${options.only}"`, { hint: `there are: ${all.join(", ")}` });
-  }
-  await withGpu(context, options.adapter, async (gpu) => {
-    const copy = await copyRate(gpu, 3);
-    if (!options.json) {
-      io.err(`adapter  ${adapterLine(gpu)}\n`);
-      io.err(`copy     ${copy.toFixed(1)} GB/s between two buffers\n`);
-      io.out(`${heading(COLUMNS)}\n`);
-    }
-    const lines: unknown[] = [];
-    const effort = { rounds: options.rounds, batch: BATCH_MS };
-    for await (const l of bench.benchKernels(gpu, cases, effort, () => signal.aborted)) {
-      lines.push({ ...l, of_copy: l.gb_s / copy });
-      if (options.json) continue;
-      const ms = (x: number): string => x.toFixed(x < 1 ? 4 : 3);
-      const cells = [l.name, l.dtype, l.shape, ms(l.ours_ms), ms(l.handwritten_ms), l.ratio.toFixed(2)];
-      io.out(`${row(COLUMNS, [...cells, l.cpu_ratio?.toFixed(2) ?? "", l.gb_s.toFixed(1), l.gflop_s.toFixed(1)])}\n`);
-    }
-    if (options.json)
-      printJson(
-        io,
-        lines.map((l) => ({ ...(l as object), adapter: adapterJson(gpu) })),
-      );
-  });
-}
+/** Context and tokens of each sweep. */
+const SWEEP_LENGTHS: Readonly<Record<"prefill" | "batch" | "state" | "policy", readonly [number, number]>> = {
+  prefill: [512, 8],
+  batch: [32, 32],
+  state: [1024, 32],
+  policy: [1024, 32],
+};

@@ -1,6 +1,7 @@
 /** `tilestate forward`: logits after each of the given tokens, as a safetensors file. What a reference implementation is compared with. */
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import type { WeightFormat } from "../../models/index.ts";
 import type { RopeFrequencies } from "../../models/llama/rope.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
@@ -13,6 +14,7 @@ import {
   type ModelOptions,
   modelOption,
   stateOption,
+  weightsOption,
 } from "../options.ts";
 
 interface Options extends ModelOptions {
@@ -20,6 +22,7 @@ interface Options extends ModelOptions {
   readonly idsFile?: string;
   readonly state: string;
   readonly ropeFrequencies: RopeFrequencies;
+  readonly weights?: WeightFormat;
   readonly out: string;
   readonly json?: boolean;
 }
@@ -34,6 +37,7 @@ export function configure(command: Command, context: Context): void {
     .option("--ids-file <file>", "token ids as JSON: a list, or an object with the list as ids or input_ids")
     .addOption(stateOption())
     .addOption(ropeOption())
+    .addOption(weightsOption())
     .requiredOption("--out <file>", "the safetensors file to write: tensor logits, f32, [tokens, vocab]")
     .addOption(adapterOption())
     .addOption(jsonOption())
@@ -62,8 +66,8 @@ async function forward(options: Options, context: Context): Promise<void> {
   ]);
   const source = await openModel(options.model);
   await withGpu(context, options.adapter, async (gpu) => {
-    const { state, ropeFrequencies } = options;
-    const decoder = await Decoder.load(gpu, source, { state, ropeFrequencies });
+    const { state, ropeFrequencies, weights } = options;
+    const decoder = await Decoder.load(gpu, source, { state, ropeFrequencies, weights });
     announce(context, gpu, source, decoder);
     const began = performance.now();
     const logits = await decoder.forward(ids);

@@ -1,7 +1,7 @@
 /** `tilestate generate`: continues a text, token by token as it comes. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import type { ModelSource, Tokenizer } from "../../models/index.ts";
+import type { ModelSource, Tokenizer, WeightFormat } from "../../models/index.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { rate } from "../format.ts";
@@ -15,6 +15,7 @@ import {
   prefillOption,
   real,
   stateOption,
+  weightsOption,
   whole,
 } from "../options.ts";
 
@@ -27,6 +28,7 @@ interface Options extends ModelOptions {
   readonly topP: number;
   readonly seed: number;
   readonly state: string;
+  readonly weights?: WeightFormat;
   readonly prefill: "recurrent" | "oneshot";
   readonly ignoreEos?: boolean;
   readonly json?: boolean;
@@ -55,6 +57,7 @@ export function configure(command: Command, context: Context): void {
     .addOption(prefillOption())
     .option("--ignore-eos", "go on after the model's end of text")
     .addOption(modelOption())
+    .addOption(weightsOption())
     .addOption(adapterOption())
     .option("--quiet", "nothing but the text")
     .addOption(jsonOption())
@@ -73,7 +76,7 @@ async function generate(prompt: string | undefined, options: Options, context: C
   const source = await openModel(options.model);
   const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source);
   await withGpu(context, options.adapter, async (gpu) => {
-    const decoder = await Decoder.load(gpu, source, { state: options.state });
+    const decoder = await Decoder.load(gpu, source, { state: options.state, weights: options.weights });
     const talk = options.quiet !== true;
     if (talk) announce(context, gpu, source, decoder);
     const show = options.json === true ? (): void => {} : io.out;

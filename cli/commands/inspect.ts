@@ -1,12 +1,14 @@
 /** `tilestate inspect`: what a model is and what it will take, from headers alone. Needs no GPU and reads no weight. */
 import type { Command } from "commander";
+import type { WeightFormat } from "../../models/index.ts";
 import { type Context, printJson } from "../context.ts";
 import { bytes, count } from "../format.ts";
-import { examples, jsonOption, modelOption, stateOption } from "../options.ts";
+import { examples, jsonOption, modelOption, stateOption, weightsOption } from "../options.ts";
 
 interface Options {
   readonly model?: string;
   readonly state: string;
+  readonly weights?: WeightFormat;
   readonly json?: boolean;
 }
 
@@ -18,6 +20,7 @@ export function configure(command: Command, context: Context): void {
   ])
     .addOption(modelOption())
     .addOption(stateOption())
+    .addOption(weightsOption())
     .addOption(jsonOption())
     .action((options: Options) => inspect(options, context));
 }
@@ -27,7 +30,7 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
   const policy = parsePolicy(options.state);
   const source = await openModel(options.model);
   const { config } = source;
-  const c = contract(source, policy);
+  const c = contract(source, policy, true, 1, options.weights);
   const storage = source.tensor("layers.0.q").dtype;
   const total = c.weights + c.state + c.scratch;
   const each = c.state / c.slots;
@@ -39,6 +42,7 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
       where: source.where,
       config,
       storage,
+      ...(options.weights === undefined ? {} : { weights: options.weights }),
       parameters: c.parameters,
       state,
       bytes: sizes,
@@ -48,7 +52,10 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
   const { layers, dim, heads, groups, headDim, ff, vocab, context, eps, ropeTheta, tied, bos, eos } = config;
   const lines: [string, string][] = [
     ["model", `${config.name} (${source.where})`],
-    ["parameters", `${c.parameters} (${count(c.parameters)}), stored as ${storage}`],
+    [
+      "parameters",
+      `${c.parameters} (${count(c.parameters)}), stored as ${storage}${options.weights === undefined ? "" : `, kept as ${options.weights}`}`,
+    ],
     ["layers", `${layers}, ${dim} wide, feed-forward ${ff}`],
     ["attention", `${heads} query heads, ${groups} KV heads of ${headDim}`],
     ["vocabulary", `${vocab}${tied ? ", output matrix tied to the embedding" : ""}`],

@@ -33,7 +33,7 @@ export interface DecoderOptions {
   /** How RoPE's frequencies are rounded; see rope.ts. */
   readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
-  readonly weights?: WeightFormat;
+  readonly weights?: WeightFormat | undefined;
 }
 
 /** What `load` makes and the constructor takes. */

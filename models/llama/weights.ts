@@ -68,14 +68,14 @@ class Loader {
 
   async one(name: CanonicalName): Promise<DeviceTensor> {
     const t = this.#source.tensor(name);
-    const tensor = this.#gpu.tensor(t.shape, this.formatOf(name), { label: t.name });
+    const tensor = this.#gpu.tensor(t.shape, this.formatOf(name), { label: t.name, sliced: true });
     await this.#fill(tensor, t, 0);
     return tensor;
   }
 
   /** Several matrices of one width below one another. */
   async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
-    const tensor = this.#gpu.tensor(shape, this.formatOf(names[0] as CanonicalName), { label });
+    const tensor = this.#gpu.tensor(shape, this.formatOf(names[0] as CanonicalName), { label, sliced: true });
     let at = 0;
     for (const name of names) {
       const t = this.#source.tensor(name);

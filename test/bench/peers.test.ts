@@ -6,7 +6,7 @@ import { Client } from "../../bench/peers/client.ts";
 import { type Graph, initialiserBytes, llamaGraph, type PeerWeights, transposed } from "../../bench/peers/graph.ts";
 import { parseReply, type Run } from "../../bench/peers/protocol.ts";
 import { commonLength, marginOf, promptIds, ratio, spread, summarise } from "../../bench/peers/report.ts";
-import { topOf } from "../../bench/peers/serve.ts";
+import { AHEAD, type Engine, timed, topOf } from "../../bench/peers/serve.ts";
 import { randomSource, SHAPES } from "../../models/formats/random.ts";
 import type { ModelSource } from "../../models/formats/weights.ts";
 import type { LlamaConfig } from "../../models/llama/config.ts";
@@ -101,10 +101,11 @@ it("transposes", () => {
 });
 
 describe("the report", () => {
-  const run = (prefill: number, decode: number, ids = [7, 8, 9]): Run => ({
+  const run = (prefill: number, decode: number, ids = [7, 8, 9], decoded = 2): Run => ({
     ids,
     prefill: { seconds: prefill, cpu: 2 * prefill },
     decode: { seconds: decode, cpu: decode },
+    decoded,
   });
 
   it("gives medians with their extremes", () => {
@@ -112,11 +113,15 @@ describe("the report", () => {
     expect(() => spread([])).toThrow(RangeError);
   });
 
-  it("counts a prompt's tokens for reading, and all but the first one made for decoding", () => {
-    const report = summarise({ engine: "e", version: "1" }, [run(2, 4), run(1, 1), run(4, 2)], 100);
+  it("counts a prompt's tokens for reading, and for decoding those that were decoded", () => {
+    const report = summarise(
+      { engine: "e", version: "1" },
+      [run(2, 4, undefined, 4), run(1, 1, undefined, 4), run(4, 4)],
+      100,
+    );
     expect(report.prefill.tokens_per_second).toEqual({ median: 50, least: 25, most: 100 });
     expect(report.prefill.cpu_ms_per_token).toEqual({ median: 40, least: 20, most: 80 });
-    expect(report.decode.tokens_per_second).toEqual({ median: 1, least: 0.5, most: 2 });
+    expect(report.decode.tokens_per_second).toEqual({ median: 1, least: 0.5, most: 4 });
     expect(report).toMatchObject({ engine: "e", version: "1", ids: [7, 8, 9], steady: true });
     expect(summarise({ engine: "e", version: "1" }, [run(1, 1), run(1, 1, [7, 8, 1])], 9).steady).toBe(false);
   });
@@ -125,6 +130,7 @@ describe("the report", () => {
     const { speed, by_cpu } = ratio("prefill", [run(1, 1), run(2, 1), run(10, 1)], [run(3, 1), run(2, 1), run(20, 1)]);
     expect(speed).toEqual({ median: 2, least: 1, most: 3 });
     expect(by_cpu).toEqual(speed);
+    expect(ratio("decode", [run(1, 1, [], 4)], [run(1, 2, [], 2)]).speed.median).toBe(4);
     expect(() => ratio("decode", [run(1, 1)], [])).toThrow(RangeError);
   });
 
@@ -150,6 +156,29 @@ describe("the report", () => {
   });
 });
 
+describe("an engine that works ahead", () => {
+  it("is counted by what it does while the clock runs", async () => {
+    let made = 0;
+    const engine: Engine = {
+      about: { engine: "hasty", version: "" },
+      progress: async () => made,
+      async *generate(prompt, tokens) {
+        // Five at a time; the first of them is handed out when all are made.
+        for (let id = 0; id < tokens; id++) {
+          if (id % 5 === 0) made = prompt.length + id + 5;
+          yield id;
+        }
+      },
+      logits: async () => new Float32Array(2),
+    };
+    const run = await timed(engine, { prompt: [1, 2, 3], tokens: 8 });
+    expect(run.ids).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(run.decoded).toBe(8 + AHEAD - 5);
+    const idle: Engine = { ...engine, progress: async () => 7 };
+    await expect(timed(idle, { prompt: [1], tokens: 8 })).rejects.toThrow("8 tokens are too few");
+  });
+});
+
 describe("the protocol", () => {
   it("tells replies from what else an engine prints", () => {
     expect(parseReply('{"reply":{"engine":"e"}}')).toEqual({ reply: { engine: "e" } });
@@ -166,8 +195,8 @@ describe("the protocol", () => {
         'echo: run: Error: "run" before "load"',
       );
       expect(await client.ask("load", setup)).toEqual({ engine: "echo of tiny", version: "1.2" });
-      const { ids, prefill, decode } = await client.ask("run", { prompt: [4, 5], tokens: 3 });
-      expect(ids).toEqual([5, 6, 7]);
+      const { ids, prefill, decode, decoded } = await client.ask("run", { prompt: [4, 5], tokens: 3 });
+      expect([ids, decoded]).toEqual([[5, 6, 7], 2]);
       expect(Math.min(prefill.seconds, prefill.cpu, decode.seconds, decode.cpu)).toBeGreaterThanOrEqual(0);
       expect((await client.ask("top", { ids: [2, 9] })).best).toEqual({ id: 2, logit: 9 });
       await expect(client.ask("run", { prompt: [4], tokens: 0 })).rejects.toThrow("expected 0 tokens, got 1");

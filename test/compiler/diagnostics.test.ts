@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/compile.ts";
-import { generate, KernelError } from "../../compiler/index.ts";
+import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PARAMS = `x: Tensor<"rows columns">, u: Tensor<"rows", u32>, y: Tensor<"rows">`;
 
 /** Code -> kernel body (or a whole file that declares `kernel`), with a second one where the code has several faces. */
-const CASES: readonly (readonly [string, string])[] = [
+const CASES: readonly (readonly [string, string, Readonly<Record<string, StorageType>>?])[] = [
   ["TS-100", `export function kernel(${PARAMS}): void {\n  y.set([0], 1;\n}\n`],
   ["TS-101", `const i = block("rows");\n  const wrong: string = i;\n  y.set([i], 1);`],
   ["TS-102", `export function other(${PARAMS}): void {\n  y.set([0], 1);\n}\n`],
@@ -62,22 +62,27 @@ const CASES: readonly (readonly [string, string])[] = [
     "TS-303",
     `export function kernel(h: Tensor<"rows", q8>): void {\n  const i = block("rows");\n  h.set([i], 1);\n}\n`,
   ],
+  [
+    "TS-304",
+    `export function kernel<T extends f32 | u32>(x: Tensor<"rows", T>, y: Tensor<"rows", T>): void {\n  const i = block("rows");\n  y.set([i], x.at(i));\n}\n`,
+    { x: "f32", y: "u32" },
+  ],
 ];
 
 const HELPER = `function half(v: number): number {\n  return v > 0 ? v : idiv(v, 2);\n}\nexport function kernel(y: Tensor<"rows">): void {\n  const i = block("rows");\n  y.set([i], half(y.at(i)));\n}\n`;
 
 /** What compiling (and binding) the kernel says. */
-function complaint(body: string): string {
+function complaint(body: string, stored: Readonly<Record<string, StorageType>> = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-diagnostics-"));
   try {
-    const head = `import { block, cast, idiv, over, program, range, type Static, sum, type f16, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
+    const head = `import { block, cast, idiv, over, program, range, type Static, sum, type f16, type f32, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
     const file = join(folder, "kernel.ts");
     const whole = body.includes("export function") ? body : `export function kernel(${PARAMS}): void {\n  ${body}\n}\n`;
     writeFileSync(file, head + whole);
     const [program] = compileFile(file, ["kernel"]).programs;
     if (program === undefined) throw new Error("no program");
     const storage = Object.fromEntries(
-      program.params.flatMap((p) => (p.kind === "tensor" ? [[p.name, p.storage[0] ?? "f32"]] : [])),
+      program.params.flatMap((p) => (p.kind === "tensor" ? [[p.name, stored[p.name] ?? p.storage[0] ?? "f32"]] : [])),
     );
     generate(program, { sizes: { rows: 300, columns: 300 }, storage, cells: [] }, TARGET);
     return "no complaint";
@@ -92,8 +97,8 @@ function complaint(body: string): string {
 const TARGET = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 1024, storageBuffers: 16 } as const;
 
 describe("diagnostics", () => {
-  it.each(CASES)("%s", async (code, body) => {
-    const text = complaint(body);
+  it.each(CASES.map(([code, body, stored]) => ({ code, body, stored })))("$code", async ({ code, body, stored }) => {
+    const text = complaint(body, stored);
     expect(text).toContain(code);
     await expect(`${text}\n`).toMatchFileSnapshot(`../fixtures/diagnostics/${code}.txt`);
   });

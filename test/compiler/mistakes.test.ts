@@ -174,6 +174,10 @@ const MISTAKES: Readonly<
       `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const load = (gpu: { kernels(o: object): void }): void => {\n  gpu.kernels({ kernel });\n  gpu.kernels({ kernel: more });\n};`,
     ],
     [
+      "a key of some object that has another meaning than the function of that name",
+      `export function kernel(y: Tensor<"n">): void {\n  y.set([0], 1);\n}\nexport function more(y: Tensor<"n">): void {\n  y.set([0], 2);\n}\nexport const table = { kernel: more };`,
+    ],
+    [
       "a key that stands for two instances",
       `function kernel(y: Tensor<"n">, { f }: Static<{ f: (x: number) => number }>): void {\n  y.set([0], f(1));\n}\nexport const all = [{ kernel: specialise(kernel, { f: exp }) }, { kernel: specialise(kernel, { f: abs }) }];`,
     ],
@@ -227,6 +231,16 @@ const MISTAKES: Readonly<
     ["a remainder of zero", `u.set([i], u.at(i) % 0);`],
     ["real numbers as loop bounds", `for (const j of range(v.at(0))) y.set([i], j);`],
     ["argmin over a real index", `u.set([i], argmin(v.at(), v.at()));`],
+  ],
+  "type parameters": [
+    [
+      "one of the kinds does not work",
+      `export function kernel<T extends DType>(x: Tensor<"n", T>, y: Tensor<"n", T>): void {\n  const i = block("n");\n  y.set([i], exp(x.at(i)));\n}`,
+    ],
+    [
+      "too many of them",
+      `export function kernel<A extends DType, B extends DType, C extends DType>(a: Tensor<"n", A>, b: Tensor<"n", B>, c: Tensor<"n", C>): void {\n  const i = block("n");\n  c.set([i], 1);\n}`,
+    ],
   ],
   "tiles and dims": [
     ["a tile as the condition of ?:", `y.set([i], v.at(i) > 0 ? 1 : 2);`],

@@ -1,8 +1,19 @@
 /** Buffer-binding packing: who shares a binding, what becomes of loads and stores, and each rule that a packing can break. */
 import { describe, expect, it } from "vitest";
-import { constant, F32, type LaneProgram, type LaneType, type Stmt, U32, vector } from "../../compiler/lane.ts";
+import type { HostTensor } from "../../compiler/index.ts";
+import {
+  type Buffer,
+  constant,
+  F32,
+  type LaneProgram,
+  type LaneType,
+  type Stmt,
+  U32,
+  vector,
+} from "../../compiler/lane.ts";
 import { pack } from "../../compiler/pack.ts";
 import { type Packing, type Place, planPacking, verifyPacking } from "../../compiler/packing.ts";
+import { part } from "../../compiler/part.ts";
 import { simulateTensors } from "../../compiler/simulate.ts";
 import { verifyLanes } from "../../compiler/verify-lanes.ts";
 import { printWgsl } from "../../compiler/wgsl.ts";
@@ -108,6 +119,67 @@ function copied(more: { unit?: 1 | 2 | 4; storage?: "f32" | "u32"; y?: 1 | 2 | 4
   });
   return { program: packed, got: [...out] };
 }
+
+describe("what is longer than a binding", () => {
+  const long = place("a", "x", 0, 4000);
+  const plan = (places: readonly Place[], bindings = 8): Packing | undefined =>
+    planPacking(places, { bindings, bindingBytes: 1100 });
+
+  it("comes in parts as alike as offsets allow", () => {
+    expect(plan([long])).toEqual({ writable: [], packs: [], parted: [{ name: "a", words: 256 }] });
+    expect(plan([{ ...long, bytes: 1100 }])).toBeUndefined();
+    expect(plan([{ ...long, bytes: 1300 }])?.parted).toEqual([{ name: "a", words: 192 }]);
+  });
+
+  it("takes bindings that others then share", () => {
+    const others = [place("b", "y", 0), place("C", "y", 256)];
+    expect(namesOf(plan([long, ...others], 6))).toEqual([]);
+    expect(namesOf(plan([long, ...others], 5))).toEqual(["b C"]);
+  });
+
+  it("is not for what is written", () => {
+    expect(plan([{ ...long, writes: true }])).toBeUndefined();
+    const program = laneProgram([], { buffers: [bufferOf("y", { elements: 128 })] });
+    expect(() => part(program, { writable: [], packs: [], parted: [{ name: "y", words: 64 }] })).toThrow(
+      'kernel small: "y" is written, and cannot be bound in parts',
+    );
+  });
+
+  it.each([1, 2, 4] as const)("is read as a whole, %i words at a time, wherever the index comes from", (unit) => {
+    const type = vector("f32", unit);
+    const pid = ref("pid");
+    const far = 180 / unit;
+    const body = [
+      set("a", type, { op: "load", buffer: "x", index: pid }),
+      store("y", pid, ref("a", type)),
+      set("c", type, { op: "load", buffer: "x", index: u(far) }),
+      store("y2", u(0), ref("c", type)),
+      set("e", F32, { op: "load", buffer: "x", index: pid, ...(unit === 1 ? {} : { part: u(unit - 1) }) }),
+      store("y3", pid, ref("e", F32)),
+    ];
+    const count = 200 / unit;
+    const sized = (name: string, n: number): Buffer => bufferOf(name, { unit, elements: n * unit });
+    const program = laneProgram(body, {
+      lanes: 1,
+      programs: count,
+      workgroups: [count, 1],
+      buffers: [sized("x", count), sized("y", count), sized("y2", 1), bufferOf("y3", { elements: count })],
+    });
+    const packing = { writable: [], packs: [], parted: [{ name: "x", words: 64 }] };
+    const parted = verifyLanes(part(verifyLanes(program, "trial"), packing), "parts");
+    expect(parted.buffers.map((b) => [b.name, b.elements]).slice(0, 4)).toEqual([
+      ...["0x", "1x", "2x"].map((name) => [name, 64]),
+      ["3x", 8],
+    ]);
+    const tensor = (n: number): HostTensor => ({ shape: [n], storage: "f32", data: new Float32Array(n) });
+    const [x, y, y2, y3] = [tensor(200), tensor(200), tensor(unit), tensor(count)];
+    for (let n = 0; n < 200; n++) x.data[n] = n;
+    simulateTensors(parted, { x, y, y2, y3 });
+    expect([...y.data]).toEqual([...x.data]);
+    expect([...y2.data]).toEqual([...x.data].slice(180, 180 + unit));
+    expect([...y3.data]).toEqual(Array.from({ length: count }, (_, n) => n * unit + unit - 1));
+  });
+});
 
 describe("loads and stores of a pack", () => {
   const counting = (n: number): number[] => Array.from({ length: n }, (_, i) => i);

@@ -61,10 +61,10 @@ interface Value {
   readonly value: Nested;
 }
 
-/** Reads the comments `// x = [1, 2]`, `// w = f16 [1, 2]` and `// y becomes [3]`. */
+/** Reads the comments `// x = [1, 2]`, `// w = f16 [1, 2]` (or another format) and `// y becomes [3]`. */
 function statements(text: string, verb: string): Map<string, Value> {
   const found = new Map<string, Value>();
-  for (const m of text.matchAll(new RegExp(`^// (\\w+) ${verb} (?:(f16|bf16|q8|q4) )?([-\\[\\d].*)$`, "gm"))) {
+  for (const m of text.matchAll(new RegExp(`^// (\\w+) ${verb} (?:(f16|bf16|q8|q4|u32|i32) )?([-\\[\\d].*)$`, "gm"))) {
     const [, name = "", dtype, numbers = ""] = m;
     found.set(name, { dtype: dtype as DType | undefined, value: JSON.parse(numbers) as Nested });
   }

@@ -5,6 +5,7 @@
  * interpreter must agree bit for bit. What rounds (exp, sqrt, division) is only put around a finished value and compared with a tolerance.
  */
 import type { Choices } from "./choices.ts";
+import { product } from "./products.ts";
 
 export type Storage = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
 
@@ -41,6 +42,7 @@ interface Scope {
 }
 
 export function generate(c: Choices, name: string): KernelPlan {
+  if (c.chance(25)) return product(c, name);
   return new Generator(c, name).run();
 }
 
@@ -149,6 +151,12 @@ class Generator {
     const extra = c.chance(30) ? this.#fresh("m") : undefined;
     this.#put(`let ${acc} = ${reduction === "sum" ? "0" : reduction === "amax" ? "-1000" : "1000"};`);
     if (extra !== undefined) this.#put(`let ${extra} = -1000;`);
+    const list = c.chance(15) ? [this.#fresh("best"), this.#fresh("at")] : undefined;
+    if (list !== undefined) {
+      this.#sizes.k ??= 1 + c.below(6);
+      if (!this.#tensors.some((t) => t.dims.includes("k"))) this.#tensor(["k"], "f32", false);
+      this.#put(`let [${list.join(", ")}] = emptyTopk("k");`);
+    }
     const id = this.#fresh("o");
     let limit = "";
     if (c.chance(30)) {
@@ -172,6 +180,7 @@ class Generator {
         : `${acc} = ${reduction === "amax" ? "max" : "min"}(${acc}, ${reduced});`,
     );
     if (extra !== undefined) this.#put(`${extra} = max(${extra}, amax(${v.text}, "${d}") + ${c.below(3)});`);
+    if (list !== undefined) this.#put(`[${list.join(", ")}] = topk(${v.text}, ${id}, [${list.join(", ")}], "${d}");`);
     this.#depth--;
     this.#put("}");
     // A loop over a dim that no tensor has is refused; an argument that nobody reads must do no harm.
@@ -179,6 +188,12 @@ class Generator {
     const axes = v.axes.filter((a) => a !== d);
     const made: Variable[] = [{ text: acc, axes, type: "f32" }];
     if (extra !== undefined) made.push({ text: extra, axes, type: "f32" });
+    if (list !== undefined) {
+      // Weighted, so that the order counts; places that nothing took hold numbers that would drown the others.
+      const weight = `cast(every("k") + 1, "f32")`;
+      made.push({ text: `sum(max(${list[0]}, -1000) * ${weight}, "k")`, axes, type: "f32" });
+      made.push({ text: `sum(cast(min(${list[1]}, 4095), "f32") * ${weight}, "k")`, axes, type: "f32" });
+    }
     return { ...scope, values: [...scope.values, ...made] };
   }
 

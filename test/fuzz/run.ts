@@ -15,7 +15,7 @@ import { Choices } from "./choices.ts";
 import { generate, type KernelPlan, type TensorPlan } from "./generate.ts";
 
 const WORDS =
-  "abs, amax, amin, argmax, argmin, block, cast, every, exp, floor, log, max, min, over, program, range, round, select, sqrt, sum, tanh";
+  "abs, amax, amin, argmax, argmin, block, cast, dot, emptyTopk, every, exp, floor, log, max, min, over, program, range, round, select, sqrt, sum, tanh, topk";
 const DSL = fileURLToPath(new URL("../../dsl/index.ts", import.meta.url));
 
 export interface Difference {

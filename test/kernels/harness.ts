@@ -2,7 +2,7 @@
  * The check that every kernel has to pass.
  *
  * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
- * (workgroup memory, no subgroups) and with one thread a program, and one adapter with all tensors in one buffer and one binding; under Deno the platform's
+ * (workgroup memory, no subgroups) and with one thread a program, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
  * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
  * writes must be written everywhere, and what it leaves must be left everywhere.
  */
@@ -10,7 +10,7 @@ import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import type { Knobs, Target } from "../../compiler/schedule.ts";
 import type { Device } from "../../runtime/device.ts";
-import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { targetOf } from "../../runtime/gpu.ts";
 import {
   bindGroupOf,
@@ -226,20 +226,21 @@ async function runOn(
   want: ReadonlyMap<string, HostTensor>,
 ): Promise<void> {
   const runs: { label: string; tensors: Map<string, DeviceTensor>; dispatch: Dispatch }[] = [];
-  const rungs = rungsOf(targetOf(device.capabilities));
-  if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, targetOf(device.capabilities)));
+  const specs: Record<string, TensorSpec & { dtype: DType }> = {};
+  for (const p of program.params) {
+    const [shape, dtype] =
+      p.kind === "tensor" ? [shapeOf(program, use, p.name), storageOf(program, use, p.name)] : [[1], p.dtype];
+    const scalar = use.scalars?.[p.name];
+    if (p.kind === "scalar" && use.cells?.includes(p.name) !== true) continue;
+    const n = shape.reduce((a, b) => a * b, 1);
+    const data =
+      p.kind === "scalar" ? stored([scalar ?? 0], dtype) : (inputs.get(p.name) ?? poisoned(dtype, n, Number.NaN));
+    specs[p.name] = { shape, dtype, data };
+  }
+  const own = targetOf(device.capabilities);
+  const rungs = rungsOf(own);
+  if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own), ...parted(program, own, specs));
   for (const rung of rungs) {
-    const specs: Record<string, TensorSpec & { dtype: DType }> = {};
-    for (const p of program.params) {
-      const [shape, dtype] =
-        p.kind === "tensor" ? [shapeOf(program, use, p.name), storageOf(program, use, p.name)] : [[1], p.dtype];
-      const scalar = use.scalars?.[p.name];
-      if (p.kind === "scalar" && use.cells?.includes(p.name) !== true) continue;
-      const n = shape.reduce((a, b) => a * b, 1);
-      const data =
-        p.kind === "scalar" ? stored([scalar ?? 0], dtype) : (inputs.get(p.name) ?? poisoned(dtype, n, Number.NaN));
-      specs[p.name] = { shape, dtype, data };
-    }
     const made = rung.together
       ? Object.entries(createTensors(device, specs))
       : Object.entries(specs).map(([label, { shape, dtype, data }]): [string, DeviceTensor] => [
@@ -292,6 +293,22 @@ async function runOn(
 function packed(program: TileProgram, own: Target): Rung {
   const alone = program.params.filter((p) => p.kind === "tensor" && p.atomic === true).length;
   return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
+}
+
+/** With bindings as short as they can be: what is only read comes in up to three parts. Nothing where what is written is as long. */
+function parted(
+  program: TileProgram,
+  own: Target,
+  specs: Readonly<Record<string, TensorSpec & { dtype: DType }>>,
+): Rung[] {
+  const bytes = (name: string): number => {
+    const { shape, dtype } = specs[name] as TensorSpec & { dtype: DType };
+    return bytesOf(dtype) * (shape as readonly number[]).reduce((a, b) => a * b, 1);
+  };
+  const all = Object.keys(specs).map(bytes);
+  const written = program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [bytes(p.name)] : []));
+  const bindingBytes = Math.ceil(Math.max(Math.max(...all) / 3, ...written) / 256) * 256;
+  return Math.max(...all) > bindingBytes ? [{ label: "in parts", target: { ...own, bindingBytes } }] : [];
 }
 
 function rungsOf(own: Target): Rung[] {

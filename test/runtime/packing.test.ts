@@ -14,13 +14,20 @@ async function programOf(name: string): Promise<TileProgram> {
   return program;
 }
 
-/** Runs one call, on every rung, on an adapter that binds so many buffers; gives how many were bound. */
-async function runWith(device: Device, bindings: number, name: string, args: readonly unknown[]): Promise<number[]> {
+/** Runs one call, on every rung, on an adapter that binds so many buffers of so many bytes; gives how many were bound. */
+async function runWith(
+  device: Device,
+  limits: { readonly bindings: number; readonly bytes?: number },
+  name: string,
+  args: readonly unknown[],
+): Promise<number[]> {
   const { target } = new Gpu(device);
   const program = await programOf(name);
   const bound: number[] = [];
   for (const subgroup of new Set([target.subgroup, 0])) {
-    const kernel = new Kernel(device, program, { ...target, subgroup, pinned: false, storageBuffers: bindings }, {});
+    const own = { ...target, subgroup, pinned: false, storageBuffers: limits.bindings };
+    const { bytes } = limits;
+    const kernel = new Kernel(device, program, bytes === undefined ? own : { ...own, bindingBytes: bytes }, {});
     const dispatch = kernel.prepare(args);
     bound.push(dispatch.variant.generated.lanes.buffers.length);
     const plan = await Plan.make(device, name, [dispatch]);
@@ -71,11 +78,35 @@ describe.each(everyAdapter())("on %s", (adapter) => {
     const want = Array.from({ length: 100 }, (_, i) => 2 * (99 - i));
     for (const bindings of [4, 2, 1]) {
       t.to.write(new Float32Array(100));
-      expect(await runWith(device, bindings, "pick", [t.from, t.where, t.by, t.to])).toEqual([bindings]);
+      expect(await runWith(device, { bindings }, "pick", [t.from, t.where, t.by, t.to])).toEqual([bindings]);
       expect([...(await t.to.read())]).toEqual(want);
       expect(await t.by.read()).toEqual(Float32Array.of(4));
     }
     for (const tensor of Object.values(t)) tensor.destroy();
+  });
+
+  it("what is longer than a binding is read in parts, also beside what is written", async () => {
+    const device = await withDevice(adapter);
+    const gpu = new Gpu(device);
+    const n = 1000;
+    const from = gpu.tensor([n], "f32", { data: Float32Array.from({ length: n }, (_, i) => i / 2) });
+    const where = Uint32Array.from({ length: n }, (_, i) => (i * 7) % n);
+    const want = Array.from(where, (at) => 2 * at);
+    const to = gpu.tensor([n]);
+    const table = gpu.tensor([n], "u32", { data: where });
+    const by = gpu.tensor([1], "f32", { data: [4] });
+    const limits = { bindings: 8, bytes: 4000 };
+    expect(await runWith(device, limits, "pick", [from, table, by, to])).toEqual([4]);
+    await expect(runWith(device, { ...limits, bytes: 2048 }, "pick", [from, table, by, to])).rejects.toThrow(
+      'kernel pick: "to" is written and has 4000 bytes, more than the 2048 that this adapter binds at once',
+    );
+    const [x, live] = [gpu.tensor([5, 200], "f32", { data: Float32Array.from({ length: 1000 }, (_, i) => i) }), 4];
+    const peak = gpu.tensor([1]);
+    // 4000 bytes in parts of at most 1700 are three.
+    expect(await runWith(device, { bindings: 4, bytes: 1700 }, "peaks", [x, live, peak])).toEqual([4]);
+    expect((await peak.read())[0]).toBe(199 + 399 + 599 + 799);
+    expect([...(await to.read())]).toEqual(want);
+    for (const t of [from, to, table, by, x, peak]) t.destroy();
   });
 
   it("a count in the same buffer says how often lanes meet", async () => {
@@ -90,7 +121,7 @@ describe.each(everyAdapter())("on %s", (adapter) => {
     );
     for (const bindings of [3, 1]) {
       t.to.write([0]);
-      expect(await runWith(device, bindings, "peaks", [t.x, t.live, t.to])).toEqual([bindings]);
+      expect(await runWith(device, { bindings }, "peaks", [t.x, t.live, t.to])).toEqual([bindings]);
       expect((await t.to.read())[0]).toBe((rows[0] as number) + (rows[1] as number) + (rows[2] as number));
     }
     for (const tensor of Object.values(t)) tensor.destroy();

@@ -11,13 +11,16 @@ import { simulateTensors } from "../../compiler/simulate.ts";
 import { encodeBuffer } from "../../compiler/simulate-buffers.ts";
 import { verifyLanes } from "../../compiler/verify-lanes.ts";
 
-/** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; and two that bind one buffer, for tensors that share it. */
+/** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; two that bind one buffer, for tensors that
+ * share it; and two that bind 256 bytes at once. */
 export const LANE_TARGETS: readonly Target[] = [
   ...[8, 4, 32, 0].flatMap((subgroup) =>
     (["software", "gpu"] as const).map((profile) => target(profile, subgroup, 10)),
   ),
   target("gpu", 4, 1),
   target("software", 0, 1),
+  { ...target("gpu", 8, 99), bindingBytes: 256 },
+  { ...target("software", 0, 99), bindingBytes: 256 },
 ];
 
 function target(profile: Target["profile"], subgroup: number, storageBuffers: number): Target {
@@ -27,7 +30,7 @@ function target(profile: Target["profile"], subgroup: number, storageBuffers: nu
 /** A target in a few words. */
 export function nameOf(target: Target): string {
   const lanes = target.subgroup === 0 ? "L0" : `${target.subgroup} lanes${target.pinned ? ", pinned" : ""}`;
-  return `simulator (${target.profile}, ${lanes}${target.storageBuffers === 1 ? ", packed" : ""})`;
+  return `simulator (${target.profile}, ${lanes}${target.storageBuffers === 1 ? ", packed" : ""}${target.bindingBytes === undefined ? "" : ", in parts"})`;
 }
 
 /** A deep copy of tensors. */
@@ -51,19 +54,21 @@ export function simulated(
     for (const [i, dim] of p.dims.entries()) sizes[dim] = t.shape[i] ?? 1;
     storage[p.name] = t.storage;
   }
-  const packing = target.storageBuffers === 1 ? packedTogether(program, tensors, cells) : undefined;
+  const packing = packingFor(program, target, tensors, cells);
   const { lanes } = generate(program, { sizes, storage, cells, packing }, target);
   const made = copyOf(tensors);
   simulateTensors(verifyLanes(lanes, "sweep"), made, scalars);
   return made;
 }
 
-/** The packing of a kernel whose tensors all lie in one GPU buffer, on an adapter that binds one. */
-function packedTogether(
+/** The packing where all tensors lie in one GPU buffer and the target binds one, or each in its own and the target binds them in parts. */
+function packingFor(
   program: TileProgram,
+  target: Target,
   tensors: Readonly<Record<string, HostTensor>>,
   cells: readonly string[],
 ): Packing | undefined {
+  if (target.storageBuffers !== 1 && target.bindingBytes === undefined) return undefined;
   let end = 0;
   const places = program.params.flatMap((p) => {
     const t = tensors[p.name];
@@ -72,7 +77,7 @@ function packedTogether(
     const offset = end;
     end += Math.ceil(bytes / 256) * 256;
     const [writes, atomic] = p.kind === "tensor" ? [p.writes, p.atomic === true] : [false, false];
-    return [{ name: p.name, home: "one", offset, bytes, writes, atomic }];
+    return [{ name: p.name, home: target.storageBuffers === 1 ? "one" : p.name, offset, bytes, writes, atomic }];
   });
-  return planPacking(places, { bindings: 1, bindingBytes: 2 ** 27 });
+  return planPacking(places, { bindings: target.storageBuffers, bindingBytes: target.bindingBytes ?? 2 ** 27 });
 }

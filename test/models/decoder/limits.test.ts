@@ -62,3 +62,17 @@ describe.each([
     expect(await modest(featured, told)).toEqual(await told(await gpuOf(adapter)));
   });
 });
+
+test("weights longer than a binding, in parts: the recorded tale", async () => {
+  const { greedy } = await golden("hearth");
+  const gpu = new Gpu((await gpuOf(adapter)).device);
+  // As much as what is written takes, which is less than the embedding has in its 16-bit format.
+  const bindingBytes = 256 << 10;
+  Object.defineProperty(gpu, "target", { value: { ...gpu.target, bindingBytes } });
+  const source = await openModel("hearth");
+  expect(2 * source.tensor("embed").shape.reduce((a, b) => a * b, 1)).toBeGreaterThan(bindingBytes);
+  const decoder = await Decoder.load(gpu, source, { state: "full:128" });
+  const made = await continued(decoder, greedy.prompt_ids, { tokens: TOLD, stop: [] });
+  decoder.destroy();
+  expect([...greedy.prompt_ids, ...made]).toEqual(greedy.ids.slice(0, greedy.prompt_ids.length + TOLD));
+});

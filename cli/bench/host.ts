@@ -1,0 +1,64 @@
+/** `tilestate bench host | cold | flat`: what the host pays, how long a start takes, and whether late steps are like early ones. */
+import { measureCold } from "../../bench/cold.ts";
+import { measureFlat } from "../../bench/flat.ts";
+import { measureHost } from "../../bench/host.ts";
+import type { Context } from "../context.ts";
+import { bytes } from "../format.ts";
+import { withGpu } from "../session.ts";
+import { subjectOf } from "./decode.ts";
+import type { ReportOptions, SubjectOptions } from "./options.ts";
+import { report, sayer, sayMeasures } from "./output.ts";
+
+/** Room for a state without a number of slots. */
+const POSITIONS = 256;
+
+export async function benchHost(options: SubjectOptions, context: Context): Promise<void> {
+  const source = await subjectOf(options);
+  await withGpu(context, "null", (gpu) =>
+    report(context, options, "host", gpu, async () => {
+      const { measures, ...host } = await measureHost(source, roomy(options.state), options.rounds);
+      sayMeasures(sayer(context, options), measures);
+      return { model: source.config.name, host, measures };
+    }),
+  );
+}
+
+function roomy(state: string): string {
+  return state === "full" ? `full:${POSITIONS}` : state;
+}
+
+export async function benchCold(options: ReportOptions, context: Context): Promise<void> {
+  await withGpu(context, options.adapter, (gpu) =>
+    report(context, options, "cold", gpu, async () => {
+      const { measures, ...cold } = await measureCold(options.adapter, options.rounds);
+      const say = sayer(context, options);
+      say(`first run, whatever the caches held: ${cold.first_run.first_token_ms.toFixed(0)} ms to the first token`);
+      sayMeasures(say, measures);
+      return { cold, measures };
+    }),
+  );
+}
+
+export async function benchFlat(
+  options: SubjectOptions & { readonly early: number; readonly late: number },
+  context: Context,
+): Promise<void> {
+  const source = await subjectOf(options);
+  await withGpu(context, options.adapter, (gpu) =>
+    report(context, options, "flat", gpu, async () => {
+      const { early, late, rounds, state, weights } = options;
+      const progress = (step: number): void => {
+        context.signal.throwIfAborted();
+        if (step % 10_000 === 0) context.io.err(`step ${step} of ${late}\n`);
+      };
+      const settings = { early, late, rounds, state, progress, ...(weights === undefined ? {} : { weights }) };
+      const { measures, ...flat } = await measureFlat(gpu, source, settings);
+      const say = sayer(context, options);
+      sayMeasures(say, measures);
+      say(
+        `  resident memory ${bytes(flat.resident_early)} -> ${bytes(flat.resident_late)} (x ${flat.resident_ratio.toFixed(3)})`,
+      );
+      return { model: source.config.name, state, flat, measures };
+    }),
+  );
+}
