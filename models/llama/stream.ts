@@ -5,7 +5,7 @@
  * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
  * unless somebody reads.
  */
-import type { Plan } from "../../runtime/index.ts";
+import type { Gpu, Plan } from "../../runtime/index.ts";
 import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
@@ -41,6 +41,14 @@ interface Flight {
   readonly submitted: number;
   readonly picked: Promise<ArrayLike<number>>;
   readonly place: (step: number, track: Track) => number;
+}
+
+/** Makes the buffers that bursts are read through, so that none is made later: three of each size, for two bursts and a first token. */
+export function reserve({ device }: Pick<Gpu, "device">, sequences: number): void {
+  for (let bytes = 4; bytes < 8 * BURST * sequences; bytes *= 2) {
+    const taken = [0, 1, 2].map(() => device.takeStaging(bytes));
+    for (const buffer of taken) device.returnStaging(buffer);
+  }
 }
 
 export class Stream {
