@@ -289,9 +289,9 @@ export class DeviceTensor {
     return this.readRange(0, this.length);
   }
 
-  /** `count` elements from element `start`. */
-  async readRange(start: number, count: number): Promise<TensorValues> {
-    const [values] = await readRanges(this.device, [{ tensor: this, start, count }]);
+  /** `count` elements from element `start`, as they are now. With `after`, another read that was begun before, nobody looks for them until that is done. */
+  async readRange(start: number, count: number, after?: Promise<unknown>): Promise<TensorValues> {
+    const [values] = await readRanges(this.device, [{ tensor: this, start, count }], after);
     return values as TensorValues;
   }
 
@@ -390,7 +390,7 @@ interface Range {
   readonly count: number;
 }
 
-async function readRanges(device: Device, ranges: readonly Range[]): Promise<TensorValues[]> {
+async function readRanges(device: Device, ranges: readonly Range[], after?: Promise<unknown>): Promise<TensorValues[]> {
   device.assertOpen();
   // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
   const copies = ranges.map(({ tensor, start, count }) => {
@@ -422,6 +422,8 @@ async function readRanges(device: Device, ranges: readonly Range[]): Promise<Ten
         encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
       }
       device.raw.queue.submit([encoder.finish()]);
+      // Asking costs processor time, and before that nothing can have come.
+      await after?.catch(() => {});
       const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
       for (const { copy, at } of batch) {
         results.push(decode(copy.tensor.dtype, bytes, at + copy.skip, copy.count, batch.length === 1));

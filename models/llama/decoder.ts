@@ -20,7 +20,7 @@ import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
 import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
-import { Stream, type Track } from "./stream.ts";
+import { reserve, Stream, type Track } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
 export interface DecoderOptions {
@@ -117,6 +117,7 @@ export class Decoder {
         recordStep({ ...model, flow: together }, rows);
         recordChoice({ ...model, flow: together }, rows);
       });
+      reserve(gpu, batch);
       const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
       return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
     } catch (error) {

@@ -1,16 +1,16 @@
 /**
  * Generation: steps for all sequences at once, in bursts, and each sequence's tokens to its reader.
  *
- * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 50 ms,
+ * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 25 ms,
  * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
  * unless somebody reads.
  */
-import type { Plan } from "../../runtime/index.ts";
+import type { Gpu, Plan } from "../../runtime/index.ts";
 import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
 /** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
-const SMOOTH_MS = 50;
+const SMOOTH_MS = 25;
 const PATIENT_MS = 400;
 /** Tokens that may wait for their reader before the sequence pauses. */
 const MOST_WAITING = 64;
@@ -41,6 +41,14 @@ interface Flight {
   readonly submitted: number;
   readonly picked: Promise<ArrayLike<number>>;
   readonly place: (step: number, track: Track) => number;
+}
+
+/** Makes the buffers that bursts are read through, so that none is made later: three of each size, for two bursts and a first token. */
+export function reserve({ device }: Pick<Gpu, "device">, sequences: number): void {
+  for (let bytes = 4; bytes < 8 * BURST * sequences; bytes *= 2) {
+    const taken = [0, 1, 2].map(() => device.takeStaging(bytes));
+    for (const buffer of taken) device.returnStaging(buffer);
+  }
 }
 
 export class Stream {
@@ -84,7 +92,8 @@ export class Stream {
     const steps = Math.min(this.#burst, most, RING - this.#tick);
     if (steps <= 0) return;
     this.#plan.run(steps);
-    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences);
+    const before = this.#flights.at(-1)?.picked;
+    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences, before);
     const place = (step: number, { row }: Track): number => step * this.#sequences + row;
     this.#send({ steps, tracks, submitted: performance.now(), picked, place });
     this.#tick = (this.#tick + steps) % RING;
