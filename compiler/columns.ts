@@ -53,7 +53,8 @@ export function columns(
     const extent = Math.max(1, extentOf(program, axis.id));
     if (axis.id === product.column) {
       const count = knobs.rows ?? columnsOf(program, product, lanes, many);
-      axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: 1 });
+      // A lane's columns lie side by side, so that it stores them together.
+      axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: count === 2 || count === 4 ? count : 1 });
     } else if (product.along.has(axis.id)) {
       let size = turn;
       while (size > Math.min(turn, PIECE[product.format]) && extent % size !== 0) size /= 2;

@@ -280,11 +280,15 @@ class Lanes {
     const combined = this.#buffers.get(op.param)?.atomic === true;
     // A value that every lane holds is written by one of them.
     const single = this.#r.owner(axes);
+    const joined = wide > 1 && width === 1 && !combined ? this.#joined(op, axes, wide) : undefined;
     for (const at of this.#r.coordinates(axes)) {
       if (axes.some((a, i) => this.#r.dead(a, at[i] ?? 0))) continue;
+      if (joined !== undefined && (at[joined] ?? 0) % wide > 0) continue;
       const run = this.#access.address(site, axes, at, strides, wide > 1);
       const address = e.binary("add", run.address, constant(run.offset, run.address.type));
-      const value = e.widen(this.#r.reg(this.#r.tile(op.value), axes, at), width);
+      const registers = joined === undefined ? [at] : neighbours(at, joined, wide);
+      const parts = registers.map((r) => this.#r.reg(this.#r.tile(op.value), axes, r));
+      const value = joined === undefined ? e.widen(e.compose(parts), width) : e.compose(parts);
       const alive = axes.flatMap((a, i) => this.#r.alive(a, at[i] ?? 0) ?? []);
       const scalars = [...(single === undefined ? [] : [single]), ...alive.filter((c) => c.type.width === 1)];
       const vectors = alive.filter((c) => c.type.width > 1);
@@ -294,7 +298,8 @@ class Lanes {
         undefined,
       );
       const write = (): void => {
-        if (wide > 1 && lanes === undefined && !combined) return this.#memory.storeWide(op, address, value);
+        const whole = joined !== undefined || (wide > 1 && width > 1);
+        if (whole && lanes === undefined && !combined) return this.#memory.storeWide(op, address, value);
         for (let i = 0; i < width; i++) {
           const one = (): void => {
             const place = wide > 1 ? e.binary("add", address, constant(i, U32)) : e.component(address, i);
@@ -308,6 +313,14 @@ class Lanes {
       if (cond === undefined) write();
       else this.#guard(cond, write);
     }
+  }
+
+  /** The place in `axes` of the axis whose registers, one element each, are stored `run` at a time: if an edge never falls between them. */
+  #joined(op: Op & { op: "store" }, axes: readonly number[], run: number): number | undefined {
+    const axis = this.#definitions.walk(op.index.at(-1) ?? -1)?.axis ?? -1;
+    const { limit, full } = this.#r.extent(axis);
+    const even = full || (limit.kind === "const" && limit.value % run === 0);
+    return even ? axes.indexOf(axis) : undefined;
   }
 
   #guard(cond: Atom, body: () => void): void {
@@ -460,6 +473,11 @@ class Lanes {
 /** The schedule in the layout in which lanes fill a room. */
 function stagingOf(s: Schedule, staging: Staging): Schedule {
   return { ...s, axes: s.axes.map((own, a) => staging.layouts.get(a) ?? own) };
+}
+
+/** The coordinates of `run` registers side by side, from `at` on along one axis. */
+function neighbours(at: readonly number[], axis: number, run: number): readonly number[][] {
+  return Array.from({ length: run }, (_, n) => at.map((c, i) => (i === axis ? c + n : c)));
 }
 
 /** Is the old value of this variable read for its own next value only, element by element? */

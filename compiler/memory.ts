@@ -56,7 +56,7 @@ function capacity(storage: StorageType): number {
 
 /**
  * How many elements from the start of a lane's run this site can move at once, a power of two; 1 when its addresses are not contiguous or not aligned.
- * Loads may take 16 bytes; a store moves one register.
+ * Loads may take 16 bytes; a store moves one register, or several of one element each.
  */
 export function wideness(program: Specialised, schedule: Schedule, definitions: Definitions, site: Site): number {
   const spreads = (id: number): boolean => definitions.axesOf(id).some((a) => (schedule.axes[a]?.width ?? 1) > 1);
@@ -64,16 +64,18 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   if (last === undefined || site.index.slice(0, -1).some(spreads)) return 1;
   const walk = definitions.walk(last);
   const layout = walk === undefined ? undefined : schedule.axes[walk.axis];
-  if (walk === undefined || layout === undefined || layout.width === 1) return 1;
+  const storage = program.binding.storage[site.param] ?? "f32";
+  if (walk === undefined || layout === undefined || layout.width * layout.chunk === 1) return 1;
+  // Single elements that lie side by side in a lane make a run only where each of them is a word.
+  if (layout.width === 1 && perWord(storage) > 1) return 1;
   const strides = stridesOf(program, site.param).slice(0, -1);
   const block = program.axes[walk.axis]?.kind === "block" ? layout.size : 0;
   const steps = [walk.offset, block, ...strides];
-  const most = site.store
-    ? layout.width
-    : Math.min(capacity(program.binding.storage[site.param] ?? "f32"), layout.width * layout.chunk);
+  const own = layout.width * layout.chunk;
+  const most = site.store && layout.width > 1 ? layout.width : Math.min(capacity(storage), own);
   const param = program.params.find((p) => p.name === site.param);
   if (param?.kind === "tensor" && param.atomic) return 1;
-  const least = Math.max(layout.width, perWord(program.binding.storage[site.param] ?? "f32"));
+  const least = Math.max(layout.width, perWord(storage), 2);
   for (let run = most; run >= least; run /= 2) if (steps.every((n) => n % run === 0)) return run;
   return 1;
 }
