@@ -305,7 +305,7 @@ function packed(program: TileProgram, own: Target): Rung {
   return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
 }
 
-/** With bindings as short as they can be: what is only read comes in up to three parts. Nothing where what is written is as long. */
+/** With bindings as short as they can be: what is only read comes in up to three parts, as the adapter's bindings allow. Nothing where what is written is as long. */
 function parted(
   program: TileProgram,
   own: Target,
@@ -317,8 +317,13 @@ function parted(
   };
   const all = Object.keys(specs).map(bytes);
   const written = program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [bytes(p.name)] : []));
-  const bindingBytes = Math.ceil(Math.max(Math.max(...all) / 3, ...written) / 256) * 256;
-  return Math.max(...all) > bindingBytes ? [{ label: "in parts", target: { ...own, bindingBytes } }] : [];
+  for (const parts of [3, 2]) {
+    const bindingBytes = Math.ceil(Math.max(Math.max(...all) / parts, ...written) / 256) * 256;
+    if (Math.max(...all) <= bindingBytes) return [];
+    const bindings = all.reduce((n, b) => n + Math.ceil(b / bindingBytes), 0);
+    if (bindings <= own.storageBuffers) return [{ label: "in parts", target: { ...own, bindingBytes } }];
+  }
+  return [];
 }
 
 function rungsOf(own: Target): Rung[] {
