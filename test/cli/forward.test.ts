@@ -100,7 +100,7 @@ describe("inspect", () => {
     const { weights, state, scratch, total } = full.bytes;
     expect(total).toBe(weights + state + scratch);
     const slot = 2 * 2 * 64 * 4 + 4;
-    expect(full.bytes.state).toBe(6 * (1024 * slot + 4));
+    expect(full.bytes.state).toBe(6 * (1025 * slot + 4));
     const bounded = await cliJson<Inspected>("inspect", "--state", "tova:128");
     expect(bounded.state).toMatchObject({ kept: 128, slots: 129 });
     expect(bounded.bytes.state).toBe(6 * (129 * slot + 4));

@@ -97,7 +97,8 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
           contract(source, parsePolicy("full"), gpu.capabilities.f16, 1, weights).weights,
         );
         expect(took, weights).toBeGreaterThanOrEqual(said);
-        expect(took - said, weights).toBeLessThan(16 * (13 * TINY.layers + 16));
+        // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256.
+        expect(took - said, weights).toBeLessThan(16 * (13 * TINY.layers + 16) + 2 * 256 * TINY.layers);
       });
     }
   });
