@@ -28,6 +28,8 @@ interface Product {
   readonly format: StorageType;
   /** Sums that are carried through the loops for each column. */
   readonly sums: number;
+  /** Places in the kernel that store each column. */
+  readonly stores: number;
 }
 
 /** Elements in 16 bytes. */
@@ -107,7 +109,9 @@ function turnOf(format: StorageType, lanes: number, rows: number): number {
 /** How many rows (block axes without a size that are not the column) a program takes: as many as keep the sums in the processor's registers. */
 function rowsOf(program: Specialised, product: Product, lanes: number): Map<number, number> {
   const rows = new Map<number, number>();
-  let room = 4 * lanes;
+  const columns = Math.max(1, Math.floor(4 / Math.max(1, product.sums)));
+  let room = Math.max(1, Math.min(4 * lanes, Math.floor(STORES / (product.stores * columns))));
+  if (room > lanes) room -= room % lanes;
   for (const { id, kind, size } of program.axes) {
     if (kind !== "block" || id === product.column || size !== undefined) continue;
     const extent = Math.max(1, extentOf(program, id));
@@ -136,15 +140,16 @@ function columnsOf(program: Specialised, product: Product, lanes: number, rows: 
 
 /** Columns of a lane beside one row, by the elements in 16 bytes of the weights: for subgroups of up to four lanes, and of more. */
 const COLUMNS = { few: { 4: 4, 8: 4, 16: 4, 32: 8 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
-/** Sums of a lane that adapters' compilers cope with. */
+/** Sums of a lane, and its stores, that adapters' compilers cope with. */
 const SUMS = 128;
+const STORES = 128;
 
 /** Looks for sums of products along an over-loop, one factor of which has a column and is contiguous along the sum. */
 function find(program: Specialised, definitions: Definitions): Product | undefined {
   const summed = new Set<number>();
   const barred = new Set<number>();
   const loads: (Op & { op: "load" })[] = [];
-  const stored = new Set<number>();
+  const stored = new Map<number, number>();
   const last = new Set<number>();
   let sums: number[][] = [];
   everyOp(program.body, (op) => {
@@ -157,7 +162,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     if (op.op === "loop") sums.push(...op.carried.map((c) => [...c.inside.axes]));
     if (op.op === "load") loads.push(op);
     if (op.op === "store") {
-      for (const i of op.index) for (const a of definitions.axesOf(i)) stored.add(a);
+      for (const i of op.index) for (const a of definitions.axesOf(i)) stored.set(a, (stored.get(a) ?? 0) + 1);
       const walk = definitions.walk(op.index.at(-1) ?? -1);
       if (walk !== undefined) last.add(walk.axis);
       const storage = program.binding.storage[op.param] ?? "f32";
@@ -189,5 +194,5 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
   if (best === undefined) return undefined;
   const [column, { along, loads: count, format }] = best;
   sums = sums.filter((axes) => axes.includes(column));
-  return { column, along, loads: count, format, sums: sums.length };
+  return { column, along, loads: count, format, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
 }
