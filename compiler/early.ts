@@ -3,13 +3,16 @@
  *
  * Lowering makes a register when it is first used, so loads stand between the products that need them. Software adapters turn a load into a piece of control
  * flow (a check and a turn for each lane), which cuts the arithmetic around it into pieces that their compilers cannot order; with the loads in
- * front a turn is one straight run of arithmetic.
+ * front a turn is one straight run of arithmetic. That matters where each load serves many products, as in a product of matrices.
  */
 import type { LaneProgram, Stmt } from "./lane.ts";
 import { atomsOf } from "./sweep.ts";
 
 /** Words that a turn may load at once. More would not stay in registers until they are used. */
 const MOST_WORDS = 40;
+
+/** Products for each load from which on it pays. With less to order, each product may as well follow its load. */
+const REUSE = 4;
 
 /** The program with the loads of each loop body, and the addresses they need, moved to its start. */
 export function loadsFirst(program: LaneProgram): LaneProgram {
@@ -66,7 +69,7 @@ function ordered(body: readonly Stmt[], written: ReadonlySet<string>): Stmt[] {
       return made === undefined ? !changed.has(a.name) : movable(made, seen);
     });
   };
-  let words = 0;
+  let [words, loads, products] = [0, 0, 0];
   for (const s of body) {
     // Words that are unpacked take many operations each: those hide the next load, and would wait for theirs with all of the words in registers.
     if (s.op !== "let" || s.rhs.op !== "load" || s.type.base !== "f32") continue;
@@ -74,7 +77,9 @@ function ordered(body: readonly Stmt[], written: ReadonlySet<string>): Stmt[] {
     if (!movable(s, seen)) continue;
     for (const t of seen) first.add(t);
     words += s.type.width;
+    loads++;
   }
-  if (words > MOST_WORDS) return [...body];
+  for (const s of body) if (s.op === "let" && s.rhs.op === "dot") products++;
+  if (words > MOST_WORDS || products < REUSE * loads) return [...body];
   return [...body.filter((s) => first.has(s)), ...body.filter((s) => !first.has(s))];
 }
