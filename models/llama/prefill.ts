@@ -25,8 +25,11 @@ import { CHUNKS, logitRows } from "./scratch.ts";
 const FEW = 8;
 /** A software adapter takes seconds to compile the kernels of a piece, and as many single tokens in less time as this. */
 const FEW_FOR_SOFTWARE = 32;
-/** A software adapter has read the weights often enough with 16 tokens, so it need not compile for more. */
-const MOST_FOR_SOFTWARE = 16;
+/**
+ * Tokens of a piece on software adapters, for models below and from so many parameters. Pieces of 64 are half as fast again, but their kernels take seconds to compile:
+ * more than a small model ever gains by them.
+ */
+const FOR_SOFTWARE = { below: 16, from: 64, parameters: 1e7 } as const;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
 /** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
@@ -38,7 +41,7 @@ const RATES: Readonly<Record<Exclude<Capabilities["kind"], "software">, number>>
 
 /** Most tokens of a piece for a model of so many parameters. */
 function mostFor({ kind }: Capabilities, parameters: number): number {
-  if (kind === "software") return MOST_FOR_SOFTWARE;
+  if (kind === "software") return parameters < FOR_SOFTWARE.parameters ? FOR_SOFTWARE.below : FOR_SOFTWARE.from;
   const fits = CHUNKS.findLast((n) => (n * parameters * 1000) / RATES[kind] <= MOST_MS) ?? 1;
   return Math.max(fits, CHUNKS[1] ?? 1);
 }
