@@ -8,17 +8,7 @@ import { Access, siteOf } from "./access.ts";
 import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
 import { type Loop, type Op, operands, type TensorParam, type Value } from "./ir.ts";
-import {
-  type Atom,
-  type Buffer,
-  constant,
-  Emitter,
-  type LaneProgram,
-  type LaneType,
-  type Rhs,
-  U32,
-  vector,
-} from "./lane.ts";
+import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type Rhs, U32, vector } from "./lane.ts";
 import { Memory, perWord, stridesOf, wideness } from "./memory.ts";
 import { Reductions } from "./reductions.ts";
 import { Registers, type Tile } from "./registers.ts";
@@ -26,6 +16,7 @@ import type { Schedule, Target } from "./schedule.ts";
 import { everyOp, type Specialised } from "./specialise.ts";
 import { lowerTileLoop, type TileHost } from "./tile-loop.ts";
 import type { Staging, TileLoop, TilePlan } from "./tile-plan.ts";
+import { isAlone, Variables } from "./variables.ts";
 
 export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
   return new Lanes(program, schedule, target).run();
@@ -44,6 +35,7 @@ class Lanes {
   readonly #whole: Lanes | undefined;
   readonly #access: Access;
   readonly #reductions: Reductions;
+  readonly #variables: Variables;
   readonly #open: readonly string[];
 
   /** `whole` is the lowering of the same kernel that this one, in another layout, is a part of. */
@@ -64,6 +56,7 @@ class Lanes {
     const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
     this.#access = new Access(shared);
     this.#reductions = new Reductions(shared, this.#access);
+    this.#variables = new Variables(shared);
   }
 
   run(): LaneProgram {
@@ -328,58 +321,6 @@ class Lanes {
     this.#e.push({ op: "if", cond, yes, no: [] });
   }
 
-  #variables(values: readonly Value[], inits: readonly number[]): { names: string[][]; types: LaneType[] } {
-    const types = values.map((v): LaneType => ({ base: v.type, width: this.#r.width(v.axes) }));
-    const names = values.map((v, i) => {
-      const type = types[i] as LaneType;
-      return this.#r.coordinates(v.axes).map((at) => {
-        const init =
-          inits[i] === undefined
-            ? undefined
-            : this.#e.widen(this.#r.reg(this.#r.tile(inits[i]), v.axes, at), type.width);
-        return this.#e.variable("v", type, init);
-      });
-    });
-    return { names, types };
-  }
-
-  /** The registers of these values are the variables themselves: nothing changes them before the turn (or the region) ends. */
-  #readBack(values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
-    for (const [i, v] of values.entries()) {
-      const type = types[i] as LaneType;
-      const regs = (names[i] ?? []).map((n) => this.#e.ref(n, type));
-      this.#r.tiles.set(v.id, { axes: v.axes, regs });
-    }
-  }
-
-  /**
-   * Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them changes; those for which `alone` holds are set
-   * as soon as their value is made.
-   */
-  #assign(
-    ids: readonly number[],
-    values: readonly Value[],
-    names: readonly string[][],
-    types: readonly LaneType[],
-    alone: (i: number) => boolean = () => false,
-  ): void {
-    const e = this.#e;
-    const targets = new Set(names.flat());
-    const pending: { name: string; value: Atom }[] = [];
-    for (const [i, v] of values.entries()) {
-      const width = types[i]?.width ?? 1;
-      for (const [n, at] of this.#r.coordinates(v.axes).entries()) {
-        const name = names[i]?.[n] ?? "";
-        const value = e.widen(this.#r.reg(this.#r.tile(ids[i] ?? -1), v.axes, at), width);
-        if (value.kind === "ref" && value.name === name) continue;
-        const taken = value.kind === "ref" && targets.has(value.name);
-        if (alone(i) && !taken) e.push({ op: "assign", name, value });
-        else pending.push({ name, value: taken ? e.here({ op: "copy", x: value }, value.type) : value });
-      }
-    }
-    for (const { name, value } of pending) e.push({ op: "assign", name, value });
-  }
-
   #loop(op: Loop): void {
     const e = this.#e;
     const { tiles } = this.#s;
@@ -389,7 +330,7 @@ class Lanes {
     const limit = this.#r.reg(this.#r.tile(op.limit), [], []);
     const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#r.turn(op.axis);
     const afters = op.carried.map((c) => c.after);
-    const { names, types } = this.#variables(
+    const { names, types } = this.#variables.declare(
       afters,
       op.carried.map((c) => c.init),
     );
@@ -412,13 +353,13 @@ class Lanes {
             this.#r.promise(value, (c) => this.#r.elements(axis, c[0] ?? 0));
           }
         } else this.#r.define(op.index, () => at);
-        this.#readBack(
+        this.#variables.readBack(
           op.carried.map((c) => c.inside),
           names,
           types,
         );
         this.#walk(op.body);
-        this.#assign(
+        this.#variables.assign(
           op.carried.map((c) => c.next),
           afters,
           names,
@@ -435,7 +376,7 @@ class Lanes {
       pass(start, whole, true);
       pass(whole, limit, false, true);
     } else pass(start, limit, known && (limit.value - start.value) % step === 0);
-    this.#readBack(afters, names, types);
+    this.#variables.readBack(afters, names, types);
   }
 
   /** Is a loop over a few elements a turn worth a second copy for the last turn, so that the others need no masks? */
@@ -449,11 +390,11 @@ class Lanes {
     const e = this.#e;
     const cond = this.#r.reg(this.#r.tile(op.cond), [], []);
     const afters = op.merged.map((m) => m.after);
-    const { names, types } = this.#variables(afters, []);
+    const { names, types } = this.#variables.declare(afters, []);
     const side = (body: readonly Op[], ids: readonly number[]): ReturnType<Emitter["region"]> =>
       e.region(() => {
         this.#walk(body);
-        this.#assign(ids, afters, names, types);
+        this.#variables.assign(ids, afters, names, types);
       });
     const [yes, no] = [
       side(
@@ -466,7 +407,7 @@ class Lanes {
       ),
     ];
     e.push({ op: "if", cond, yes, no });
-    this.#readBack(afters, names, types);
+    this.#variables.readBack(afters, names, types);
   }
 }
 
@@ -478,21 +419,6 @@ function stagingOf(s: Schedule, staging: Staging): Schedule {
 /** The coordinates of `run` registers side by side, from `at` on along one axis. */
 function neighbours(at: readonly number[], axis: number, run: number): readonly number[][] {
   return Array.from({ length: run }, (_, n) => at.map((c, i) => (i === axis ? c + n : c)));
-}
-
-/** Is the old value of this variable read for its own next value only, element by element? */
-function isAlone(loop: Loop, i: number): boolean {
-  const own = loop.carried[i];
-  if (own === undefined) return false;
-  const users: Op[] = [];
-  everyOp(loop.body, (op) => {
-    const inner = op.op === "loop" ? op.carried.map((c) => c.next) : [];
-    const merged = op.op === "if" ? op.merged.flatMap((m) => [m.yes, m.no]) : [];
-    if ([...operands(op), ...inner, ...merged].includes(own.inside.id)) users.push(op);
-  });
-  const [user] = users;
-  if (users.length !== 1 || user?.op !== "binary" || user.id !== own.next) return false;
-  return !loop.carried.some((c, j) => j !== i && (c.next === own.inside.id || c.next === own.next));
 }
 
 /** Tensors of a program, for callers that bind buffers. */
