@@ -40,7 +40,7 @@ test("its tales come out like all of them together, however many are read", asyn
 });
 
 test("adapter, memory, a tale and the table", async () => {
-  const args = ["--adapter", fastest, "--tokens", "12", "--cut", "260", "--seconds", "100"];
+  const args = ["--adapter", fastest, "--tokens", "12", "--cut", "260", "--seconds", "280"];
   const { code, out, err } = await cli("demo", ...args);
   expect([code, err]).toEqual([0, ""]);
   expect(out).toMatch(/^adapter {2}.*rung L\d$/m);
