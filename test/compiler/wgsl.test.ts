@@ -145,9 +145,9 @@ describe("WGSL", () => {
         let t5 = pid * 96u;
         for (var n2 = 0u; n2 < 96u + zero; n2 += 64u) {
           let t3 = n2 + lane;
+          let t4 = t3 < 96u;
           let t6 = t5 + t3;
           let t7 = p_x[t6];
-          let t4 = t3 < 96u;
           let t8 = select(0.0f, t7, t4);
           let t9 = v1 + t8;
           v1 = t9;
