@@ -23,8 +23,7 @@ interface Product {
   readonly column: number;
   /** Axes of over-loops that are summed along, and contiguous in memory. */
   readonly along: ReadonlySet<number>;
-  /** Loads that each column makes for one run of `along`, and the narrowest format among them. */
-  readonly loads: number;
+  /** The narrowest format that is read along the sum. */
   readonly format: StorageType;
   /** Sums that are carried through the loops for each column. */
   readonly sums: number;
@@ -170,7 +169,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     }
   });
   for (const a of barred) summed.delete(a);
-  const candidates = new Map<number, { weight: number; along: Set<number>; loads: number; format: StorageType }>();
+  const candidates = new Map<number, { weight: number; along: Set<number>; format: StorageType }>();
   for (const l of loads) {
     const walk = definitions.walk(l.index.at(-1) ?? -1);
     if (walk === undefined || walk.offset !== 0 || !summed.has(walk.axis) || extentOf(program, walk.axis) % 4 !== 0)
@@ -180,10 +179,9 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
       const axis = program.axes[c];
       if (axis?.kind !== "block" || axis.size !== undefined || summed.has(c) || barred.has(c)) continue;
       const storage = program.binding.storage[l.param] ?? "f32";
-      const found = candidates.get(c) ?? { weight: 0, along: new Set(), loads: 0, format: "f32" as StorageType };
+      const found = candidates.get(c) ?? { weight: 0, along: new Set(), format: "f32" as StorageType };
       found.weight += extentOf(program, c);
       found.along.add(walk.axis);
-      found.loads++;
       if (PIECE[storage] > PIECE[found.format]) found.format = storage;
       candidates.set(c, found);
     }
@@ -192,7 +190,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     .filter(([c]) => last.has(c) || !stored.has(c))
     .sort(([, a], [, b]) => b.weight - a.weight)[0];
   if (best === undefined) return undefined;
-  const [column, { along, loads: count, format }] = best;
+  const [column, { along, format }] = best;
   sums = sums.filter((axes) => axes.includes(column));
-  return { column, along, loads: count, format, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
+  return { column, along, format, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
 }

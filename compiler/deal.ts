@@ -124,21 +124,20 @@ class Dealer {
     const reduced = (op.op === "reduce" || op.op === "fold") && op.axis === this.#axis && this.#dealt.has(op.x);
     if (reduced) return [{ ...op, x: this.#twinOf(op.x), axis: this.#twin }];
     if (!isValue(op) || !this.#dealt.has(op.id)) {
-      if (
-        isValue(op) &&
-        !("x" in op && op.op === "relay") &&
-        op.op !== "load" &&
-        operands(op).every((x) => this.#plain.has(x))
-      )
-        this.#plain.add(op.id);
+      if (isValue(op) && this.#isPlain(op)) this.#plain.add(op.id);
       return [op];
     }
     const moved = this.#swap(this.#along(op));
-    if (op.op !== "load" && operands(op).every((x) => this.#plain.has(x))) {
+    if (this.#isPlain(op)) {
       this.#plain.add(op.id);
       return [op, moved];
     }
     return [moved, this.#relay(op)];
+  }
+
+  /** Does this come from no memory, and from nothing that does? */
+  #isPlain(op: Op): boolean {
+    return op.op !== "load" && operands(op).every((x) => this.#plain.has(x));
   }
 
   /** An operation on what its operands are along the twin. */
