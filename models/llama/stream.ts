@@ -43,12 +43,15 @@ interface Flight {
   readonly place: (step: number, track: Track) => number;
 }
 
-/** Makes the buffers that bursts are read through, so that none is made later: three of each size, for two bursts and a first token. */
+/** Bursts under way at once: one that is waited for, and one that keeps the adapter busy meanwhile. */
+const BURSTS = 2;
+
+/** Makes the buffers that ids are read through, so that none is made later: for all bursts under way, of any size, and a first token of each sequence. */
 export function reserve({ device }: Pick<Gpu, "device">, sequences: number): void {
-  for (let bytes = 4; bytes < 8 * BURST * sequences; bytes *= 2) {
-    const taken = [0, 1, 2].map(() => device.takeStaging(bytes));
-    for (const buffer of taken) device.returnStaging(buffer);
-  }
+  const reads = new Array<number>(sequences).fill(4);
+  for (let bytes = 4; bytes < 8 * BURST * sequences; bytes *= 2) reads.push(...new Array<number>(BURSTS).fill(bytes));
+  const taken = reads.map((bytes) => device.takeStaging(bytes));
+  for (const buffer of taken) device.returnStaging(buffer);
 }
 
 export class Stream {
@@ -82,21 +85,27 @@ export class Stream {
     this.#send({ steps: 1, tracks: [track], submitted: 0, picked: first, place: () => 0 });
   }
 
+  /** Bursts under way; first tokens are none. */
+  get #bursts(): number {
+    return this.#flights.filter((f) => f.submitted > 0).length;
+  }
+
   /** Sends off a burst if there is anything to do for it. */
-  #push(): void {
+  #push(): boolean {
     const awaited = (t: Track): number =>
       this.#flights.reduce((n, f) => n - (f.tracks.includes(t) ? f.steps : 0), t.left);
     for (const t of this.#tracks) this.#pace(t);
     const tracks = [...this.#tracks].filter((t) => !t.ended && !t.paused && awaited(t) > 0);
     const most = Math.max(0, ...tracks.map(awaited));
     const steps = Math.min(this.#burst, most, RING - this.#tick);
-    if (steps <= 0) return;
+    if (steps <= 0) return false;
     this.#plan.run(steps);
     const before = this.#flights.at(-1)?.picked;
     const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences, before);
     const place = (step: number, { row }: Track): number => step * this.#sequences + row;
     this.#send({ steps, tracks, submitted: performance.now(), picked, place });
     this.#tick = (this.#tick + steps) % RING;
+    return true;
   }
 
   #send(flight: Flight): void {
@@ -109,8 +118,7 @@ export class Stream {
   async next(track: Track): Promise<number | undefined> {
     while (track.waiting.length === 0 && !track.ended) {
       await this.#alone(async () => {
-        if (this.#flights.length === 0) this.#push();
-        this.#push();
+        for (let more = true; more; ) more = this.#bursts < BURSTS && this.#push();
         await this.#land();
       });
     }
