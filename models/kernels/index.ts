@@ -5,7 +5,7 @@ export { attend } from "./attend.ts";
 export { best, choose } from "./choose.ts";
 export { embed } from "./embed.ts";
 export { flash } from "./flash.ts";
-export { logits } from "./logits.ts";
+export { logits, norm } from "./logits.ts";
 export { moveCache, moveRow } from "./move.ts";
 export { place, protect, rank, weigh } from "./oneshot.ts";
 export { project } from "./project.ts";

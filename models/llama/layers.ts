@@ -120,9 +120,17 @@ export function recordStep(model: Model, rows: Rows): void {
   recordPolicy(model, own.feed, rows);
 }
 
+/** Records the logits of the rows of the residual stream that `feed` names. */
+export function recordLogits({ config, k, w, flow }: Model, feed: DeviceTensor, logits: DeviceTensor): void {
+  const normed = flow.normed.slice(0, logits.shape[0] as number);
+  k.norm(flow.x, w.norm, config.eps, feed, normed);
+  k.logits(normed, w.head, logits);
+}
+
 /** Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads next. */
-export function recordChoice({ config, k, w, flow }: Model, { state, own }: Rows): void {
+export function recordChoice(model: Model, { state, own }: Rows): void {
+  const { k, flow } = model;
   const logits = flow.logits.slice(0, state.sequences);
-  k.logits(flow.x, w.norm, w.head, config.eps, own.feed, logits);
+  recordLogits(model, own.feed, logits);
   k.choose(logits, own.settings, own.stops, state.victim, state.slots, own.picked, own.feed, state.free);
 }

@@ -15,6 +15,7 @@ import {
   recordAttend,
   recordChoice,
   recordLayers,
+  recordLogits,
   recordPolicy,
   type Seen,
   seenIn,
@@ -222,11 +223,11 @@ export class Prefill {
 
   /** Hands over what is wanted of the logits of a piece that was read just now. */
   async #show(watch: Watch, size: number, n: number, at: number): Promise<void> {
-    const { config, k, w, flow } = this.#model;
+    const { config, k, flow } = this.#model;
     const [logits, best] = [flow.logits.slice(0, size), flow.best.slice(0, size)];
     const plan = await this.#made(`${watch.what} of ${size} tokens`, () => {
       const feed = size === 1 ? flow.cursor : flow.feed.slice(0, size);
-      k.logits(flow.x, w.norm, w.head, config.eps, feed, logits);
+      recordLogits(this.#model, feed, logits);
       if (watch.what === "best") k.best(logits, best);
     });
     plan.run();

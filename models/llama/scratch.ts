@@ -51,7 +51,7 @@ export function logitRows(config: LlamaConfig): number {
   return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
-type WayNames = "x" | "angles" | "q" | "out" | "h" | "logits";
+type WayNames = "x" | "angles" | "q" | "out" | "h" | "normed" | "logits";
 type PromptNames = "best" | "rope" | "feed" | "slot" | "nowhere" | "k" | "v" | "cursor";
 
 /** What tokens pass through on their way, whatever they belong to, and what is said about the pieces of a prompt. */
@@ -65,6 +65,7 @@ function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<
     q: ["f32", tokens, heads, headDim],
     out: ["f32", tokens, heads, headDim],
     h: ["f32", tokens, ff],
+    normed: ["f32", logits, dim],
     logits: ["f32", logits, vocab],
   };
 }

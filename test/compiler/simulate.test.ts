@@ -61,10 +61,8 @@ const USES: readonly Use[] = [
     {
       kernel: "logits",
       file: "logits",
-      sizes: { vocab: 11, dim: 64, rows: 3, tokens: 2, feed: FEED },
-      given: { feed: feed([7, 0, 2], [3, 1, 0]) },
+      sizes: { vocab: 11, dim: 64, tokens: 2 },
       storage: { head: w },
-      scalars: { eps: 1e-5 },
     },
     {
       kernel: "qkv",
@@ -76,6 +74,13 @@ const USES: readonly Use[] = [
     },
   ]),
   { kernel: "project", file: "project", sizes: { dim: 7, inner: 37, tokens: 1 } },
+  {
+    kernel: "norm",
+    file: "logits",
+    sizes: { dim: 37, rows: 3, tokens: 2, feed: FEED },
+    given: { feed: feed([7, 0, 2], [3, 1, 0]) },
+    scalars: { eps: 1e-5 },
+  },
   { kernel: "project", file: "project", sizes: { dim: 4, inner: 1024, tokens: 9 }, storage: { w: "q4" } },
   ...[5, 36, 60].map(
     (now): Use => ({
