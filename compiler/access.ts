@@ -5,7 +5,8 @@ import type { Definitions } from "./affine.ts";
 import type { Codes } from "./codes.ts";
 import type { Op } from "./ir.ts";
 import { type Atom, constant, type Emitter, U32 } from "./lane.ts";
-import { type Memory, type Site, stridesOf, wideness } from "./memory.ts";
+import { type Memory, panelOf, type Site, stridesOf, wideness } from "./memory.ts";
+import { inPanel } from "./panels.ts";
 import type { Registers } from "./registers.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Specialised } from "./specialise.ts";
@@ -39,7 +40,8 @@ export class Access {
     strides: readonly number[],
     wide: boolean,
   ): { address: Atom; offset: number } {
-    const { e, r, definitions } = this.#c;
+    const { program, e, r, definitions } = this.#c;
+    const panel = panelOf(program, site.param);
     let offset = 0;
     let address: Atom = constant(0, U32);
     for (const [i, id] of site.index.entries()) {
@@ -48,7 +50,11 @@ export class Access {
       if (run !== undefined) offset = run.offset;
       const index =
         run === undefined ? r.reg(r.tile(id), axes, at) : e.binary("add", run.start, constant(walk?.offset ?? 0, U32));
-      address = e.binary("add", address, e.binary("mul", index, constant(strides[i] ?? 1, U32)));
+      if (panel !== undefined && i === site.index.length - 1) address = inPanel(e, panel, address, index);
+      else {
+        const stride = (strides[i] ?? 1) / (panel?.width ?? 1);
+        address = e.binary("add", address, e.binary("mul", index, constant(stride, U32)));
+      }
     }
     return { address, offset };
   }

@@ -25,6 +25,8 @@ interface Product {
   readonly along: ReadonlySet<number>;
   /** The narrowest format that is read along the sum. */
   readonly format: StorageType;
+  /** Do the columns lie in panels? */
+  readonly panels: boolean;
   /** Sums that are carried through the loops for each column. */
   readonly sums: number;
   /** Places in the kernel that store each column. */
@@ -54,8 +56,9 @@ export function columns(
     const extent = Math.max(1, extentOf(program, axis.id));
     if (axis.id === product.column) {
       const count = knobs.rows ?? columnsOf(program, product, lanes, many);
-      // A lane's columns lie side by side, so that it stores them together.
-      axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: count === 2 || count === 4 ? count : 1 });
+      // A lane's columns lie side by side, so that it stores them together; but if they are rows of panels, lanes read side by side.
+      const together = !product.panels && (count === 2 || count === 4);
+      axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: together ? count : 1 });
     } else if (product.along.has(axis.id)) {
       let size = turn;
       while (size > Math.min(turn, PIECE[product.format]) && extent % size !== 0) size /= 2;
@@ -169,7 +172,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     }
   });
   for (const a of barred) summed.delete(a);
-  const candidates = new Map<number, { weight: number; along: Set<number>; format: StorageType }>();
+  const candidates = new Map<number, { weight: number; along: Set<number>; format: StorageType; panels: boolean }>();
   for (const l of loads) {
     const walk = definitions.walk(l.index.at(-1) ?? -1);
     if (walk === undefined || walk.offset !== 0 || !summed.has(walk.axis) || extentOf(program, walk.axis) % 4 !== 0)
@@ -179,7 +182,8 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
       const axis = program.axes[c];
       if (axis?.kind !== "block" || axis.size !== undefined || summed.has(c) || barred.has(c)) continue;
       const storage = program.binding.storage[l.param] ?? "f32";
-      const found = candidates.get(c) ?? { weight: 0, along: new Set(), format: "f32" as StorageType };
+      const found = candidates.get(c) ?? { weight: 0, along: new Set(), format: "f32" as StorageType, panels: false };
+      found.panels ||= (program.binding.panels?.[l.param] ?? 1) > 1;
       found.weight += extentOf(program, c);
       found.along.add(walk.axis);
       if (PIECE[storage] > PIECE[found.format]) found.format = storage;
@@ -190,7 +194,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     .filter(([c]) => last.has(c) || !stored.has(c))
     .sort(([, a], [, b]) => b.weight - a.weight)[0];
   if (best === undefined) return undefined;
-  const [column, { along, format }] = best;
+  const [column, { along, format, panels }] = best;
   sums = sums.filter((axes) => axes.includes(column));
-  return { column, along, format, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
+  return { column, along, format, panels, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
 }

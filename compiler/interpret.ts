@@ -23,6 +23,8 @@ export interface HostTensor {
   readonly shape: readonly number[];
   readonly storage: StorageType;
   readonly data: Float32Array | Uint32Array | Int32Array;
+  /** Rows in a panel where the stored tensor lies in panels; `data` is in order all the same. */
+  readonly panel?: number;
 }
 
 export interface InterpretOptions {

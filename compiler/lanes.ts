@@ -9,7 +9,7 @@ import { Definitions } from "./affine.ts";
 import { sharedLoads } from "./agree.ts";
 import { type Loop, type Op, operands, type TensorParam, type Value } from "./ir.ts";
 import { type Atom, type Buffer, constant, Emitter, type LaneProgram, type Rhs, U32, vector } from "./lane.ts";
-import { Memory, perWord, stridesOf, wideness } from "./memory.ts";
+import { Memory, panelOf, perWord, stridesOf, wideness } from "./memory.ts";
 import { Reductions } from "./reductions.ts";
 import { Registers, type Tile } from "./registers.ts";
 import type { Schedule, Target } from "./schedule.ts";
@@ -52,7 +52,7 @@ class Lanes {
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     if (whole === undefined) this.#declareBuffers();
-    this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software");
+    this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software", (name) => panelOf(this.#p, name));
     const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
     this.#access = new Access(shared);
     this.#reductions = new Reductions(shared, this.#access);

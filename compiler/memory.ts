@@ -9,6 +9,7 @@ import { type Codes, codesOf } from "./codes.ts";
 import { unfit } from "./diagnostics.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
+import { alongRun, type Panel } from "./panels.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Specialised } from "./specialise.ts";
 
@@ -28,6 +29,13 @@ export function stridesOf(program: Specialised, param: string): number[] {
   const strides = sizes.map(() => 1);
   for (let i = sizes.length - 2; i >= 0; i--) strides[i] = (strides[i + 1] ?? 1) * (sizes[i + 1] ?? 1);
   return strides;
+}
+
+/** How a tensor lies that lies in panels. */
+export function panelOf(program: Specialised, param: string): Panel | undefined {
+  const rows = program.binding.panels?.[param] ?? 1;
+  const piece = capacity(program.binding.storage[param] ?? "f32");
+  return rows === 1 ? undefined : { rows, piece, width: stridesOf(program, param).at(-2) ?? 1 };
 }
 
 /** Elements in one 32-bit word. */
@@ -76,7 +84,9 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
   const param = program.params.find((p) => p.name === site.param);
   if (param?.kind === "tensor" && param.atomic) return 1;
   const least = Math.max(layout.width, perWord(storage), 2);
-  for (let run = most; run >= least; run /= 2) if (steps.every((n) => n % run === 0)) return run;
+  // Beyond a piece an address that begins none would leave the panel's row.
+  const start = panelOf(program, site.param) === undefined ? least : Math.max(least, Math.min(capacity(storage), own));
+  for (let run = most; run >= start; run /= 2) if (steps.every((n) => n % run === 0)) return run;
   return 1;
 }
 
@@ -85,12 +95,19 @@ export class Memory {
   readonly #e: Emitter;
   readonly #buffers: ReadonlyMap<string, Buffer>;
   readonly #inPlace: boolean;
+  readonly #panels: (param: string) => Panel | undefined;
 
   /** `inPlace` says how codes of quantised elements are taken; see codes.ts. */
-  constructor(e: Emitter, buffers: ReadonlyMap<string, Buffer>, inPlace: boolean) {
+  constructor(
+    e: Emitter,
+    buffers: ReadonlyMap<string, Buffer>,
+    inPlace: boolean,
+    panels: (param: string) => Panel | undefined,
+  ) {
     this.#e = e;
     this.#buffers = buffers;
     this.#inPlace = inPlace;
+    this.#panels = panels;
   }
 
   #buffer(param: string): Buffer {
@@ -171,7 +188,8 @@ export class Memory {
   loadWide(param: string, start: Atom, offset: number, width: Width): Atom {
     const b = this.#buffer(param);
     const e = this.#e;
-    const raw = (at: number): Atom => this.#run(b, start, at);
+    const panel = this.#panels(param);
+    const raw = (at: number): Atom => this.#run(b, start, alongRun(panel, at));
     if (b.storage === "f16" || b.storage === "bf16") {
       const format = b.storage;
       const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);

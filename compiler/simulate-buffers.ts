@@ -57,6 +57,20 @@ export function wordCount(storage: StorageType, count: number): number {
  * naming the first element that is not.
  */
 export function encodeBuffer(tensor: HostTensor): Uint32Array<ArrayBuffer> {
+  const { panel = 1, shape, data } = tensor;
+  const words = wordsOf(tensor);
+  if (panel === 1) return words;
+  // Word `w` of row `r` lies in its panel, behind the pieces of four words before its own, among those of its neighbours.
+  const perRow = (words.length / data.length) * (shape.at(-1) ?? 1);
+  const inPanels = new Uint32Array(words.length);
+  for (const [i, word] of words.entries()) {
+    const [r, w] = [Math.floor(i / perRow), i % perRow];
+    inPanels[Math.floor(r / panel) * panel * perRow + ((w >> 2) * panel + (r % panel)) * 4 + (w & 3)] = word;
+  }
+  return inPanels;
+}
+
+function wordsOf(tensor: HostTensor): Uint32Array<ArrayBuffer> {
   const { storage, data } = tensor;
   if (storage === "q8" || storage === "q4") return encodeBlocks(data, storage);
   if (storage === "u32" || storage === "i32") return Uint32Array.from(data, (x) => x >>> 0);

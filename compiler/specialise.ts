@@ -16,6 +16,8 @@ export interface Binding {
   readonly storage: Readonly<Record<string, StorageType>>;
   /** Scalars that are read from GPU memory; the others are uniforms. */
   readonly cells: readonly string[];
+  /** Rows in a panel of each tensor that lies in panels (panels.ts); left out where none does. */
+  readonly panels?: Readonly<Record<string, number>> | undefined;
   /** Which parameters share a binding; left out where each has its own. */
   readonly packing?: Packing | undefined;
 }

@@ -96,6 +96,7 @@ export class Kernel {
     }
     const sizes: Record<string, number> = {};
     const storage: Record<string, DeviceTensor["dtype"]> = {};
+    const panels: Record<string, number> = {};
     const from: Record<string, string> = {};
     const tensors = new Map<string, DeviceTensor>();
     const cells: string[] = [];
@@ -120,11 +121,21 @@ export class Kernel {
         throw this.#wrong(p.name, `a tensor "${p.dims.join(" ")}"`, describe(given));
       this.#checkTensor(p, given, sizes, from);
       storage[p.name] = given.dtype;
+      if (given.panel > 1) {
+        if (p.writes) throw this.#wrong(p.name, "a tensor it can write", `one in panels ("${given.label}")`);
+        panels[p.name] = given.panel;
+      }
       tensors.set(p.name, given);
     }
     this.#checkAliases(tensors);
     const packing = this.#packing(tensors);
-    const binding = { sizes, storage, cells, ...(packing === undefined ? {} : { packing }) };
+    const binding: Binding = {
+      sizes,
+      storage,
+      cells,
+      ...(Object.keys(panels).length === 0 ? {} : { panels }),
+      ...(packing === undefined ? {} : { packing }),
+    };
     return { variant: this.#variant(binding), tensors, uniforms };
   }
 

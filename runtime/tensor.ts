@@ -8,6 +8,7 @@
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
+import { fromPanels, intoPanels, panelProblem } from "./panels.ts";
 import { dequantise, QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { watched } from "./scopes.ts";
 import { readBack } from "./wait.ts";
@@ -34,6 +35,8 @@ export interface TensorOptions {
   readonly data?: TensorData | undefined;
   /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
   readonly sliced?: boolean | undefined;
+  /** Rows whose pieces lie side by side, see panels.ts; 1, row after row, unless given. Kernels may read such a tensor and not write it. */
+  readonly panel?: number | undefined;
 }
 
 /** Offsets of storage bindings are multiples of this on every device that we open. */
@@ -87,8 +90,8 @@ export function createTensors<K extends string>(
 ): Record<K, DeviceTensor> {
   const names = Object.keys(specs) as K[];
   const parts = names.map((name) => {
-    const { shape, dtype = "f32", label = name, data } = specs[name];
-    return { name, data, layout: checkedLayout(device, shape, dtype, { label }) };
+    const { shape, dtype = "f32", label = name, data, panel } = specs[name];
+    return { name, data, layout: checkedLayout(device, shape, dtype, { label, panel }) };
   });
   parts.sort((a, b) => a.layout.padded - b.layout.padded);
   const buffers: { size: number; parts: { part: (typeof parts)[number]; offset: number }[] }[] = [];
@@ -149,7 +152,7 @@ function checkedLayout(
   device: Device,
   shape: ShapeLike,
   dtype: DType,
-  { label = "tensor", sliced = false }: TensorOptions,
+  { label = "tensor", sliced = false, panel = 1 }: TensorOptions,
 ): Omit<Layout, "buffer" | "offset"> & { readonly padded: number } {
   const dims = Array.isArray(shape) ? undefined : Object.keys(shape);
   const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
@@ -166,6 +169,8 @@ function checkedLayout(
       `tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`,
     );
   }
+  const problem = panel === 1 ? undefined : panelProblem(extents, dtype, panel);
+  if (problem !== undefined) throw new UserError(`tensor "${label}" [${extents.join(", ")}] ${dtype}: ${problem}`);
   const { bindingBytes, bufferBytes } = device.capabilities.limits;
   const [limit, kind] =
     sliced || bufferBytes < bindingBytes ? [bufferBytes, "buffer"] : [bindingBytes, "storage binding"];
@@ -174,7 +179,7 @@ function checkedLayout(
       `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest ${kind} of this adapter (${device.capabilities.name}) is ${limit} bytes`,
     );
   }
-  return { shape: extents, dims, dtype, label, padded };
+  return { shape: extents, dims, dtype, label, panel, padded };
 }
 
 interface Layout {
@@ -182,6 +187,7 @@ interface Layout {
   readonly dims: readonly string[] | undefined;
   readonly dtype: DType;
   readonly label: string;
+  readonly panel: number;
   readonly buffer: GPUBuffer;
   readonly offset: number;
 }
@@ -194,6 +200,8 @@ export class DeviceTensor {
   readonly dims: readonly string[] | undefined;
   readonly dtype: DType;
   readonly label: string;
+  /** Rows whose pieces lie side by side; 1 where row lies after row. */
+  readonly panel: number;
   readonly buffer: GPUBuffer;
   /** Bytes from the start of the buffer; a multiple of 256. */
   readonly offset: number;
@@ -210,6 +218,7 @@ export class DeviceTensor {
     this.dims = layout.dims;
     this.dtype = layout.dtype;
     this.label = layout.label;
+    this.panel = layout.panel;
     this.buffer = layout.buffer;
     this.offset = layout.offset;
     this.length = layout.shape.reduce((a, b) => a * b, 1);
@@ -226,7 +235,7 @@ export class DeviceTensor {
   /**
    * Queues a write: the whole tensor, or with `elementOffset` a part. Floats are rounded to f16 and bf16 (to nearest even).
    * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end; q8 and q4 in pairs of blocks, 64
-   * elements, from floats.
+   * elements, from floats; tensors in panels in whole panels.
    * @throws UserError when length or kind of the data do not fit.
    */
   write(data: TensorData, elementOffset?: number): void {
@@ -246,6 +255,11 @@ export class DeviceTensor {
       throw this.#error(`expected ${whole ? "" : "at most "}${this.length} elements${where}, got ${count}`);
     }
     let bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+    if (this.panel > 1) {
+      if (!inPanels(this, start, count))
+        throw this.#error(`a write of panels is of whole ones, got ${count} from ${start}`);
+      bytes = intoPanels(bytes, (this.shape.at(-1) ?? 1) * size, this.panel);
+    }
     const at = this.offset + start * size;
     if (at % 4 !== 0) throw this.#error(`a write of ${this.dtype} starts at an even element, got ${start}`);
     if (bytes.length % 4 !== 0) {
@@ -303,6 +317,8 @@ export class DeviceTensor {
     if (length !== this.length) {
       throw this.#error(`a view has the same ${this.length} elements, got [${extents.join(", ")}] with ${length}`);
     }
+    if (this.panel > 1 && extents.at(-1) !== this.shape.at(-1))
+      throw this.#error(`a view of panels has rows of ${this.shape.at(-1)}, got [${extents.join(", ")}]`);
     return this.#derive(extents, Array.isArray(shape) ? undefined : Object.keys(shape), this.offset);
   }
 
@@ -316,6 +332,9 @@ export class DeviceTensor {
     if (lead === undefined) throw this.#error("a tensor without dimensions has no slices");
     if (!isRange(start, count, lead)) throw this.#error(`slice of ${count} from ${start} leaves the ${lead} entries`);
     const offset = this.offset + (start * this.bytes) / lead;
+    const each = this.length / lead;
+    if (this.panel > 1 && !inPanels(this, start * each, count * each))
+      throw this.#error(`a slice of panels is of whole ones, got ${count} from ${start}`);
     if (offset % BINDING_ALIGNMENT !== 0) {
       throw this.#error(
         `a slice starts at a multiple of ${BINDING_ALIGNMENT} bytes, but entry ${start} lies at byte ${offset}`,
@@ -332,8 +351,8 @@ export class DeviceTensor {
   }
 
   #derive(shape: readonly number[], dims: readonly string[] | undefined, offset: number): DeviceTensor {
-    const { dtype, label, buffer } = this;
-    return new DeviceTensor(this.device, { shape, dims, dtype, label, buffer, offset }, this.#state, true);
+    const { dtype, label, panel, buffer } = this;
+    return new DeviceTensor(this.device, { shape, dims, dtype, label, panel, buffer, offset }, this.#state, true);
   }
 
   /** The data as this tensor stores it. */
@@ -401,6 +420,8 @@ async function readRanges(device: Device, ranges: readonly Range[], after?: Prom
     if (!isRange(start, count, tensor.length)) {
       throw new UserError(`${what}: a read of ${count} elements from ${start} leaves its ${tensor.length}`);
     }
+    if (tensor.panel > 1 && !inPanels(tensor, start, count))
+      throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
     const from = tensor.offset + start * size;
     const source = Math.floor(from / 4) * 4;
     return { tensor, count, source, skip: from - source, bytes: Math.ceil((from + count * size - source) / 4) * 4 };
@@ -426,7 +447,12 @@ async function readRanges(device: Device, ranges: readonly Range[], after?: Prom
       await after?.catch(() => {});
       const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
       for (const { copy, at } of batch) {
-        results.push(decode(copy.tensor.dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
+        const { dtype, panel, shape } = copy.tensor;
+        if (panel > 1) {
+          const stored = new Uint8Array(bytes, at, copy.bytes);
+          const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
+          results.push(decode(dtype, rows.buffer, 0, copy.count, true));
+        } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
       }
     } finally {
       device.returnStaging(staging);
@@ -443,6 +469,12 @@ function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own
   const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
   const values = new Values(bytes, at, count);
   return own ? values : values.slice();
+}
+
+/** Are these elements whole panels? */
+function inPanels({ panel, shape }: DeviceTensor, start: number, count: number): boolean {
+  const each = panel * (shape.at(-1) ?? 1);
+  return start % each === 0 && count % each === 0;
 }
 
 function isRange(start: number, count: number, length: number): boolean {

@@ -7,6 +7,7 @@
  */
 import { type DType, decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
+import { panelProblem } from "../../runtime/panels.ts";
 import { settle } from "../../runtime/wait.ts";
 import {
   type CanonicalName,
@@ -39,6 +40,11 @@ export interface Weights {
   readonly head: DeviceTensor;
 }
 
+/** Rows of a panel on adapters where panels help: as many as lavapipe has lanes. SwiftShader's four lanes gain nothing, and GPUs were not measured. */
+function panelOn({ kind, subgroups }: Maker["capabilities"]): number {
+  return kind === "software" && subgroups !== undefined && subgroups.max >= 8 ? subgroups.max : 1;
+}
+
 /** Elements of a large tensor that are in memory at a time, where its source can give it in parts. */
 const PIECE: number = 4 << 20;
 /** Bytes that may wait to be copied to the GPU: Dawn keeps what is written in memory of its own until the device gets to it. */
@@ -66,16 +72,29 @@ class Loader {
     return formatOf(this.#source, name, this.#gpu.capabilities.f16, this.#format);
   }
 
+  /** Matrices whose parts can all lie in panels do, where that helps. */
+  #panelOf(shapes: readonly (readonly number[])[], format: DType): number {
+    const panel = panelOn(this.#gpu.capabilities);
+    return shapes.every((shape) => panelProblem(shape, format, panel) === undefined) ? panel : 1;
+  }
+
   async one(name: CanonicalName): Promise<DeviceTensor> {
     const t = this.#source.tensor(name);
-    const tensor = this.#gpu.tensor(t.shape, this.formatOf(name), { label: t.name, sliced: true });
+    const format = this.formatOf(name);
+    const panel = this.#panelOf([t.shape], format);
+    const tensor = this.#gpu.tensor(t.shape, format, { label: t.name, sliced: true, panel });
     await this.#fill(tensor, t, 0);
     return tensor;
   }
 
   /** Several matrices of one width below one another. */
   async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
-    const tensor = this.#gpu.tensor(shape, this.formatOf(names[0] as CanonicalName), { label, sliced: true });
+    const format = this.formatOf(names[0] as CanonicalName);
+    const panel = this.#panelOf(
+      names.map((name) => this.#source.tensor(name).shape),
+      format,
+    );
+    const tensor = this.#gpu.tensor(shape, format, { label, sliced: true, panel });
     let at = 0;
     for (const name of names) {
       const t = this.#source.tensor(name);
@@ -87,8 +106,11 @@ class Loader {
 
   async #fill(to: DeviceTensor, t: WeightTensor, at: number): Promise<void> {
     const count = elements(t.shape);
-    for (let from = 0; from < count; from += t.part === undefined ? count : PIECE) {
-      const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(PIECE, count - from));
+    // Whole panels.
+    const unit = to.panel * (t.shape.at(-1) ?? 1);
+    const piece = to.panel === 1 ? PIECE : Math.ceil(PIECE / unit) * unit;
+    for (let from = 0; from < count; from += t.part === undefined ? count : piece) {
+      const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(piece, count - from));
       to.write(to.dtype === t.dtype ? data : floats(data, t.dtype), at + from);
       this.#waiting += data.byteLength;
       if (this.#waiting > WAITING) await this.settle();

@@ -25,6 +25,7 @@ interface Use {
   readonly scalars?: Readonly<Record<string, number>>;
   /** Scalars read from memory. */
   readonly cells?: readonly string[];
+  readonly panels?: Readonly<Record<string, number>>;
 }
 
 const FORMATS: readonly StorageType[] = ["f32", "f16", "bf16", "q8", "q4"];
@@ -74,6 +75,16 @@ const USES: readonly Use[] = [
     },
   ]),
   { kernel: "project", file: "project", sizes: { dim: 7, inner: 37, tokens: 1 } },
+  ...[1, 9].flatMap((tokens): Use[] => [
+    { kernel: "project", file: "project", sizes: { dim: 24, inner: 40, tokens }, panels: { w: 8 } },
+    {
+      kernel: "project",
+      file: "project",
+      sizes: { dim: 12, inner: 72, tokens },
+      storage: { w: "f16" },
+      panels: { w: 4 },
+    },
+  ]),
   {
     kernel: "norm",
     file: "logits",
@@ -228,7 +239,8 @@ function inputs(program: TileProgram, use: Use, seed: number): Record<string, Ho
     const real = Float32Array.from({ length }, (_, i) => given?.[i] ?? (c.below(20001) - 10000) / 10000);
     const blocks = storage === "q8" || storage === "q4";
     const data = blocks ? dequantise(quantise(real, storage), length, storage) : real.map((x) => encode(x, storage));
-    made[p.name] = { shape, storage, data };
+    const panel = use.panels?.[p.name];
+    made[p.name] = { shape, storage, data, ...(panel === undefined ? {} : { panel }) };
   }
   return made;
 }
@@ -246,7 +258,7 @@ describe("every built-in kernel does on lanes what it means", () => {
   const cases = USES.map((use, i) => ({
     ...use,
     seed: 100 + i,
-    title: `${use.kernel} ${JSON.stringify({ ...use.sizes, ...use.storage })}`,
+    title: `${use.kernel} ${JSON.stringify({ ...use.sizes, ...use.storage, ...use.panels })}`,
   }));
 
   it.each(cases)("$title (seed $seed)", (use) => {

@@ -9,6 +9,7 @@ import { compileFile } from "../../compiler/compile.ts";
 import { type HostTensor, interpret, type Target, type TileProgram } from "../../compiler/index.ts";
 import { type DeviceTensor, type Gpu, Kernel } from "../../runtime/index.ts";
 import { bindGroupOf, compileAll } from "../../runtime/kernels.ts";
+import { panelProblem } from "../../runtime/panels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { LANE_TARGETS, nameOf, simulated } from "../support/lanes.ts";
 import { Choices } from "./choices.ts";
@@ -72,7 +73,13 @@ function input(c: Choices, t: TensorPlan, sizes: Readonly<Record<string, number>
     for (let i = 0; i < n; i += 32) values[i] = steps / 4;
     return { shape, storage: t.storage, data: dequantise(quantise(values, t.storage), n, t.storage) };
   }
-  return { shape, storage: t.storage, data: values };
+  return { shape, storage: t.storage, data: values, ...panelOf(c, t, shape) };
+}
+
+/** Half of the matrices that are only read and can lie in panels do. */
+function panelOf(c: Choices, t: TensorPlan, shape: readonly number[]): Pick<HostTensor, "panel"> {
+  const fit = [2, 4, 8].filter((panel) => panelProblem(shape, t.storage, panel) === undefined);
+  return t.output || fit.length === 0 || c.chance(50) ? {} : { panel: c.of(fit) };
 }
 
 function expected(
@@ -112,7 +119,7 @@ export async function compare(
       const on: Record<string, DeviceTensor> = {};
       for (const t of plan.tensors) {
         const host = want.before[t.name] as HostTensor;
-        on[t.name] = gpu.tensor(host.shape, t.storage, { label: t.name, data: host.data });
+        on[t.name] = gpu.tensor(host.shape, t.storage, { label: t.name, data: host.data, panel: host.panel });
       }
       const args = program.params.map((p) => (p.kind === "scalar" ? (plan.limit ?? 0) : on[p.name]));
       return [

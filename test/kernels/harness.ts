@@ -37,6 +37,8 @@ export interface Use {
   /** Contents; tensors that are read and not given get seeded random numbers. */
   readonly data?: Readonly<Record<string, ArrayLike<number>>>;
   readonly scalars?: Readonly<Record<string, number>>;
+  /** Rows in a panel, for tensors that lie in panels. */
+  readonly panels?: Readonly<Record<string, number>>;
   /** Scalars that are passed as one-element tensors. */
   readonly cells?: readonly string[];
   /** Numbers that tensors must hold afterwards, besides what the interpreter says. */
@@ -239,7 +241,7 @@ async function runOn(
     const n = shape.reduce((a, b) => a * b, 1);
     const data =
       p.kind === "scalar" ? stored([scalar ?? 0], dtype) : (inputs.get(p.name) ?? poisoned(dtype, n, Number.NaN));
-    specs[p.name] = { shape, dtype, data };
+    specs[p.name] = { shape, dtype, data, panel: use.panels?.[p.name] };
   }
   const own = targetOf(device.capabilities);
   const rungs = rungsOf(own);
@@ -248,9 +250,9 @@ async function runOn(
     if (use.tilesOnly === true && rung.tiles !== true) continue;
     const made = rung.together
       ? Object.entries(createTensors(device, specs))
-      : Object.entries(specs).map(([label, { shape, dtype, data }]): [string, DeviceTensor] => [
+      : Object.entries(specs).map(([label, { shape, dtype, data, panel }]): [string, DeviceTensor] => [
           label,
-          createTensor(device, shape, dtype, { label, data }),
+          createTensor(device, shape, dtype, { label, data, panel }),
         ]);
     const tensors = new Map(made);
     const args = program.params.map((p) => tensors.get(p.name) ?? use.scalars?.[p.name]);
@@ -343,12 +345,16 @@ async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   const specs: Record<string, TensorSpec> = {};
   for (const p of program.params) {
     if (p.kind === "tensor")
-      specs[p.name] = { shape: shapeOf(program, use, p.name), dtype: storageOf(program, use, p.name) };
+      specs[p.name] = {
+        shape: shapeOf(program, use, p.name),
+        dtype: storageOf(program, use, p.name),
+        panel: use.panels?.[p.name],
+      };
     else if (use.cells?.includes(p.name)) specs[p.name] = { shape: [1], dtype: p.dtype };
   }
-  const separate = Object.entries(specs).map(([name, { shape, dtype }]) => [
+  const separate = Object.entries(specs).map(([name, { shape, dtype, panel }]) => [
     name,
-    createTensor(device, shape, dtype ?? "f32", { label: name }),
+    createTensor(device, shape, dtype ?? "f32", { label: name, panel }),
   ]);
   const alone: Readonly<Record<string, DeviceTensor>> = Object.fromEntries(separate);
   const together = createTensors(device, specs);

@@ -163,6 +163,72 @@ describe("products (seed 1)", () => {
   );
 });
 
+describe.each([4, 8])("weights in panels of %d rows (seed 1)", (rows) => {
+  const scalars = { eps: 1e-5 };
+  const tolerance = 2e-5;
+  test.each([
+    ["f32", 1],
+    ["f32", 5],
+    ["f16", 1],
+    ["bf16", 3],
+  ] as const)("project, %s, %d tokens", (dtype, tokens) =>
+    check("project", {
+      sizes: { dim: 40, inner: 72, tokens },
+      storage: { w: dtype },
+      panels: { w: rows },
+      tolerance,
+    }),
+  );
+
+  test.each([
+    ["f32", 36],
+    ["f16", 40],
+  ] as const)("logits from %s, and a vocabulary that does not divide", (dtype, dim) =>
+    check("logits", {
+      sizes: { dim, vocab: 56, tokens: 2 },
+      storage: { head: dtype },
+      panels: { head: rows },
+      tolerance,
+    }),
+  );
+
+  test.each(["f32", "f16"] as const)("swiglu, %s", (dtype) =>
+    check("swiglu", {
+      sizes: { dim: 64, ff: 24, tokens: 2 },
+      storage: { gate: dtype, up: dtype },
+      panels: { gate: rows, up: rows },
+      scalars,
+      tolerance: 5e-5,
+    }),
+  );
+
+  test("qkv, whose rows are halves of heads, also where they begin within a panel", async () => {
+    const of = (half: number): Use => ({
+      sizes: {
+        ...{ dim: 48, rows: 8, halves: 2, half, parts: 2, tokens: 2, feed: FEED },
+        ...{ heads: 4, groups: 2, sequences: 1, slots: 5 },
+      },
+      data: { feed: feedOf({ [SEQUENCE]: 0 }, { [SEQUENCE]: 0 }), slot: [3, 0] },
+      panels: { w: rows },
+      scalars,
+      partial: true,
+      tolerance,
+    });
+    await check("qkv", of(16));
+    await check("qkv", of(6));
+  });
+
+  test("embed", () =>
+    check("embed", {
+      sizes: {
+        ...{ vocab: 24, dim: 72, tokens: 2, feed: FEED },
+        ...{ scales: 2, turns: 1024, parts: 2, half: 5 },
+      },
+      panels: { table: rows },
+      data: { feed: feedOf({ [ID]: 23, [POSITION]: 1030 }, { [ID]: 3, [POSITION]: 0 }) },
+    }));
+});
+
 describe("what goes round a step (seed 1)", () => {
   test.each([[1], [2]])("append, %d groups", (groups) =>
     check("append", {

@@ -191,6 +191,48 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
     expect(middle.live).toBe(false);
   });
 
+  it("matrices in panels are read as they were written, and lie in panels", async () => {
+    const device = await withDevice(adapter);
+    for (const dtype of ["f32", "f16"] as const) {
+      const width = dtype === "f32" ? 16 : 32;
+      const numbers = Array.from({ length: 16 * width }, (_, i) => i);
+      const t = createTensor(device, [2, 8, width], dtype, { label: "w", panel: 4 });
+      // Whole panels, in any order.
+      t.write(numbers.slice(8 * width), 8 * width);
+      t.write(numbers.slice(0, 8 * width), 0);
+      expect([...(await t.read())]).toEqual(numbers);
+      expect([...(await t.readRange(4 * width, 4 * width))]).toEqual(numbers.slice(4 * width, 8 * width));
+      expect([...(await t.view([16, width]).slice(4, 8).read())]).toEqual(numbers.slice(4 * width, 12 * width));
+      // The same bytes as a matrix without panels: pieces of 16 bytes of four rows side by side.
+      const piece = width / 4;
+      const plain = createTensor(device, [16, width], dtype);
+      const encoder = device.raw.createCommandEncoder();
+      encoder.copyBufferToBuffer(t.buffer, t.offset, plain.buffer, plain.offset, t.bytes);
+      device.raw.queue.submit([encoder.finish()]);
+      const lies = Array.from({ length: 16 * width }, (_, i) => {
+        const [panel, within] = [Math.floor(i / (4 * width)), i % (4 * width)];
+        const [p, row, e] = [Math.floor(within / (4 * piece)), Math.floor(within / piece) % 4, within % piece];
+        return (panel * 4 + row) * width + p * piece + e;
+      });
+      expect([...(await plain.read())]).toEqual(lies);
+      for (const wrong of [
+        () => t.write([1, 2], 0),
+        () => t.view([8, 2 * width]),
+        () => t.view([16, width]).slice(4, 2),
+      ])
+        expect(wrong).toThrow(/^tensor "w" .*panels/);
+      await expect(t.readRange(0, 1)).rejects.toThrow(/^tensor "w" .*panels/);
+      for (const tensor of [t, plain]) tensor.destroy();
+    }
+    for (const [shape, dtype, panel, message] of [
+      [[8, 8], "f32", 3, "panels have 1, 2, 4, … or 64 rows, got 3"],
+      [[6, 8], "f32", 4, "panels of 4 rows do not divide 6 rows"],
+      [[8, 6], "f32", 4, "rows of panels are multiples of 16 bytes"],
+      [[8, 32], "q8", 4, "only f32, f16 and bf16 can lie in panels"],
+    ] as const)
+      expect(() => createTensor(device, shape, dtype, { panel })).toThrow(message);
+  });
+
   it("tensors that are made together share a buffer, and are otherwise their own", async () => {
     const device = await withDevice(adapter);
     const before = device.allocated;

@@ -48,14 +48,16 @@ export function simulated(
 ): Record<string, HostTensor> {
   const sizes: Record<string, number> = {};
   const storage: Record<string, HostTensor["storage"]> = {};
+  const panels: Record<string, number> = {};
   for (const p of program.params) {
     const t = tensors[p.name];
     if (p.kind !== "tensor" || t === undefined) continue;
     for (const [i, dim] of p.dims.entries()) sizes[dim] = t.shape[i] ?? 1;
     storage[p.name] = t.storage;
+    if (t.panel !== undefined) panels[p.name] = t.panel;
   }
   const packing = packingFor(program, target, tensors, cells);
-  const { lanes } = generate(program, { sizes, storage, cells, packing }, target);
+  const { lanes } = generate(program, { sizes, storage, cells, panels, packing }, target);
   const made = copyOf(tensors);
   simulateTensors(verifyLanes(lanes, "sweep"), made, scalars);
   return made;
