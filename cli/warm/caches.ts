@@ -51,13 +51,14 @@ export async function cachesOf(device: Pick<Device, "capabilities" | "origin">):
 
 /** What the adapter's driver keeps on disk, as far as that can be known. */
 export function driverCache(
-  { vendor, architecture, description }: Pick<Capabilities, "vendor" | "architecture" | "description">,
+  { name, vendor, architecture, description }: Pick<Capabilities, "name" | "vendor" | "architecture" | "description">,
   environment: Environment = process.env,
 ): Cache {
-  const said = `${vendor} ${architecture} ${description}`.toLowerCase();
+  const said = `${name} ${vendor} ${architecture} ${description}`.toLowerCase();
   if (said.includes("swiftshader"))
     return none("none: SwiftShader keeps nothing on disk, so every process compiles its kernels again");
-  if (!said.includes("mesa")) return none("the driver's own, if it has one: WebGPU does not tell");
+  // Deno's own WebGPU does not give the name of the driver.
+  if (!/mesa|llvmpipe/.test(said)) return none("the driver's own, if it has one: WebGPU does not tell");
   const off = ["MESA_SHADER_CACHE_DISABLE", "MESA_GLSL_CACHE_DISABLE"].find((name) => isOn(environment[name]));
   if (off !== undefined) return none(`none: Mesa's is turned off by ${off}`);
   const found = mesaFolders(environment).map((folder) => filled(folder, "Mesa's shaders"));

@@ -86,7 +86,7 @@ test.runIf(adaptersUnderTest().includes(LAVAPIPE))(
   async () => {
     const cache = at("mesa");
     const env = { MESA_SHADER_CACHE_DIR: cache, MESA_SHADER_CACHE_DISABLE: "false" };
-    const left = (): Cache => driverCache({ vendor: "mesa", architecture: "", description: "" }, env);
+    const left = (): Cache => driverCache({ name: "", vendor: "mesa", architecture: "", description: "" }, env);
     const once = async (): Promise<Cache> => {
       const args = ["warm", MODEL, "--state", "window:12", "--gpu", LAVAPIPE, "--json"];
       const { code, out, err } = await launch(args, env)[1];
@@ -104,7 +104,7 @@ test.runIf(adaptersUnderTest().includes(LAVAPIPE))(
 );
 
 describe("the driver's cache", () => {
-  const mesa = { vendor: "mesa", architecture: "software", description: "llvmpipe: Mesa 25.0.7" };
+  const mesa = { name: "llvmpipe", vendor: "mesa", architecture: "software", description: "llvmpipe: Mesa 25.0.7" };
   const put = async (folder: string, size: number): Promise<void> => {
     await mkdir(join(folder, "part0"), { recursive: true });
     await writeFile(join(folder, "part0", "x"), new Uint8Array(size));
@@ -125,8 +125,10 @@ describe("the driver's cache", () => {
     const a = { ...home, XDG_CACHE_HOME: at("b"), MESA_SHADER_CACHE_DIR: at("a") };
     expect(found(a)).toEqual([at("a/mesa_shader_cache_db"), 30]);
     expect(found({ ...a, MESA_DISK_CACHE_MULTI_FILE: "1" })).toEqual([at("a/mesa_shader_cache"), 20]);
-    const radv = { vendor: "amd", architecture: "rdna-3", description: "radv: Mesa 24.2.8" };
+    const radv = { name: "rx 7900 xt", vendor: "amd", architecture: "rdna-3", description: "radv: Mesa 24.2.8" };
     expect(driverCache(radv, a).bytes).toBe(30);
+    const native = { name: "llvmpipe (LLVM 15.0.6, 256 bits)", vendor: "65541", architecture: "", description: "" };
+    expect(driverCache(native, a).bytes).toBe(30);
   });
 
   test("is said to be missing, and why", () => {
@@ -139,7 +141,7 @@ describe("the driver's cache", () => {
     });
     const off = { MESA_SHADER_CACHE_DISABLE: "true" };
     expect(driverCache(mesa, off).note).toBe("none: Mesa's is turned off by MESA_SHADER_CACHE_DISABLE");
-    const nvidia = { vendor: "nvidia", architecture: "hopper", description: "NVIDIA: 580.00" };
+    const nvidia = { name: "h100", vendor: "nvidia", architecture: "hopper", description: "NVIDIA: 580.00" };
     expect(driverCache(nvidia, {}).note).toBe("the driver's own, if it has one: WebGPU does not tell");
   });
 });
