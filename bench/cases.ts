@@ -145,7 +145,7 @@ function attendCase(heads: number, dim: number, slots: number): Case {
       const clock = bench.words([slots - 1]);
       const feed = bench.words([slots - 1, 0, 0, 0, 0, 0, 0, 0]).view([1, 8]);
       const slot = bench.words([slots - 1]);
-      const positions = bench.words(Array.from({ length: slots }, (_, i) => i)).view([1, slots]);
+      const positions = bench.words(Array.from({ length: slots }, (_, i) => i)).view([1, 1, slots]);
       const [out, scores, lse] = [bench.empty([heads, dim]), bench.empty([heads, slots]), bench.empty([heads])];
       return {
         ours: () => {
@@ -154,7 +154,7 @@ function attendCase(heads: number, dim: number, slots: number): Case {
             [1, heads, slots, dim],
           ];
           const [rows, keys, values] = [q.view(one), k.view(queries), v.view(queries)];
-          const byGroup = scores.view([1, heads, 1, slots]);
+          const byGroup = scores.view([1, 1, heads, 1, slots]);
           bench.kernels.attend(
             rows,
             keys,
@@ -163,8 +163,9 @@ function attendCase(heads: number, dim: number, slots: number): Case {
             slot,
             out.view(one),
             byGroup,
-            lse.view([1, heads, 1]),
+            lse.view([1, 1, heads, 1]),
             positions,
+            0,
           );
         },
         handwritten: attend(bench.machine, heads, dim, slots),

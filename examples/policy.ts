@@ -17,23 +17,24 @@ import {
 import { Decoder, openModel, POLICIES, type Policy } from "tilestate/models";
 import { open } from "tilestate/runtime";
 
-/** victim[b] becomes the slot of sequence b that no head wants. Which slots are empty, and whether the sequence goes on, is not the policy's business. */
+/** victim[l, b] becomes the slot of sequence b in layer l that no head wants. Which slots are empty, and whether the sequence goes on, is not the policy's business. */
 export function unloved(
-  scores: Tensor<"sequences heads slots">,
-  lse: Tensor<"sequences heads">,
-  victim: Tensor<"sequences", u32>,
+  scores: Tensor<"layers sequences heads slots">,
+  lse: Tensor<"layers sequences heads">,
+  victim: Tensor<"layers lanes", u32>,
 ): void {
+  const l = program("layers");
   const b = program("sequences");
   let lowest = Infinity;
   let slot = 0;
   for (const s of over("slots")) {
     let wanted: number = zerosLike(s);
-    for (const h of range(size("heads"))) wanted = max(wanted, exp(scores.at(b, h, s) - lse.at(b, h)));
+    for (const h of range(size("heads"))) wanted = max(wanted, exp(scores.at(l, b, h, s) - lse.at(l, b, h)));
     const low = amin(wanted);
     slot = low < lowest ? argmin(wanted, s) : slot;
     lowest = min(low, lowest);
   }
-  victim.set([b], slot);
+  victim.set([l, b], slot);
 }
 
 const policy: Policy = {

@@ -71,16 +71,17 @@ export async function trace(
     const vs = tensor("recorded v", [steps, groups, headDim], recording.v);
     const grouped = [steps, groups, heads / groups, headDim];
     const [qs, out] = [tensor("recorded q", grouped, recording.q), tensor("attention output", grouped)];
-    const lse = tensor("attention log-sum", [1, heads]);
+    const lse = tensor("attention log-sum", [1, 1, heads]);
 
     /** One step whose keys and values go into `into`. */
     const record = async (label: string, into: State, after: (scores: DeviceTensor) => void): Promise<Plan> => {
       const c = into.layers[0] as LayerState;
-      const scores = tensor(`scores of the ${label}`, [1, heads, into.slots]);
-      const byGroup = scores.view([1, groups, heads / groups, into.slots]);
+      const scores = tensor(`scores of the ${label}`, [1, 1, heads, into.slots]);
+      const byGroup = scores.view([1, 1, groups, heads / groups, into.slots]);
+      const sums = lse.view([1, 1, groups, heads / groups]);
       const plan = await gpu.record(label, () => {
         k.append(ks, vs, cursor, c.free, c.k, c.v);
-        k.attend(qs, c.k, c.v, cursor, c.free, out, byGroup, lse.view([1, groups, heads / groups]), c.positions);
+        k.attend(qs, c.k, c.v, cursor, c.free, out, byGroup, sums, into.positions, 0);
         after(scores);
       });
       plans.push(plan);
@@ -90,7 +91,6 @@ export async function trace(
     cursor.write([0, 0, 0, 0, steps, 0, 0, 0]);
 
     const state = createState(memory, shape, slots);
-    const own = state.layers[0] as LayerState;
     const history: number[][] = [];
     const note = async (seen: number): Promise<void> => {
       history.push((await keptPositions(gpu, state, seen))[0] ?? []);
@@ -101,18 +101,17 @@ export async function trace(
       const layer = whole.layers[0] as LayerState;
       const [weights, ranks] = [tensor("prompt weights", [prompt]), tensor("prompt ranks", [prompt])];
       const { recent, first } = protectedBy(policy);
-      const feed = await record("prompt step", whole, () => k.advance(layer.victim, whole.slots, layer.free, cursor));
+      const feed = await record("prompt step", whole, () => k.advance(whole.victim, whole.slots, whole.free, cursor));
       const last = await record("last prompt step", whole, (scores) => {
-        const reduction = { scores: scores.view([heads, prompt]), weights, ranks, recent, first };
-        recordReduction({ k }, reduction, layer, own, lse);
-        k.advance(own.victim, slots, own.free, cursor);
+        recordReduction({ k }, { scores, weights, ranks, recent, first }, layer, state, 0, lse);
+        k.advance(state.victim, slots, state.free, cursor);
       });
       for (; from < prompt; from++) (from + 1 < prompt ? feed : last).run();
       await note(prompt);
     }
     const step = await record("step", state, (scores) => {
-      evict({ scores, lse, positions: own.positions, clock: cursor, victim: own.victim });
-      k.advance(own.victim, slots, own.free, cursor);
+      evict({ scores, lse, positions: state.positions, clock: cursor, victim: state.victim });
+      k.advance(state.victim, slots, state.free, cursor);
     });
     for (let t = from; t < steps; t++) {
       step.run();

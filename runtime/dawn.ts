@@ -9,6 +9,7 @@ import { isNullBackend, isSoftware, nameOf } from "./adapter.ts";
 import { env, onServer } from "./env.ts";
 import { UserError } from "./errors.ts";
 import { type DawnModule, loadEmbeddedDawn } from "./swiftshader.ts";
+import { chooseSoftwareThreads } from "./threads.ts";
 
 /** Where an adapter comes from; "given" is for devices that the caller made. */
 export type Origin = "system" | "embedded" | "null" | "native" | "given";
@@ -153,6 +154,7 @@ async function listAdapters(given: DawnModule | undefined): Promise<string[]> {
 
 /** Dawn on the system's drivers, with the name under which its instances are kept. */
 async function systemDawn(given: DawnModule | undefined): Promise<[string, DawnModule]> {
+  await chooseSoftwareThreads();
   return given === undefined ? ["system", await importDawn()] : ["given", given];
 }
 

@@ -27,6 +27,7 @@ const SIZES: Readonly<Record<string, number>> = {
   inner: 256,
   tokens: 1,
   sequences: 1,
+  scored: 1,
   feed: 8,
   queries: 2,
   layers: 6,

@@ -1,9 +1,10 @@
 /**
  * Tokens whose keys and values exist already go through the state one by one: a piece of a prompt that costs others their place, and the recordings of `trace`.
  *
- * `append`, attention, the policy and `advance` make one token; a cursor (one row of `feed`) says which one it is.
+ * `append`, attention, the policy and `advance` make one token; a cursor (one row of `feed`) says which one it is. Meanwhile the positions of the layer lie
+ * apart, where a policy finds a state of one layer.
  */
-import { block, program, type Scalar, type Tensor, type u32 } from "../../dsl/index.ts";
+import { block, program, range, type Scalar, size, type Tensor, type u32 } from "../../dsl/index.ts";
 import { POSITION, ROW, SEQUENCE, TICK } from "./feed.ts";
 
 /** Copies the cursor's row of the given keys and values to the slot `free` of its sequence. */
@@ -23,18 +24,40 @@ export function append(
   v.set([b, g, free.at(b), i], givenV.at(row, g, i));
 }
 
-/** The next token gets the next empty slot, or the victim's when there is none; the cursor moves on, and from the last row back to the first. */
+/** The next token gets the next empty slot, or each layer's victim's when there is none; the cursor moves on, and from the last row back to the first. */
 export function advance(
-  victim: Tensor<"sequences", u32>,
+  victim: Tensor<"layers lanes", u32>,
   slots: Scalar<u32>,
-  free: Tensor<"sequences", u32>,
+  free: Tensor<"layers lanes", u32>,
   cursor: Tensor<"one feed", u32>,
 ): void {
   const row = cursor.at(0, ROW);
   const b = cursor.at(0, SEQUENCE);
   const seen = cursor.at(0, POSITION) + 1;
   const next = row + 1 < cursor.at(0, TICK) ? row + 1 : 0;
-  free.set([b], seen < slots ? seen : victim.at(b));
+  for (const l of range(size("layers"))) free.set([l, b], seen < slots ? seen : victim.at(l, b));
   cursor.set([0, ROW], next);
   cursor.set([0, POSITION], seen + next - row - 1);
+}
+
+/** One layer's positions, lent to a state of one layer. */
+export function lend(
+  positions: Tensor<"layers sequences slots", u32>,
+  layer: Scalar<u32>,
+  lent: Tensor<"one sequences slots", u32>,
+): void {
+  const b = program("sequences");
+  const s = block("slots");
+  lent.set([0, b, s], positions.at(layer, b, s));
+}
+
+/** And taken back. */
+export function takeBack(
+  lent: Tensor<"one sequences slots", u32>,
+  layer: Scalar<u32>,
+  positions: Tensor<"layers sequences slots", u32>,
+): void {
+  const b = program("sequences");
+  const s = block("slots");
+  positions.set([layer, b, s], lent.at(0, b, s));
 }

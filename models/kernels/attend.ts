@@ -16,6 +16,7 @@ import {
   over,
   program,
   rsqrt,
+  type Scalar,
   size,
   sum,
   type Tensor,
@@ -24,7 +25,10 @@ import {
 } from "../../dsl/index.ts";
 import { POSITION, ROW, SEQUENCE } from "./feed.ts";
 
-/** out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its slot. Heads are [groups, queries of a group]. */
+/**
+ * One layer's out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its slot. Heads are [groups, queries of a
+ * group]. Where nobody asks for the scores of all layers, the last one of them has the only place.
+ */
 export function attend(
   q: Tensor<"rows groups queries dim">,
   k: Tensor<"sequences groups slots dim">,
@@ -32,9 +36,10 @@ export function attend(
   feed: Tensor<"tokens feed", u32>,
   slot: Tensor<"tokens", u32>,
   out: Tensor<"rows groups queries dim">,
-  scores: Tensor<"sequences groups queries slots">,
-  lse: Tensor<"sequences groups queries">,
-  positions: Tensor<"sequences slots", u32>,
+  scores: Tensor<"scored sequences groups queries slots">,
+  lse: Tensor<"scored sequences groups queries">,
+  positions: Tensor<"layers sequences slots", u32>,
+  layer: Scalar<u32>,
 ): void {
   const t = program("tokens");
   const g = program("groups");
@@ -42,6 +47,7 @@ export function attend(
   const position = feed.at(t, POSITION);
   const b = feed.at(t, SEQUENCE);
   const row = feed.at(t, ROW);
+  const l = min(layer, size("scored") - 1);
   const query = q.at(row, g, j) * rsqrt(size("dim"));
   let peak = -Infinity;
   let total = 0;
@@ -53,10 +59,10 @@ export function attend(
     const fade = exp(peak - next);
     total = total * fade + sum(p, "slots");
     acc = acc * fade + dot(p, v.at(b, g, s));
-    scores.set([b, g, j, s], score);
+    scores.set([l, b, g, j, s], score);
     peak = next;
   }
   out.set([row, g, j], acc / total);
-  lse.set([b, g, j], peak + log(total));
-  if (g === 0) positions.set([b, slot.at(t)], position);
+  lse.set([l, b, g, j], peak + log(total));
+  if (g === 0) positions.set([layer, b, slot.at(t)], position);
 }

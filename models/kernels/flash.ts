@@ -14,6 +14,7 @@ import {
   over,
   program,
   rsqrt,
+  type Scalar,
   select,
   size,
   sum,
@@ -31,7 +32,8 @@ export function flash(
   feed: Tensor<"tokens feed", u32>,
   slot: Tensor<"tokens", u32>,
   out: Tensor<"tokens heads dim">,
-  positions: Tensor<"one slots", u32>,
+  positions: Tensor<"layers one slots", u32>,
+  layer: Scalar<u32>,
 ): void {
   const h = program("heads");
   const t = block("tokens");
@@ -51,5 +53,5 @@ export function flash(
     peak = next;
   }
   out.set([t, h], acc / total);
-  if (h === 0) positions.set([0, own], feed.at(t, POSITION));
+  if (h === 0) positions.set([layer, 0, own], feed.at(t, POSITION));
 }

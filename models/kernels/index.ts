@@ -1,6 +1,6 @@
 /** Every kernel of the decoder, in the order a token meets them. */
 
-export { advance, append } from "./append.ts";
+export { advance, append, lend, takeBack } from "./append.ts";
 export { attend } from "./attend.ts";
 export { best, choose } from "./choose.ts";
 export { embed } from "./embed.ts";

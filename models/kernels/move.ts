@@ -3,18 +3,19 @@
  *
  * Where it goes to is read from memory (`to` [1, feed], as the columns SEQUENCE and TICK), so that one recorded copy serves every place.
  */
-import { block, program, range, size, type Tensor, type u32 } from "../../dsl/index.ts";
+import { block, program, range, type Scalar, size, type Tensor, type u32 } from "../../dsl/index.ts";
 import { END, ID, POSITION, RESTS, ROW, SEED, SEQUENCE, TICK } from "./feed.ts";
 
 /** One layer's keys, values and positions. */
 export function moveCache(
   k: Tensor<"one groups slots dim">,
   v: Tensor<"one groups slots dim">,
-  positions: Tensor<"one slots", u32>,
+  positions: Tensor<"layers one slots", u32>,
+  layer: Scalar<u32>,
   to: Tensor<"one feed", u32>,
   toK: Tensor<"sequences groups slots dim">,
   toV: Tensor<"sequences groups slots dim">,
-  toPositions: Tensor<"sequences slots", u32>,
+  toPositions: Tensor<"layers sequences slots", u32>,
 ): void {
   const s = program("slots");
   const g = program("groups");
@@ -22,7 +23,7 @@ export function moveCache(
   const b = to.at(0, SEQUENCE);
   toK.set([b, g, s, i], k.at(0, g, s, i));
   toV.set([b, g, s, i], v.at(0, g, s, i));
-  if (g === 0) toPositions.set([b, s], positions.at(0, s));
+  if (g === 0) toPositions.set([layer, b, s], positions.at(layer, 0, s));
 }
 
 /** The rest: where it stands, how it draws, and the slot of its next token in every layer. */

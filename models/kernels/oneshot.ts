@@ -53,7 +53,8 @@ export function place(
   v: Tensor<"groups tokens dim">,
   keptK: Tensor<"groups slots dim">,
   keptV: Tensor<"groups slots dim">,
-  positions: Tensor<"slots", u32>,
+  positions: Tensor<"layers slots", u32>,
+  layer: Scalar<u32>,
   victim: Tensor<"one", u32>,
 ): void {
   const t = program("tokens");
@@ -65,7 +66,7 @@ export function place(
     const slot = cast(before, "u32");
     keptK.set([g, slot], k.at(g, t));
     keptV.set([g, slot], v.at(g, t));
-    if (g === 0) positions.set([slot], t);
+    if (g === 0) positions.set([layer, slot], t);
   }
   if (t === 0 && g === 0) victim.set([0], min(room, size("tokens")));
 }

@@ -14,7 +14,7 @@ import type { LlamaConfig } from "./config.ts";
 import { type BatchToken, interleave } from "./interleave.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
-import { type Contract, checkBlocks, contract, slotsOf, type WeightFormat } from "./memory.ts";
+import { type Contract, checkBlocks, contract, roomOf, type WeightFormat } from "./memory.ts";
 import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
@@ -102,9 +102,12 @@ export class Decoder {
     const memory = arena(gpu);
     try {
       // States first: they are the part that may be too large, and weights take long to read.
-      const { slots } = slotsOf(config, policy);
+      const room = roomOf(config, policy);
       const all = statesOf(batch).map(
-        (n): Rows => ({ state: createState(memory, config, slots, n), own: createRows(memory, config, slots, n) }),
+        (n): Rows => ({
+          state: createState(memory, config, room.slots, n),
+          own: createRows(memory, config, room, n),
+        }),
       );
       const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
       const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);

@@ -23,7 +23,7 @@ export class Join {
     const plan = await gpu.record("join", () => {
       for (const [i, from] of guest.state.layers.entries()) {
         const into = rows.state.layers[i] as LayerState;
-        k.moveCache(from.k, from.v, from.positions, to, into.k, into.v, into.positions);
+        k.moveCache(from.k, from.v, guest.state.positions, i, to, into.k, into.v, rows.state.positions);
       }
       const [a, b] = [guest.own, rows.own];
       k.moveRow(a.feed, a.settings, a.stops, guest.state.free, to, b.feed, b.settings, b.stops, rows.state.free);

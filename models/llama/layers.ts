@@ -2,12 +2,12 @@
  * The way of tokens through all layers, recorded once for each number of tokens: residual stream in, residual stream out.
  *
  * What differs between a batch that decodes, a piece of a prompt and a single token is which slots keys and values go to and how attention is done; both are
- * given. 5 dispatches a layer and the policy's.
+ * given. 5 dispatches a layer; a policy adds one to the step.
  */
 import type { DeviceTensor, Gpu, Launch } from "../../runtime/index.ts";
 import * as kernels from "../kernels/index.ts";
 import type { PolicyInputs } from "../state/policy.ts";
-import type { State } from "../state/state.ts";
+import type { LayerState, State } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
 import type { Flow, RowTensors } from "./scratch.ts";
 import type { Weights } from "./weights.ts";
@@ -70,29 +70,41 @@ export function recordLayers(
   }
 }
 
+/** Where attention leaves what policies read, and as which layer's. */
+export interface Seen {
+  readonly scores: DeviceTensor;
+  readonly lse: DeviceTensor;
+  readonly positions: DeviceTensor;
+  readonly layer: number;
+}
+
+/** All layers side by side. */
+export function seenIn({ state, own }: Rows, layer: number): Seen {
+  return { scores: own.scores, lse: own.lse, positions: state.positions, layer };
+}
+
 /** Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows of `rows`. */
 export function recordAttend(
   { config, k, flow }: Model,
   rows: number,
   feed: DeviceTensor,
-  { state, own }: Rows,
-  layer: number,
-  scores: DeviceTensor = own.scores,
+  { sequences, slots }: State,
+  c: LayerState,
+  { scores, lse, positions, layer }: Seen,
 ): void {
   const { heads, groups, headDim } = config;
-  const { sequences, slots, layers } = state;
-  const c = layers[layer] as State["layers"][number];
   const queries = heads / groups;
   const grouped = { rows, groups, queries, dim: headDim };
   const [q, out] = [flow.q.slice(0, rows).view(grouped), flow.out.slice(0, rows).view(grouped)];
-  const byGroup = scores.view({ sequences, groups, queries, slots });
-  k.attend(q, c.k, c.v, feed, c.free, out, byGroup, own.lse.view({ sequences, groups, queries }), c.positions);
+  const [scored = 1] = scores.shape;
+  const byGroup = scores.view({ scored, sequences, groups, queries, slots });
+  const sums = lse.view({ scored, sequences, groups, queries });
+  k.attend(q, c.k, c.v, feed, c.free, out, byGroup, sums, positions, layer);
 }
 
-/** Records the policy; `clock` is [sequences, FEED]. */
-export function recordPolicy({ evict }: Model, clock: DeviceTensor, { state, own }: Rows, layer: number): void {
-  const { positions, victim } = state.layers[layer] as State["layers"][number];
-  evict({ scores: own.scores, lse: own.lse, positions, clock, victim });
+/** Records the policy for all layers; `clock` is [sequences, FEED]. */
+export function recordPolicy({ evict }: Model, clock: DeviceTensor, { state, own }: Rows): void {
+  evict({ scores: own.scores, lse: own.lse, positions: state.positions, clock, victim: state.victim });
 }
 
 /** Records a step of all sequences up to the residual stream. */
@@ -103,9 +115,9 @@ export function recordStep(model: Model, rows: Rows): void {
     return { k: kHalves, v: vHalves, slot: free };
   };
   recordLayers(model, state.sequences, own.feed, target, (i) => {
-    recordAttend(model, state.sequences, own.feed, rows, i);
-    recordPolicy(model, own.feed, rows, i);
+    recordAttend(model, state.sequences, own.feed, state, state.layers[i] as LayerState, seenIn(rows, i));
   });
+  recordPolicy(model, own.feed, rows);
 }
 
 /** Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads next. */

@@ -8,10 +8,10 @@ import { UserError } from "../../runtime/errors.ts";
 import { QUANT_BLOCK } from "../../runtime/quantise.ts";
 import type { CanonicalName, LayerPart, ModelSource, WeightDType } from "../formats/weights.ts";
 import { canonicalShapes, elements } from "../formats/weights.ts";
-import type { PolicySpec } from "../state/policy.ts";
+import { POLICIES, type PolicySpec } from "../state/policy.ts";
 import { stateBytes } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { scratchBytes, statesOf } from "./scratch.ts";
+import { type Room, scratchBytes, statesOf } from "./scratch.ts";
 
 export interface Contract {
   readonly parameters: number;
@@ -24,9 +24,9 @@ export interface Contract {
 }
 
 /** Slots to allocate: one more than tokens are kept. */
-export function slotsOf(config: LlamaConfig, policy: PolicySpec): { kept: number; slots: number } {
+export function roomOf(config: LlamaConfig, policy: PolicySpec): Room & { readonly kept: number } {
   const kept = policy.slots ?? config.context;
-  return { kept, slots: kept + 1 };
+  return { kept, slots: kept + 1, bounded: POLICIES[policy.name]?.unbounded !== true };
 }
 
 /** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
@@ -79,7 +79,8 @@ export function contract(
 ): Contract {
   const { config } = source;
   checkBlocks(config, format);
-  const { kept, slots } = slotsOf(config, policy);
+  const room = roomOf(config, policy);
+  const { kept, slots } = room;
   let parameters = 0;
   let weights = 0;
   for (const [name, shape] of canonicalShapes(config)) {
@@ -89,5 +90,5 @@ export function contract(
   }
   const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
   const state = sequences * stateBytes(config, slots);
-  return { parameters, weights, state, scratch: scratchBytes(config, slots, batch), kept, slots };
+  return { parameters, weights, state, scratch: scratchBytes(config, room, batch), kept, slots };
 }

@@ -6,8 +6,8 @@
  */
 import type { DeviceTensor, Plan } from "../../runtime/index.ts";
 import { type PolicySpec, protectedBy } from "../state/policy.ts";
-import { createState, type LayerState } from "../state/state.ts";
-import { type Model, type Rows, recordAttend, recordLayers } from "./layers.ts";
+import { createState, type LayerState, type State } from "../state/state.ts";
+import { type Model, type Rows, recordAttend, recordLayers, seenIn } from "./layers.ts";
 import { Prefill } from "./prefill.ts";
 import { arena } from "./scratch.ts";
 
@@ -26,11 +26,12 @@ export async function readAtOnce(
   try {
     const whole = createState(memory, config, n);
     const score = (label: string, ...shape: number[]): DeviceTensor => memory.tensor(shape, "f32", { label });
-    const scores = score("prompt scores", config.heads, n);
+    const scores = score("prompt scores", 1, 1, config.heads, n);
     const [weights, ranks] = [score("prompt weights", n), score("prompt ranks", n)];
     const reduction = { scores, weights, ranks, ...protectedBy(policy) };
-    const full = { state: whole, own: rows.own };
-    prefill = new Prefill({ ...model, evict: () => {} }, { state: whole, own: { ...rows.own, scores } });
+    const lse = rows.own.lse.slice(0, 1);
+    const full = { state: whole, own: { ...rows.own, scores, lse } };
+    prefill = new Prefill({ ...model, evict: () => {} }, full);
     last = await gpu.record("last prompt token", () => {
       const layer = (i: number): LayerState => whole.layers[i] as LayerState;
       recordLayers(
@@ -39,8 +40,8 @@ export async function readAtOnce(
         flow.cursor,
         (i) => ({ k: layer(i).kHalves, v: layer(i).vHalves, slot: layer(i).free }),
         (i) => {
-          recordAttend(model, 1, flow.cursor, full, i, scores);
-          recordReduction(model, reduction, layer(i), rows.state.layers[i] as LayerState, rows.own.lse);
+          recordAttend(model, 1, flow.cursor, whole, layer(i), seenIn(full, i));
+          recordReduction(model, reduction, layer(i), rows.state, i, lse);
         },
       );
     });
@@ -56,7 +57,7 @@ export async function readAtOnce(
 }
 
 interface Reduction {
-  /** [heads, tokens] of the last query. */
+  /** [1, 1, heads, tokens] of the last query. */
   readonly scores: DeviceTensor;
   readonly weights: DeviceTensor;
   readonly ranks: DeviceTensor;
@@ -64,17 +65,19 @@ interface Reduction {
   readonly first: number;
 }
 
-/** Records the reduction of one layer of a full cache to what is kept; lse is [1, heads]. */
+/** Records the reduction of one layer of a full cache to what is kept, in the same layer of `to`; lse is [1, 1, heads]. */
 export function recordReduction(
   { k }: Pick<Model, "k">,
   r: Reduction,
   from: LayerState,
-  to: LayerState,
+  to: State,
+  layer: number,
   lse: DeviceTensor,
 ): void {
-  const one = (t: DeviceTensor): DeviceTensor => t.view(t.shape.slice(1));
-  k.weigh(r.scores, one(lse), r.weights);
+  const without = (n: number, t: DeviceTensor): DeviceTensor => t.view(t.shape.toSpliced(n, 1));
+  const [one, { k: toK, v: toV, victim }] = [(t: DeviceTensor) => without(0, t), to.layers[layer] as LayerState];
+  k.weigh(one(one(r.scores)), one(one(lse)), r.weights);
   if (r.recent + r.first > 0) k.protect(r.weights, r.recent, r.first);
   k.rank(r.weights, r.ranks);
-  k.place(r.ranks, one(from.k), one(from.v), one(to.k), one(to.v), one(to.positions), to.victim);
+  k.place(r.ranks, one(from.k), one(from.v), one(toK), one(toV), without(1, to.positions), layer, victim);
 }

@@ -16,6 +16,8 @@ import {
   recordChoice,
   recordLayers,
   recordPolicy,
+  type Seen,
+  seenIn,
   type Target,
 } from "./layers.ts";
 import { MOST_POSITIONS } from "./rope.ts";
@@ -134,11 +136,10 @@ export class Prefill {
 
   /** A piece of zeros behind `seen` tokens, of which one takes its turn if they have to. */
   #part(size: number, seen: number, fits: boolean): WarmPart {
-    const { slots, layers } = this.#rows.state;
+    const { slots, positions } = this.#rows.state;
     const run = (plan: Plan): void => {
       // A policy looks at the positions of all slots, and should see what it could see in earnest.
-      const positions = Uint32Array.from({ length: fits ? 0 : slots }, (_, i) => i);
-      if (!fits) for (const c of layers) c.positions.write(positions);
+      if (!fits) positions.write(Uint32Array.from({ length: positions.length }, (_, i) => i % slots));
       this.#write(new Array<number>(fits ? Math.min(size, slots - 1) : size).fill(0), seen, size, fits);
       plan.run();
       this.#ran.add(plan);
@@ -205,18 +206,14 @@ export class Prefill {
   }
 
   #recordToken(): void {
-    const { flow } = this.#model;
-    const target = (i: number): Target => targetIn(this.#layer(i), this.#layer(i).free);
-    recordLayers(this.#model, 1, flow.cursor, target, (i) => this.#recordTurn(1, i));
-  }
-
-  /** Attention of the cursor's token, whose key and value lie in the free slot, and what follows from it. */
-  #recordTurn(rows: number, i: number): void {
     const { k, flow } = this.#model;
-    const { victim, free } = this.#layer(i);
-    recordAttend(this.#model, rows, flow.cursor, this.#rows, i);
-    recordPolicy(this.#model, flow.cursor, this.#rows, i);
-    k.advance(victim, this.#rows.state.slots, free, flow.cursor);
+    const { state } = this.#rows;
+    const target = (i: number): Target => targetIn(this.#layer(i), this.#layer(i).free);
+    recordLayers(this.#model, 1, flow.cursor, target, (i) => {
+      recordAttend(this.#model, 1, flow.cursor, state, this.#layer(i), seenIn(this.#rows, i));
+    });
+    recordPolicy(this.#model, flow.cursor, this.#rows);
+    k.advance(state.victim, state.slots, state.free, flow.cursor);
   }
 
   #recordFitting(size: number): void {
@@ -230,12 +227,14 @@ export class Prefill {
     const target = (i: number): Target => targetIn(this.#layer(i), slot);
     recordLayers(this.#model, size, feed, target, (i) => {
       const c = this.#layer(i);
-      k.flash(q, c.k, c.v, feed, slot, out, c.positions);
+      k.flash(q, c.k, c.v, feed, slot, out, this.#rows.state.positions, i);
     });
   }
 
   #recordEvicting(size: number): void {
-    const { gpu, config, k, flow } = this.#model;
+    const { gpu, config, k, flow, evict } = this.#model;
+    const { state, own } = this.#rows;
+    const alone: Seen = { scores: own.scores.slice(0, 1), lse: own.lse.slice(0, 1), positions: own.lent, layer: 0 };
     const [feed, slot] = [flow.feed.slice(0, size), flow.nowhere.slice(0, size)];
     const [waitingK, waitingV] = [flow.k.slice(0, size), flow.v.slice(0, size)];
     const halves = { sequences: size, groups: config.groups, slots: 1, halves: 2, half: config.headDim / 2 };
@@ -247,10 +246,15 @@ export class Prefill {
       () => target,
       (i) => {
         const c = this.#layer(i);
+        const [victim, free] = [state.victim.slice(i, 1), state.free.slice(i, 1)];
+        k.lend(state.positions, i, own.lent);
         gpu.repeat(() => {
           k.append(waitingK, waitingV, flow.cursor, c.free, c.k, c.v);
-          this.#recordTurn(size, i);
+          recordAttend(this.#model, size, flow.cursor, state, c, alone);
+          evict({ ...alone, clock: flow.cursor, victim });
+          k.advance(victim, state.slots, free, flow.cursor);
         });
+        k.takeBack(own.lent, i, state.positions);
       },
     );
   }

@@ -91,20 +91,33 @@ function waysOf(config: LlamaConfig, batch: number): readonly Shapes<WayNames>[]
   return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
 }
 
-type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse";
+type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse" | "lent";
 
 /** What each sequence has of its own beside its state. */
 export type RowTensors = Readonly<Record<RowNames, DeviceTensor>>;
 
-function rowShapes(config: Pick<LlamaConfig, "heads">, slots: number, sequences: number): Shapes<RowNames> {
+/** What a step leaves for a policy: nobody reads it where nothing is ever dropped, and then all layers use the same place. */
+export interface Room {
+  readonly slots: number;
+  readonly bounded: boolean;
+}
+
+function rowShapes(
+  { layers, heads }: Pick<LlamaConfig, "layers" | "heads">,
+  { slots, bounded }: Room,
+  sequences: number,
+): Shapes<RowNames> {
+  const scored = bounded ? layers : 1;
   return {
     feed: ["u32", sequences, FEED],
     // Temperature, top-k, top-p.
     settings: ["f32", sequences, 4],
     stops: ["u32", sequences, STOPS],
     picked: ["u32", RING, sequences],
-    scores: ["f32", sequences, config.heads, slots],
-    lse: ["f32", sequences, config.heads],
+    scores: ["f32", scored, sequences, heads, slots],
+    lse: ["f32", scored, sequences, heads],
+    // Positions of one layer, while a prompt goes through it token by token.
+    lent: ["u32", 1, sequences, slots],
   };
 }
 
@@ -127,8 +140,8 @@ export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tabl
   return [flows[0], flows.at(-1)] as [Flow, Flow];
 }
 
-export function createRows(gpu: Maker, config: LlamaConfig, slots: number, sequences: number): RowTensors {
-  return create(gpu, rowShapes(config, slots, sequences));
+export function createRows(gpu: Maker, config: LlamaConfig, room: Room, sequences: number): RowTensors {
+  return create(gpu, rowShapes(config, room, sequences));
 }
 
 /** States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one anyway. */
@@ -137,12 +150,12 @@ export function statesOf(batch: number): readonly number[] {
 }
 
 /** Bytes of all this, without padding. */
-export function scratchBytes(config: LlamaConfig, slots: number, batch: number): number {
+export function scratchBytes(config: LlamaConfig, room: Room, batch: number): number {
   const words = (shapes: Shapes<string>): number =>
     Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   // Free slots count as state, and lie with the victims in rows that are longer than needed.
   const tables = (n: number): number => config.layers * (2 * lanesOf(n) - n);
-  const rows = statesOf(batch).map((n) => words(rowShapes(config, slots, n)) + tables(n));
+  const rows = statesOf(batch).map((n) => words(rowShapes(config, room, n)) + tables(n));
   const ways = waysOf(config, batch).map(words);
   return 4 * (words(promptShapes(config)) + [...ways, ...rows].reduce((a, b) => a + b, 0));
 }

@@ -1,8 +1,8 @@
 /**
  * Cache policies by name: `full`, `window:C`, `tova:C,recent=R,first=I`.
  *
- * A policy is a kernel that, after a step's attention, names for each sequence the slot that its next token overwrites. It is asked at every step and heard only
- * when all slots are taken and the sequence has not come to rest, so it need not know about either. A new policy is a file in policies/ and an entry in POLICIES.
+ * A policy is a kernel that, after a step, names for each layer and sequence the slot that the next token overwrites there: one dispatch for all layers. It is asked
+ * at every step and heard only when all slots are taken and the sequence has not come to rest, so it need not know about either. A new policy is a file in policies/ and an entry in POLICIES.
  */
 import { type DeviceTensor, type Gpu, UserError } from "../../runtime/index.ts";
 import { tova } from "./policies/tova.ts";
@@ -16,17 +16,17 @@ export interface PolicySpec {
   readonly options: Readonly<Record<string, number>>;
 }
 
-/** What a policy's kernel may read, and what it writes: one layer's worth, for all sequences. */
+/** What a policy's kernel may read, and what it writes, for all layers and sequences. */
 export interface PolicyInputs {
-  /** [sequences, heads, slots]: the newest token's scores, scaled, before the softmax. */
+  /** [layers, sequences, heads, slots]: the newest token's scores, scaled, before the softmax. */
   readonly scores: DeviceTensor;
-  /** [sequences, heads]: log of the sum of their exponentials. */
+  /** [layers, sequences, heads]: log of the sum of their exponentials. */
   readonly lse: DeviceTensor;
-  /** [sequences, slots], u32: the position of the token in each slot. */
+  /** [layers, sequences, slots], u32: the position of the token in each slot. */
   readonly positions: DeviceTensor;
   /** [sequences, clock], u32: clock[b, 0] is the position of the newest token. */
   readonly clock: DeviceTensor;
-  /** [sequences], u32, to be written: the slot of the token that goes. */
+  /** [layers, lanes], u32, to be written: the slot of the token that goes; the first lanes are those of the sequences. */
   readonly victim: DeviceTensor;
 }
 

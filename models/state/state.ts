@@ -16,8 +16,6 @@ export interface LayerState {
   readonly v: DeviceTensor;
   readonly kHalves: DeviceTensor;
   readonly vHalves: DeviceTensor;
-  /** [sequences, slots]: absolute position of the token in each slot. */
-  readonly positions: DeviceTensor;
   /** [sequences]: the slot that the next token is written to. */
   readonly free: DeviceTensor;
   /** [sequences]: the slot that the policy named last. */
@@ -28,6 +26,8 @@ export interface State {
   readonly sequences: number;
   readonly slots: number;
   readonly layers: readonly LayerState[];
+  /** [layers, sequences, slots]: absolute position of the token in each slot. */
+  readonly positions: DeviceTensor;
   /** [layers, lanes]: `free` of all layers; the first `sequences` lanes are used. */
   readonly free: DeviceTensor;
   readonly victim: DeviceTensor;
@@ -57,11 +57,11 @@ export function createState(
   const lanes = lanesOf(sequences);
   const table = (label: string): DeviceTensor => gpu.tensor({ layers: shape.layers, lanes }, "u32", { label });
   const [free, victim] = [table("free slots"), table("victims")];
+  const positions = gpu.tensor({ layers: shape.layers, sequences, slots }, "u32", { label: "positions" });
   const rowOf = (t: DeviceTensor, i: number): DeviceTensor => t.view([t.length]).slice(i * lanes, sequences);
   const layers = Array.from({ length: shape.layers }, (_, i): LayerState => {
     // One buffer a layer: with a binding for each of them, the q/k/v kernel would bind more than browsers promise.
     const layer = gpu.tensors({
-      positions: { shape: { sequences, slots }, dtype: "u32", label: `layer ${i} positions` },
       k: { shape: { sequences, groups, slots, dim: headDim }, label: `layer ${i} key cache` },
       v: { shape: { sequences, groups, slots, dim: headDim }, label: `layer ${i} value cache` },
     });
@@ -78,21 +78,23 @@ export function createState(
     sequences,
     slots,
     layers,
+    positions,
     free,
     victim,
     destroy(): void {
-      for (const t of [free, victim, ...layers.flatMap((l) => [l.k, l.v, l.positions])]) t.destroy();
+      for (const t of [positions, free, victim, ...layers.flatMap((l) => [l.k, l.v])]) t.destroy();
     },
   };
 }
 
 /** Positions that a sequence keeps in each layer after `seen` tokens, ascending: all live slots but the one that is to be overwritten. */
 export async function keptPositions(gpu: Gpu, state: State, seen: number, sequence = 0): Promise<number[][]> {
-  const [free, ...read] = await gpu.read([state.free, ...state.layers.map((l) => l.positions)]);
-  return read.map((all, i) => {
-    const own = [...all.slice(sequence * state.slots, (sequence + 1) * state.slots)];
-    const next = free?.[i * lanesOf(state.sequences) + sequence];
-    const live = own.slice(0, Math.min(seen, state.slots));
+  const { sequences, slots, layers } = state;
+  const [free, positions] = await gpu.read([state.free, state.positions]);
+  return layers.map((_, i) => {
+    const from = (i * sequences + sequence) * slots;
+    const live = [...(positions?.slice(from, from + Math.min(seen, slots)) ?? [])];
+    const next = free?.[i * lanesOf(sequences) + sequence];
     return live.filter((_, slot) => slot !== next).sort((a, b) => a - b);
   });
 }

@@ -70,7 +70,7 @@ describe("wrong usage gives code 2, one sentence and no stack trace", () => {
     [["kernels", "show", "attend", "--size", "slots"], "Expected NAME=VALUE.\n"],
     [
       ["kernels", "show", "attend", "--size", "toes=3"],
-      'error: kernel attend has no dim "toes"; it has rows, groups, queries, dim, sequences, slots, tokens, feed\n',
+      'error: kernel attend has no dim "toes"; it has rows, groups, queries, dim, sequences, slots, tokens, feed, scored, layers\n',
     ],
     [
       ["kernels", "show", "attend", "--storage", "feed=f16"],

@@ -32,7 +32,7 @@ test("list names every kernel of the decoder and of the policies, with parameter
   }
   for (const k of kernels) expect(k.params.length, k.name).toBeGreaterThan(0);
   const { out } = await cli("kernels", "list");
-  expect(out).toMatch(/^models\/state\/policies\/tova\.ts\n {2}tova\(scores: Tensor<"sequences heads slots">, lse: /m);
+  expect(out).toMatch(/^models\/state\/policies\/tova\.ts\n {2}tova\(scores: Tensor<"layers sequences heads slots">, lse: /m);
 });
 
 describe.each(["lavapipe", "swiftshader", "gpu", "L4", "L0"])("show for %s", (target) => {
@@ -51,7 +51,7 @@ test("show has every stage under a title, and the sizes that were asked for", as
   const { code, out } = await cli("kernels", "show", "attend", "--size", "slots=33", "--target", "lavapipe");
   expect(code).toBe(0);
   expect(out).toContain("export function attend(");
-  expect(out).toContain("/** out, scores ");
+  expect(out).toContain("One layer's out, scores ");
   expect(out).toContain("kernel attend");
   expect(out).toContain("slots=33");
   expect(out).toContain("p_scores: array<f32, 132>");

@@ -30,7 +30,7 @@ interface Use {
 const FORMATS: readonly StorageType[] = ["f32", "f16", "bf16", "q8", "q4"];
 const FEED = 8;
 const QKV = { rows: 8, halves: 2, half: 4, dim: 64, parts: 2, heads: 4, groups: 2, slots: 5 };
-const ATTEND = { rows: 3, sequences: 2, tokens: 2, groups: 2, feed: FEED };
+const ATTEND = { rows: 3, sequences: 2, tokens: 2, groups: 2, feed: FEED, scored: 2, layers: 2 };
 const TOKENS = { heads: 4, tokens: 19, groups: 2, dim: 8, slots: 7 };
 /** A permutation, as ranks are. */
 const RANKS = Array.from({ length: 19 }, (_, i) => (i * 7) % 19);
@@ -83,6 +83,7 @@ const USES: readonly Use[] = [
       file: "attend",
       sizes: { ...ATTEND, queries: 2, slots: 37, dim: 32 },
       given: { feed: feed([now, 1, 2], [2, 0, 0]), slot: [9, 2] },
+      scalars: { layer: 1 },
     }),
   ),
   {
@@ -90,12 +91,14 @@ const USES: readonly Use[] = [
     file: "attend",
     sizes: { ...ATTEND, groups: 1, queries: 5, slots: 64, dim: 20 },
     given: { feed: feed([40, 0, 1], [70, 1, 0]), slot: [40, 3] },
+    scalars: { layer: 0 },
   },
   {
     kernel: "flash",
     file: "flash",
-    sizes: { heads: 4, groups: 2, tokens: 7, slots: 19, dim: 16, one: 1, feed: FEED },
+    sizes: { heads: 4, groups: 2, tokens: 7, slots: 19, dim: 16, one: 1, feed: FEED, layers: 2 },
     given: { feed: feed([4], [5], [6], [7], [8], [9], [10]), slot: [4, 5, 6, 7, 8, 9, 10] },
+    scalars: { layer: 1 },
   },
   ...[
     [0, 0, 1],
@@ -127,8 +130,8 @@ const USES: readonly Use[] = [
   {
     kernel: "advance",
     file: "append",
-    sizes: { ...one, feed: FEED },
-    given: { cursor: feed([8, 1, 2, 0, 4]), victim: [3, 4], free: [1, 2] },
+    sizes: { ...one, feed: FEED, layers: 2, lanes: 2 },
+    given: { cursor: feed([8, 1, 2, 0, 4]), victim: [3, 4, 5, 6], free: [1, 2, 3, 4] },
     scalars: { slots: 8 },
   },
   {
@@ -140,12 +143,28 @@ const USES: readonly Use[] = [
   { kernel: "weigh", file: "oneshot", sizes: TOKENS },
   { kernel: "protect", file: "oneshot", sizes: TOKENS, scalars: { recent: 3, first: 2 } },
   { kernel: "rank", file: "oneshot", sizes: TOKENS },
-  { kernel: "place", file: "oneshot", sizes: { ...TOKENS, one: 1 }, given: { ranks: RANKS } },
+  {
+    kernel: "place",
+    file: "oneshot",
+    sizes: { ...TOKENS, one: 1, layers: 2 },
+    given: { ranks: RANKS },
+    scalars: { layer: 1 },
+  },
+  ...["lend", "takeBack"].map(
+    (kernel): Use => ({
+      kernel,
+      file: "append",
+      sizes: { ...one, layers: 3, slots: 37 },
+      given: { positions: [...AGES, ...AGES, ...AGES, ...AGES].slice(0, 222), lent: [...AGES, ...AGES].slice(0, 74) },
+      scalars: { layer: 1 },
+    }),
+  ),
   {
     kernel: "moveCache",
     file: "move",
-    sizes: { ...one, groups: 2, slots: 5, dim: 12, feed: FEED },
-    given: { to: feed([0, 1]), positions: [5, 6, 7, 8, 9] },
+    sizes: { ...one, groups: 2, slots: 5, dim: 12, feed: FEED, layers: 2 },
+    given: { to: feed([0, 1]), positions: [5, 6, 7, 8, 9, 9, 8, 7, 6, 5] },
+    scalars: { layer: 1 },
   },
   {
     kernel: "moveRow",
@@ -161,14 +180,14 @@ const USES: readonly Use[] = [
   {
     kernel: "window",
     file: "../state/policies/window",
-    sizes: { ...one, slots: 33 },
+    sizes: { ...one, slots: 33, layers: 1, lanes: 2 },
     given: { positions: AGES },
     scalars: { first: 42 },
   },
   {
     kernel: "tova",
     file: "../state/policies/tova",
-    sizes: { ...one, slots: 33, heads: 3, clock: 1 },
+    sizes: { ...one, slots: 33, heads: 3, clock: 1, layers: 1, lanes: 2 },
     given: { clock: [90, 120], positions: AGES },
     scalars: { recent: 25, first: 42 },
   },

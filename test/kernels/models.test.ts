@@ -26,8 +26,9 @@ describe("attend (seed 1)", () => {
   const head = (groups: number, queries: number, dim: number, slots: number, position: number): [string, Use] => [
     `${groups} groups of ${queries} heads of ${dim}, position ${position} of ${slots} slots`,
     {
-      sizes: { rows: 2, sequences: 1, tokens: 1, groups, queries, dim, slots, feed: FEED },
+      sizes: { rows: 2, sequences: 1, tokens: 1, groups, queries, dim, slots, feed: FEED, scored: 2, layers: 3 },
       data: { feed: feedOf({ [POSITION]: position, [SEQUENCE]: 0, [ROW]: 1 }), slot: [slots - 1] },
+      scalars: { layer: 1 },
       // Scores of slots that are not live yet are left alone.
       partial: true,
       tolerance: 2e-5,
@@ -52,8 +53,13 @@ describe("attend (seed 1)", () => {
       [ROW]: sequence,
     });
     return check("attend", {
-      sizes: { rows: 3, sequences: 3, tokens: 3, groups: 2, queries: 2, dim: 16, slots: 9, feed: FEED },
+      sizes: {
+        ...{ rows: 3, sequences: 3, tokens: 3, groups: 2, queries: 2, dim: 16, slots: 9, feed: FEED },
+        ...{ scored: 1, layers: 3 },
+      },
       data: { feed: feedOf(of(3, 2), of(0, 0), of(400, 1)), slot: [3, 0, 5] },
+      // The scores of all layers have one place here.
+      scalars: { layer: 2 },
       partial: true,
       tolerance: 2e-5,
     });
@@ -72,8 +78,9 @@ describe("flash (seed 1)", () => {
     const feed = feedOf(...slot.map((position) => ({ [POSITION]: position })));
     const padded = slots > tokens;
     return check("flash", {
-      sizes: { heads, groups, dim, slots, tokens, one: 1, feed: FEED },
+      sizes: { heads, groups, dim, slots, tokens, one: 1, feed: FEED, layers: 2 },
       data: { feed, slot },
+      scalars: { layer: 1 },
       partial: padded || from + tokens > 0,
       tolerance: 2e-5,
     });
@@ -164,11 +171,23 @@ describe("what goes round a step (seed 1)", () => {
   ])("advance $what", ({ row, position, slots, free, next: [then = 0, ahead = 0] }) => {
     const at = { [SEQUENCE]: 1, [TICK]: 4 };
     return check("advance", {
-      sizes: { sequences: 2, one: 1, feed: FEED },
-      data: { victim: [9, 5], free: [1, 2], cursor: feedOf({ ...at, [POSITION]: position, [ROW]: row }) },
+      sizes: { layers: 2, lanes: 2, one: 1, feed: FEED },
+      data: { victim: [9, 5, 8, 5], free: [1, 2, 3, 4], cursor: feedOf({ ...at, [POSITION]: position, [ROW]: row }) },
       scalars: { slots },
-      want: { free: [1, free], cursor: feedOf({ ...at, [POSITION]: then, [ROW]: ahead }) },
+      want: { free: [1, free, 3, free], cursor: feedOf({ ...at, [POSITION]: then, [ROW]: ahead }) },
     });
+  });
+
+  test("lend and take back", async () => {
+    const sizes = { layers: 3, one: 1, sequences: 2, slots: 3 };
+    const [all, one] = [Array.from({ length: 18 }, (_, i) => i), [90, 91, 92, 93, 94, 95]];
+    const of = (from: readonly number[]): Pick<Use, "sizes" | "data" | "scalars"> => ({
+      sizes,
+      data: { positions: all, lent: from },
+      scalars: { layer: 1 },
+    });
+    await check("lend", { ...of(one), want: { lent: all.slice(6, 12) } });
+    await check("takeBack", { ...of(one), want: { positions: [...all.slice(0, 6), ...one, ...all.slice(12)] } });
   });
 
   test("best, of equals the first", () =>
@@ -180,8 +199,9 @@ describe("what goes round a step (seed 1)", () => {
 
   test("moveCache", () =>
     check("moveCache", {
-      sizes: { one: 1, groups: 2, slots: 3, dim: 6, feed: FEED, sequences: 2 },
+      sizes: { one: 1, groups: 2, slots: 3, dim: 6, feed: FEED, sequences: 2, layers: 2 },
       data: { to: feedOf({ [SEQUENCE]: 1 }) },
+      scalars: { layer: 1 },
       partial: true,
     }));
 
@@ -235,8 +255,9 @@ describe("a prompt at once (seed 1)", () => {
     }));
   test.each([5, 44])("place, %d slots", (slots) =>
     check("place", {
-      sizes: { tokens, groups: 2, dim: 6, slots },
+      sizes: { tokens, groups: 2, dim: 6, slots, layers: 2 },
       data: { ranks: Array.from({ length: tokens }, (_, i) => (i * 17) % tokens) },
+      scalars: { layer: 1 },
       partial: true,
     }),
   );

@@ -204,10 +204,10 @@ describe(`policies (seed ${SEED})`, () => {
     const other = positions.toReversed();
     const oldest = Math.min(...positions.filter((p) => p >= first));
     return check("window", {
-      sizes: { sequences: 2, slots },
-      data: { positions: [...other, ...positions] },
+      sizes: { layers: 2, sequences: 2, lanes: 2, slots },
+      data: { positions: [...other, ...positions, ...positions, ...other] },
       scalars: { first },
-      want: { victim: [other.indexOf(oldest), positions.indexOf(oldest)] },
+      want: { victim: [other, positions, positions, other].map((p) => p.indexOf(oldest)) },
     });
   });
 
@@ -241,15 +241,20 @@ describe(`policies (seed ${SEED})`, () => {
       const rising = Array.from({ length: heads }, () => young.map((i) => i / 64 - 3)).flat();
       const clock = CLOCK(now).with(0, first + recent + 1);
       return check("tova", {
-        sizes: { sequences: 2, heads, slots, clock: 3 },
+        sizes: { layers: 2, sequences: 2, lanes: 3, heads, slots, clock: 3 },
         data: {
-          scores: [...rising, ...scores],
-          lse: new Array<number>(2 * heads).fill(2),
-          positions: [...young.map((i) => i + first), ...positions],
+          // The second layer has the higher scores in the slots the other way round.
+          scores: [...rising, ...scores, ...rising, ...scores.toReversed()],
+          lse: new Array<number>(4 * heads).fill(2),
+          positions: [0, 1].flatMap((l) => [
+            ...young.map((i) => i + first),
+            ...(l === 0 ? positions : positions.toReversed()),
+          ]),
+          victim: new Array<number>(6).fill(77),
           clock,
         },
         scalars: { recent, first },
-        want: { victim: [0, victim] },
+        want: { victim: [0, victim, 77, 0, slots - 1 - victim, 77] },
       });
     },
   );

@@ -13,13 +13,17 @@ function runtimeArguments(): string[] {
   return "Bun" in globalThis ? [] : ["--expose-gc", "--max-semi-space-size=1", "--import", "tsx"];
 }
 
-/** Runs `file` to its end. */
-export function runProgram(file: string, args: readonly string[] = []): Promise<Ending> {
+/** Runs `file` to its end, with some of the environment changed. */
+export function runProgram(
+  file: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ending> {
   return new Promise((done, fail) => {
     const child = spawn(process.execPath, [...runtimeArguments(), file, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       // One arena that is trimmed at once: what freed memory the C library hoards is not the program's.
-      env: { ...process.env, MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536" },
+      env: { ...process.env, MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", ...env },
     });
     let [out, errors] = ["", ""];
     child.stdout.on("data", (part: Buffer) => {

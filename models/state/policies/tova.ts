@@ -19,16 +19,17 @@ import {
   zerosLike,
 } from "../../../dsl/index.ts";
 
-/** victim[b] becomes the slot with the lowest score. scores and lse are as `attend` leaves them; clock[b, 0] is the position of the newest token. */
+/** victim[l, b] becomes the slot with the lowest score. scores and lse are as `attend` leaves them; clock[b, 0] is the position of the newest token. */
 export function tova(
-  scores: Tensor<"sequences heads slots">,
-  lse: Tensor<"sequences heads">,
-  positions: Tensor<"sequences slots", u32>,
+  scores: Tensor<"layers sequences heads slots">,
+  lse: Tensor<"layers sequences heads">,
+  positions: Tensor<"layers sequences slots", u32>,
   clock: Tensor<"sequences clock", u32>,
   recent: Scalar<u32>,
   first: Scalar<u32>,
-  victim: Tensor<"sequences", u32>,
+  victim: Tensor<"layers lanes", u32>,
 ): void {
+  const l = program("layers");
   const b = program("sequences");
   const now = clock.at(b, 0);
   let lowest = Infinity;
@@ -36,8 +37,8 @@ export function tova(
   let slot = 0;
   for (const s of over("slots")) {
     let weight = zerosLike(s);
-    for (const h of range(size("heads"))) weight += exp(scores.at(b, h, s) - lse.at(b, h));
-    const at = positions.at(b, s);
+    for (const h of range(size("heads"))) weight += exp(scores.at(l, b, h, s) - lse.at(l, b, h));
+    const at = positions.at(l, b, s);
     const score = select(at < first || at + recent > now, Infinity, weight);
     const low = amin(score);
     const age = amin(select(score === low, at, 0xffffffff));
@@ -46,5 +47,5 @@ export function tova(
     oldest = better ? age : oldest;
     lowest = min(low, lowest);
   }
-  victim.set([b], slot);
+  victim.set([l, b], slot);
 }
