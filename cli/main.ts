@@ -33,6 +33,11 @@ const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/generate.ts"),
   },
   {
+    name: "warm",
+    summary: "compile what runs of a model need, on a machine or in an image",
+    load: () => import("./commands/warm.ts"),
+  },
+  {
     name: "inspect",
     summary: "config, parameters and bytes of a model, before anything is loaded",
     load: () => import("./commands/inspect.ts"),

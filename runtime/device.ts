@@ -75,6 +75,8 @@ export class Device {
   readonly paced: boolean;
   /** Bytes of all live tensors, padding included. */
   allocated = 0;
+  /** Compute pipelines made so far. */
+  pipelines = 0;
 
   readonly #dawn: Dawn | undefined;
   readonly #paces = new Map<string, Pace>();

@@ -239,9 +239,10 @@ export class Kernel {
 
   /** Compiles the variant now, blocking; for calls outside a plan. */
   compileNow(variant: Variant): GPUComputePipeline {
-    variant.pipeline ??= watched(this.#device, variant.label, () =>
-      this.#device.raw.createComputePipeline(descriptor(this.#device, variant)),
-    );
+    variant.pipeline ??= watched(this.#device, variant.label, () => {
+      this.#device.pipelines++;
+      return this.#device.raw.createComputePipeline(descriptor(this.#device, variant));
+    });
     return variant.pipeline;
   }
 }
@@ -250,7 +251,10 @@ export class Kernel {
 export async function compileAll(device: Device, variants: Iterable<Variant>): Promise<void> {
   await Promise.all(
     [...new Set(variants)].map(async (v) => {
-      v.pipeline ??= await guarded(device, v.label, () => device.raw.createComputePipelineAsync(descriptor(device, v)));
+      v.pipeline ??= await guarded(device, v.label, () => {
+        device.pipelines++;
+        return device.raw.createComputePipelineAsync(descriptor(device, v));
+      });
     }),
   );
 }

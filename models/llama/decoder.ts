@@ -21,6 +21,7 @@ import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, rounding
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
 import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
 import { reserve, Stream, type Track } from "./stream.ts";
+import { type Warmed, warmUp } from "./warm.ts";
 import { loadWeights } from "./weights.ts";
 
 export interface DecoderOptions {
@@ -161,6 +162,32 @@ export class Decoder {
     this.#assertIdle();
     this.#tracks.fill(undefined);
     this.#empty();
+  }
+
+  /**
+   * Makes everything that `generate` can need and runs it once: the step, prompts in pieces of every size that this adapter, model and state lead to, the choice,
+   * and joining a batch. Afterwards the state is empty and `generate` compiles nothing any more, whatever the lengths of prompt and text. Left out are `oneshot`
+   * prompts, whose kernels depend on the prompt's length, and the logits of `forward` and `predict`. `tell` hears of each part when it is done. Throws a
+   * `UserError` while a text is being written.
+   */
+  async warm(tell: (part: Warmed) => void = () => {}): Promise<readonly Warmed[]> {
+    this.#assertLive();
+    this.#assertIdle();
+    return this.#alone(async () => {
+      this.#assertLive();
+      const { step, join, guest, rows } = this.#parts;
+      this.#tracks.fill(undefined);
+      this.#empty();
+      this.#prepare({});
+      const parts = [
+        ...this.#prefill.parts(this.#bounded),
+        { name: "step", make: async () => step, run: () => step.run() },
+        ...(join === undefined ? [] : [join.part(guest, rows)]),
+      ];
+      const done = await warmUp(this.gpu, parts, tell);
+      this.#empty();
+      return done;
+    });
   }
 
   /** Logits after each token, [tokens, vocab], starting from an empty state. */

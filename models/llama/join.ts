@@ -2,10 +2,11 @@
  * A sequence whose prompt was read joins the batch: its state is copied into a row. One recorded plan serves all rows, so joining makes nothing new.
  */
 import type { DeviceTensor, Plan } from "../../runtime/index.ts";
-import { FEED, RESTS, ROW, SEQUENCE, TICK } from "../kernels/feed.ts";
+import { FEED, POSITION, RESTS, ROW, SEQUENCE, TICK } from "../kernels/feed.ts";
 import type { LayerState } from "../state/state.ts";
 import type { Model, Rows } from "./layers.ts";
 import type { Maker } from "./scratch.ts";
+import type { WarmPart } from "./warm.ts";
 
 export class Join {
   readonly #plan: Plan;
@@ -42,6 +43,19 @@ export class Join {
     this.#to.write([row], SEQUENCE);
     this.#to.write([tick], TICK);
     this.#plan.run();
+  }
+
+  /** What warming up does with it: the guest joins as a sequence at rest, and leaves. */
+  part(guest: Rows, rows: Rows): WarmPart {
+    return {
+      name: "joining the batch",
+      make: async () => this.#plan,
+      run: () => {
+        guest.own.feed.write([1], RESTS);
+        this.run(0, 0);
+        rows.own.feed.write([0], POSITION);
+      },
+    };
   }
 
   destroy(): void {

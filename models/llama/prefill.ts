@@ -23,6 +23,7 @@ import {
 } from "./layers.ts";
 import { MOST_POSITIONS } from "./rope.ts";
 import { CHUNKS, logitRows } from "./scratch.ts";
+import type { WarmPart } from "./warm.ts";
 
 /** Fewer tokens than this are read one by one: a piece would be padding for the most part. */
 const FEW = 8;
@@ -107,9 +108,44 @@ export class Prefill {
 
   /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens; settings and stop tokens must be written. */
   async choose({ seen, row, tick, end, seed }: Choice): Promise<void> {
-    const plan = await this.#made("choice", () => recordChoice(this.#model, this.#rows));
+    const plan = await this.#choice();
     this.#rows.own.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
     plan.run();
+  }
+
+  /**
+   * What prompts of any length can need, for warming up: a token alone, the pieces that `read` would cut (with room for them, and without where the state
+   * `drops` tokens) and the choice. Running them leaves a state that is to be emptied.
+   */
+  parts(drops: boolean): WarmPart[] {
+    const { slots } = this.#rows.state;
+    const most = CHUNKS.at(-1) ?? 1;
+    const cut = (rest: number): number[] => {
+      const sizes = Array.from({ length: Math.min(rest, most) }, (_, i) => this.#sizeFor(i + 1));
+      return [...new Set(sizes)].filter((n) => n > 1);
+    };
+    const long = drops || slots - 1 >= this.#few;
+    const parts = [this.#part(1, 0, true)];
+    if (long) parts.push(...cut(slots - 1).map((size) => this.#part(size, 0, true)));
+    if (drops) parts.push(...cut(most).map((size) => this.#part(size, slots - 1, false)));
+    const run = (plan: Plan): void => {
+      this.#rows.own.feed.write([0, 0, 0, 0, 0, MOST_POSITIONS, 0, 0]);
+      plan.run();
+    };
+    return [...parts, { name: "choice", make: () => this.#choice(), run }];
+  }
+
+  /** A piece of zeros behind `seen` tokens, of which one takes its turn if they have to. */
+  #part(size: number, seen: number, fits: boolean): WarmPart {
+    const { slots, positions } = this.#rows.state;
+    const run = (plan: Plan): void => {
+      // A policy looks at the positions of all slots, and should see what it could see in earnest.
+      if (!fits) positions.write(Uint32Array.from({ length: positions.length }, (_, i) => i % slots));
+      this.#write(new Array<number>(fits ? Math.min(size, slots - 1) : size).fill(0), seen, size, fits);
+      plan.run();
+      this.#ran.add(plan);
+    };
+    return { name: `prompt: ${nameOf(size, fits)}`, make: () => this.#plan(size, fits), run };
   }
 
   destroy(): void {
@@ -147,10 +183,13 @@ export class Prefill {
   }
 
   #plan(size: number, fits: boolean): Promise<Plan> {
-    if (size === 1) return this.#made("token", () => this.#recordToken());
-    return fits
-      ? this.#made(`${size} tokens`, () => this.#recordFitting(size))
-      : this.#made(`${size} tokens, evicting`, () => this.#recordEvicting(size));
+    const name = nameOf(size, fits);
+    if (size === 1) return this.#made(name, () => this.#recordToken());
+    return this.#made(name, () => (fits ? this.#recordFitting(size) : this.#recordEvicting(size)));
+  }
+
+  #choice(): Promise<Plan> {
+    return this.#made("choice", () => recordChoice(this.#model, this.#rows));
   }
 
   #made(label: string, record: () => void): Promise<Plan> {
@@ -244,6 +283,10 @@ export interface Choice {
   readonly tick: number;
   readonly end: number;
   readonly seed: number;
+}
+
+function nameOf(size: number, fits: boolean): string {
+  return size === 1 ? "token" : fits ? `${size} tokens` : `${size} tokens, evicting`;
 }
 
 function targetIn(c: LayerState, slot: DeviceTensor): Target {

@@ -131,7 +131,11 @@ function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, Devi
 
 /** For prompts and for the batch; `tables` is what `ropeTables` gives. */
 export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): [Flow, Flow] {
-  const rest = create(gpu, promptShapes(config));
+  const { k, v, ...shapes } = promptShapes(config);
+  // The q/k/v kernel writes both, and with a binding for each would bind more than browsers promise.
+  const spec = (label: string, [, ...shape]: readonly ["f32" | "u32", ...number[]]) => ({ shape, label });
+  const waiting = gpu.tensors({ k: spec("waiting keys", k), v: spec("waiting values", v) });
+  const rest = { ...create(gpu, shapes), ...waiting };
   rest.rope.write(tables);
   const flows = waysOf(config, batch).map((shapes): Flow => ({ ...rest, ...create(gpu, shapes) }));
   return [flows[0], flows.at(-1)] as [Flow, Flow];

@@ -1,38 +1,11 @@
 /** The command as a process of its own: it ends by itself, with the right code, also after Ctrl-C and where there is no adapter at all. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { fixture } from "../models/formats/shared.ts";
 import { golden } from "../support/goldens.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
+import { launch } from "./launch.ts";
 
-const LAUNCHER = fileURLToPath(new URL("../../cli/tilestate.mjs", import.meta.url));
 const [fastest = ""] = adaptersUnderTest();
-
-interface Ended {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Starts the launcher in the runtime that runs this test. */
-function launch(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): [ChildProcessWithoutNullStreams, Promise<Ended>] {
-  const how = process.versions.bun ? ["--bun"] : process.versions.deno ? ["run", "-A"] : [];
-  const child = spawn(process.execPath, [...how, LAUNCHER, ...args], { env: { ...process.env, ...env } });
-  child.stdin.end();
-  const [out, err]: string[][] = [[], []];
-  child.stdout.on("data", (text: Uint8Array) => out?.push(new TextDecoder().decode(text)));
-  child.stderr.on("data", (text: Uint8Array) => err?.push(new TextDecoder().decode(text)));
-  const ended = new Promise<Ended>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, out: out?.join("") ?? "", err: err?.join("") ?? "" }));
-  });
-  return [child, ended];
-}
 
 test("a text, and an end", async () => {
   const [, ended] = launch(["generate", "--tokens", "12", "--quiet", "--adapter", fastest]);
