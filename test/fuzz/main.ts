@@ -1,13 +1,14 @@
 /**
- * The differential fuzzer: `fuzz kernels --programs N --seed S [--batch B]`.
+ * The differential fuzzer: `fuzz kernels --programs N --seed S [--batch B] [--jobs J]`.
  *
  * Makes N random kernels, runs each in the interpreter, on the lane simulator, on lavapipe and on SwiftShader, shrinks what differs, and ends with
  * `N programs, M differences`; the exit code is 0 only for M = 0. `--gpu` (or `--adapter`) names others; `--gpu simulator` alone needs no GPU, and `--gpu native` is
- * Deno's own.
+ * Deno's own. `--jobs` spreads the programs over so many processes.
  */
 import { parseArgs } from "node:util";
 import { open } from "../../runtime/index.ts";
 import { shrink } from "./choices.ts";
+import { inJobs } from "./jobs.ts";
 import { compare, compilePlans, type Difference, planOf, type Runner } from "./run.ts";
 
 const { values, positionals } = parseArgs({
@@ -16,16 +17,26 @@ const { values, positionals } = parseArgs({
     programs: { type: "string", default: "200" },
     seed: { type: "string", default: "1" },
     batch: { type: "string", default: "32" },
+    jobs: { type: "string", default: "1" },
+    from: { type: "string", default: "0" },
     adapter: { type: "string", multiple: true },
     gpu: { type: "string", multiple: true },
   },
 });
 if (positionals[0] !== "kernels" || !(Number(values.programs) > 0)) {
-  console.error("usage: fuzz kernels [--programs N] [--seed S] [--batch B] [--gpu NAME …]");
+  console.error("usage: fuzz kernels [--programs N] [--seed S] [--batch B] [--jobs J] [--gpu NAME …]");
   process.exit(2);
 }
 const seed = Number(values.seed);
 const total = Number(values.programs);
+const [jobs, from] = [Number(values.jobs), Number(values.from)];
+if (jobs > 1) {
+  const given = [...(values.gpu ?? []), ...(values.adapter ?? [])].flatMap((name) => ["--gpu", name]);
+  const own = ["kernels", "--seed", values.seed, "--batch", values.batch, ...given];
+  const found = await inJobs(jobs, total, Number(values.batch), own);
+  console.log(`${total} programs, ${found} differences`);
+  process.exit(found === 0 ? 0 : 1);
+}
 console.log(`seed ${seed}`);
 const gpus: Runner[] = [];
 const named = [...(values.gpu ?? []), ...(values.adapter ?? [])];
@@ -47,8 +58,8 @@ async function differs(number: number, choices: readonly number[]): Promise<Diff
   return undefined;
 }
 
-for (let at = 0; at < total; at += Number(values.batch)) {
-  const count = Math.min(Number(values.batch), total - at);
+for (let at = from; at < from + total; at += Number(values.batch)) {
+  const count = Math.min(Number(values.batch), from + total - at);
   const made = Array.from({ length: count }, (_, i) => planOf(seed * 1_000_003 + at + i, `k${at + i}`));
   const plans = made.map((m) => m.plan);
   try {
