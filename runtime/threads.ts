@@ -17,9 +17,10 @@ export function softwareThreads(cores: number): number | undefined {
   return cores > 1 && cores < MANY_CORES ? 2 * cores : undefined;
 }
 
-/** To be called before Mesa's driver is loaded: it looks at the variable once. */
+/** To be called before Mesa's driver is loaded: it looks at the variable once. Workers leave the environment alone, which other threads may be reading. */
 export async function chooseSoftwareThreads(): Promise<void> {
   if (!onServer() || process.platform !== "linux" || env(VARIABLE) !== undefined) return;
+  if (!process.getBuiltinModule("node:worker_threads").isMainThread) return;
   const threads = softwareThreads(process.getBuiltinModule("node:os").availableParallelism());
   if (threads === undefined) return;
   try {

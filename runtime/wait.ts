@@ -4,6 +4,9 @@
  * While one of Dawn's promises is pending, its Node binding asks for events in every turn of the event loop, which keeps a whole core busy: on a software
  * adapter that core is taken from the kernels. So nothing is asked for until most of the time that the same work took last time has passed (timers run, the
  * event loop stays free), and then the promise is polled in short sleeps with one turn of the loop between. Browsers and given devices just await.
+ *
+ * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy leaves the GPU without work, and who looks
+ * too early only pays for a few polls.
  */
 import type { Device } from "./device.ts";
 
@@ -11,23 +14,28 @@ import type { Device } from "./device.ts";
 const SHORTEST_MS = 0.05;
 const FIRST_STEP_MS = 0.1;
 const LONGEST_STEP_MS = 1;
-const MOST_REST_MS = 25;
+/** Longest rest, before the time was seen a few times and after: the first may have been spent on compiling. */
+const MOST_REST_MS = { new: 25, known: 400 } as const;
+const REMEMBERED = 3;
 /** Timers are late by up to this; the rest is slept precisely. */
 const TIMER_SLACK_MS = 1.5;
 
 /** How long work of one kind takes, learnt from doing it. Exported for tests. */
 export class Pace {
-  #expected = 0;
+  /** What the last waits should have been, newest first. */
+  #recent: readonly number[] = [];
 
-  /** Milliseconds to rest before asking. Bounded, since the first time may have been spent on compiling. */
+  /** Milliseconds to rest before asking. */
   get rest(): number {
-    return Math.min(this.#expected * 0.9, MOST_REST_MS);
+    if (this.#recent.length === 0) return 0;
+    const most = this.#recent.length < REMEMBERED ? MOST_REST_MS.new : MOST_REST_MS.known;
+    return Math.min(0.9 * Math.min(...this.#recent), most);
   }
 
   /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
   observe(elapsed: number, polls: number): void {
     // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
-    this.#expected = polls === 0 ? elapsed * 0.7 : elapsed;
+    this.#recent = [polls === 0 ? elapsed * 0.7 : elapsed, ...this.#recent].slice(0, REMEMBERED);
   }
 }
 

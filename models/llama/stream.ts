@@ -1,7 +1,7 @@
 /**
  * Generation: steps for all sequences at once, in bursts, and each sequence's tokens to its reader.
  *
- * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 25 ms,
+ * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 50 ms,
  * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
  * unless somebody reads.
  */
@@ -10,7 +10,7 @@ import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
 /** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
-const SMOOTH_MS = 25;
+const SMOOTH_MS = 50;
 const PATIENT_MS = 400;
 /** Tokens that may wait for their reader before the sequence pauses. */
 const MOST_WAITING = 64;
@@ -183,7 +183,7 @@ export class Stream {
     const each = (now - Math.max(this.#last, flight.submitted)) / flight.steps;
     this.#last = now;
     const patient = flight.tracks.every((t) => t.waiting.length > 0);
-    const wanted = Math.floor((patient ? PATIENT_MS : SMOOTH_MS) / Math.max(each, 0.01));
+    const wanted = Math.round((patient ? PATIENT_MS : SMOOTH_MS) / Math.max(each, 0.01));
     this.#burst = Math.max(1, Math.min(BURST, wanted, 2 * this.#burst));
   }
 

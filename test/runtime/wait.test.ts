@@ -12,19 +12,30 @@ describe("the pace of a wait", () => {
     }
   });
 
-  it("comes down geometrically when the work got shorter, and up at once when it got longer", () => {
+  it("comes down geometrically when the work got shorter, and up once it was longer three times", () => {
     const pace = new Pace();
     pace.observe(100, 50);
     for (let i = 0; i < 15; i++) pace.observe(Math.max(pace.rest, 1), pace.rest > 1 ? 0 : 5);
     expect(pace.rest).toBeLessThan(1);
-    pace.observe(20, 90);
+    for (const rest of [0, 0, 18]) {
+      pace.observe(20, 90);
+      expect(pace.rest).toBeLessThan(rest + 1);
+    }
     expect(pace.rest).toBeCloseTo(18);
+  });
+
+  it("does not sleep longer because one wait was long", () => {
+    const pace = new Pace();
+    for (const took of [50, 50, 50, 400, 50]) pace.observe(took, 10);
+    expect(pace.rest).toBeCloseTo(45);
   });
 
   it("is bounded, so that a first time spent on compiling does not hold up the next", () => {
     const pace = new Pace();
-    pace.observe(3000, 2000);
-    expect(pace.rest).toBe(25);
+    for (const most of [25, 25, 400]) {
+      pace.observe(3000, 2000);
+      expect(pace.rest).toBe(most);
+    }
   });
 
   it("polls in steps that stay small against the wait", () => {
