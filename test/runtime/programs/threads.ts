@@ -1,9 +1,9 @@
-/** Says how many threads opening an adapter starts. */
-import { readdirSync } from "node:fs";
+/** Says how many threads of lavapipe's opening an adapter starts: its rasterizer's, of which it has as many as it computes with, have names. */
+import { readdirSync, readFileSync } from "node:fs";
 import { openDevice } from "../../../runtime/device.ts";
 
-const threads = (): number => readdirSync("/proc/self/task").length;
-const before = threads();
 const device = await openDevice({ adapter: process.argv[2] });
-console.log(JSON.stringify({ started: threads() - before, asked: process.env.LP_NUM_THREADS ?? "" }));
+const names = readdirSync("/proc/self/task").map((task) => readFileSync(`/proc/self/task/${task}/comm`, "utf8").trim());
+const started = names.filter((name) => name.startsWith("llvmpipe-")).length;
+console.log(JSON.stringify({ started, asked: process.env.LP_NUM_THREADS ?? "" }));
 await device.close();
