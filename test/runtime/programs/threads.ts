@@ -3,7 +3,17 @@ import { readdirSync, readFileSync } from "node:fs";
 import { openDevice } from "../../../runtime/device.ts";
 
 const device = await openDevice({ adapter: process.argv[2] });
-const names = readdirSync("/proc/self/task").map((task) => readFileSync(`/proc/self/task/${task}/comm`, "utf8").trim());
-const started = names.filter((name) => name.startsWith("llvmpipe-")).length;
+const threads = (): number =>
+  readdirSync("/proc/self/task").filter((task) =>
+    readFileSync(`/proc/self/task/${task}/comm`, "utf8").startsWith("llvmpipe-"),
+  ).length;
+// Each names itself once it runs: look until nothing changes any more.
+let [started, same] = [threads(), 0];
+while (started === 0 || same < 10) {
+  await new Promise((wake) => setTimeout(wake, 20));
+  const now = threads();
+  same = now === started ? same + 1 : 0;
+  started = now;
+}
 console.log(JSON.stringify({ started, asked: process.env.LP_NUM_THREADS ?? "" }));
 await device.close();
