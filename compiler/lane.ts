@@ -174,6 +174,9 @@ function key(a: Atom): string {
   return a.kind === "ref" ? a.name : `${a.value}:${a.type.base}${a.type.width}`;
 }
 
+/** What counts as a distance: anything larger may be a negative number. */
+const LARGEST = 2 ** 31 - 1;
+
 interface Scope {
   readonly stmts: Stmt[];
   readonly known: Map<string, Atom>;
@@ -185,6 +188,8 @@ export class Emitter {
   readonly #made: Map<string, Rhs> = new Map();
   /** Names -> powers of two that divide them. */
   readonly #divides: Map<string, number> = new Map();
+  /** Names that may have gone below zero on the way, so that the parts of their sum are no numbers of their own. */
+  readonly #wraps: Set<string> = new Set<string>();
   #names = 0;
 
   get depth(): number {
@@ -213,6 +218,9 @@ export class Emitter {
 
   #remember(name: string, rhs: Rhs & { op: "binary" }): void {
     this.#made.set(name, rhs);
+    const below = (x: Atom): boolean => x.kind === "ref" && this.#wraps.has(x.name);
+    if (rhs.fn === "sub" || ((rhs.fn === "add" || rhs.fn === "mul") && (below(rhs.a) || below(rhs.b))))
+      this.#wraps.add(name);
     const [a, b] = [this.twos(rhs.a), this.twos(rhs.b)];
     if (rhs.fn === "add") this.#divides.set(name, Math.min(a, b));
     if (rhs.fn === "mul") this.#divides.set(name, Math.min(31, a + b));
@@ -237,7 +245,13 @@ export class Emitter {
     if (bits === 0) return x;
     if (x.kind === "const") return constant(x.value >>> bits, U32);
     const made = this.#made.get(x.name);
-    if (made?.op === "binary") {
+    if (made?.op === "binary" && !this.#wraps.has(x.name)) {
+      const [rest, c] = this.#split(x);
+      const even = c - (c % 2 ** bits);
+      if (even > 0) {
+        const odd = this.binary("add", rest, constant(c - even, U32));
+        return this.binary("add", this.shift(odd, bits), constant(even / 2 ** bits, U32));
+      }
       if (made.fn === "add" && (this.twos(made.a) >= bits || this.twos(made.b) >= bits))
         return this.binary("add", this.shift(made.a, bits), this.shift(made.b, bits));
       if (made.fn === "mul" && made.b.kind === "const" && this.twos(made.b) >= bits)
@@ -254,6 +268,8 @@ export class Emitter {
     if (made?.op === "binary" && made.fn === "add") {
       if (this.twos(made.a) >= bits) return this.low(made.b, bits);
       if (this.twos(made.b) >= bits) return this.low(made.a, bits);
+      const [rest, c] = this.#split(x);
+      if (c >= 2 ** bits) return this.low(this.binary("add", rest, constant(c % 2 ** bits, U32)), bits);
     }
     return this.binary("and", x, constant(2 ** bits - 1, U32));
   }
@@ -318,6 +334,8 @@ export class Emitter {
         if (x.kind === "const" && fn === "mul" && x.value === 0) return x;
       }
       if (fn === "div" && b.kind === "const" && b.value === 1) return a;
+      const moved = fn === "add" || fn === "mul" ? this.#outward(fn, a, b) : undefined;
+      if (moved !== undefined) return moved;
     }
     if (b.kind === "const" && b.type.base !== "f32") {
       // WGSL refuses these when they are constants, and defines them when they are not.
@@ -327,6 +345,29 @@ export class Emitter {
     }
     const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
     return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);
+  }
+
+  /**
+   * Constants in an address go last: (x + c) · k is x · k + c · k, (x + c) + y is (x + y) + c. So addresses that lie a known distance apart are made from one, and
+   * what is derived from their common part, such as a number of a block, is made once.
+   */
+  #outward(fn: "add" | "mul", a: Atom, b: Atom): Atom | undefined {
+    if (a.kind === "const") return b.kind === "const" ? undefined : this.binary(fn, b, a);
+    const [x, c] = this.#split(a);
+    if (fn === "mul") {
+      if (c === 0 || b.kind !== "const" || c * b.value > LARGEST) return undefined;
+      return this.binary("add", this.binary("mul", x, b), constant(c * b.value, U32));
+    }
+    const [y, d] = b.kind === "const" ? [undefined, b.value] : this.#split(b);
+    if (c + d > LARGEST || (y === undefined ? c === 0 : c + d === 0)) return undefined;
+    return this.binary("add", y === undefined ? x : this.binary("add", x, y), constant(c + d, U32));
+  }
+
+  /** A name as a sum of something and a constant. */
+  #split(x: Atom & { kind: "ref" }): readonly [rest: Atom, constant: number] {
+    const made = this.#made.get(x.name);
+    const sum = made?.op === "binary" && made.fn === "add" && made.b.kind === "const";
+    return sum ? [made.a, (made.b as Atom & { kind: "const" }).value] : [x, 0];
   }
 
   widen(x: Atom, width: Width): Atom {
