@@ -27,7 +27,8 @@ export type Rhs =
   | { readonly op: "splat"; readonly x: Atom }
   | { readonly op: "compose"; readonly parts: readonly Atom[] }
   | { readonly op: "pick"; readonly x: Atom; readonly at: Atom }
-  | { readonly op: "copy"; readonly x: Atom }
+  /** The value itself; `hidden`: a constant that the adapter's compiler does not know for one. */
+  | { readonly op: "copy"; readonly x: Atom; readonly hidden?: true }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
   /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
@@ -279,6 +280,11 @@ export class Emitter {
     const named = (x: Atom): Atom => this.pure({ op: "copy", x }, x.type, []);
     if (rhs.op === "binary") return { ...rhs, a: named(rhs.a) };
     return rhs.op === "unary" || rhs.op === "cast" || rhs.op === "bitcast" ? { ...rhs, x: named(rhs.x) } : rhs;
+  }
+
+  /** A number that the adapter's compiler cannot see, and so keeps beside the variables. */
+  hidden(value: number, type: LaneType): Atom {
+    return this.pure({ op: "copy", x: constant(value, type), hidden: true }, type, []);
   }
 
   /** An operation that must stay where it is: loads of memory that is written, work that lanes do together. */

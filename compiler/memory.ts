@@ -5,7 +5,7 @@
  * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
-import { type Codes, codesOf } from "./codes.ts";
+import { type Codes, codesOf, type Way } from "./codes.ts";
 import { unfit } from "./diagnostics.ts";
 import { fourHalves } from "./halves.ts";
 import type { Op, StorageType } from "./ir.ts";
@@ -86,16 +86,16 @@ export class Memory {
   readonly #e: Emitter;
   readonly #buffers: ReadonlyMap<string, Buffer>;
   /** How codes of quantised elements are taken; see codes.ts. */
-  readonly #inPlace: boolean;
+  readonly #way: Way;
   /** Lanes are parts of a vector that the adapter shifts one lane at a time. */
   readonly #slowShifts: boolean;
 
   constructor(e: Emitter, buffers: ReadonlyMap<string, Buffer>, target: Target) {
     this.#e = e;
     this.#buffers = buffers;
-    this.#inPlace = target.profile === "software";
     // Vectors of four are those of processors as they were before AVX2, which is what SwiftShader compiles for.
-    this.#slowShifts = this.#inPlace && target.subgroup > 0 && target.subgroup <= 4;
+    this.#slowShifts = target.profile === "software" && target.subgroup > 0 && target.subgroup <= 4;
+    this.#way = this.#slowShifts ? "hidden" : target.profile === "software" ? "in place" : "extracted";
   }
 
   #buffer(param: string): Buffer {
@@ -220,7 +220,7 @@ export class Memory {
       Math.log2(QUANT_BLOCK),
     );
     return {
-      ...codesOf(e, format, word, offset % per >= 4, this.#inPlace),
+      ...codesOf(e, format, word, offset % per >= 4, this.#way),
       block: block.kind === "ref" ? block.name : String(block.value),
       scale: () => this.#scaleOf(b, block),
     };
