@@ -11,17 +11,22 @@
 import { type Atom, constant, type Emitter, U32, vector } from "./lane.ts";
 
 /**
- * Four elements of a block-quantised tensor: an element is `scale` · (values · place − zero). `place` is absent where it is 1, `zero` where it is 0; it comes
- * with a name to tell equal ones by.
+ * Four elements of a block-quantised tensor: an element is `scale` · (values · place − zero). `place` is absent where it is 1, `zero` where it is 0.
  */
 export interface Codes {
   readonly values: Atom;
   readonly place?: Atom;
-  readonly zero?: readonly [name: string, value: Atom];
+  readonly zero?: Zero;
   /** Elements with one scale have one block, whatever its name is. */
   readonly block: string;
   /** Asked for when it is needed, after the products: until then only the word that it comes from is kept. */
   readonly scale: () => Atom;
+}
+
+/** What the first `of` of four codes have too much. */
+export interface Zero {
+  readonly each: number;
+  readonly of: 3 | 4;
 }
 
 /** How codes are taken; "hidden" is in place, with masks that the adapter's compiler does not know. */
@@ -44,7 +49,7 @@ export function codesOf(
   const low = high ? e.binary("shr", word, constant(4, U32)) : word;
   return {
     values: e.pure({ op: "unpack", format: "u4", x: low }, F32x4, [low]),
-    zero: ["8", constant(8, F32x4)],
+    zero: { each: 8, of: 4 },
   };
 }
 
@@ -54,7 +59,7 @@ function bytesInPlace(e: Emitter, word: Atom, mask: (m: number) => Atom): Omit<C
   return {
     values: masked(e, flipped, mask, [0xff, 0xff00, 0xff0000, 0xff000000]),
     place: numbers(e, [0, 8, 16, 24].map(power)),
-    zero: ["128 128 128 0", numbers(e, [128, 128, 128, 0])],
+    zero: { each: 128, of: 3 },
   };
 }
 
@@ -68,14 +73,14 @@ function nibblesInPlace(
     return {
       values: masked(e, word, mask, [0xf, 0xf00, 0xf0000, 0xf000000]),
       place: numbers(e, [0, 8, 16, 24].map(power)),
-      zero: ["8", constant(8, F32x4)],
+      zero: { each: 8, of: 4 },
     };
   // The highest nibble has the word's sign bit, which turns 8 … 15 into -8 … -1 once it is flipped.
   const flipped = e.binary("xor", word, constant(0x80000000, U32));
   return {
     values: masked(e, flipped, mask, [0xf0, 0xf000, 0xf00000, 0xf0000000]),
     place: numbers(e, [4, 12, 20, 28].map(power)),
-    zero: ["8 8 8 0", numbers(e, [8, 8, 8, 0])],
+    zero: { each: 8, of: 3 },
   };
 }
 
@@ -89,6 +94,11 @@ function masked(e: Emitter, word: Atom, mask: (m: number) => Atom, masks: readon
   const parts = e.compose(masks.map(mask));
   const cut = e.binary("and", e.widen(signed, 4), parts);
   return e.pure({ op: "cast", x: cut }, F32x4, [cut]);
+}
+
+/** The zero of four codes as a vector. */
+export function zeroOf(e: Emitter, { each, of }: Zero): Atom {
+  return of === 4 ? constant(each, F32x4) : numbers(e, [each, each, each, 0]);
 }
 
 function numbers(e: Emitter, values: readonly number[]): Atom {

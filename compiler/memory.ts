@@ -5,7 +5,7 @@
  * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
-import { type Codes, codesOf, type Way } from "./codes.ts";
+import { type Codes, codesOf, type Way, zeroOf } from "./codes.ts";
 import { unfit } from "./diagnostics.ts";
 import { fourHalves } from "./halves.ts";
 import type { Op, StorageType } from "./ir.ts";
@@ -194,7 +194,7 @@ export class Memory {
       // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
       const { values, place, zero, scale } = this.loadCodes(param, start, offset);
       const placed = place === undefined ? values : e.binary("mul", values, place);
-      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zero[1]), scale());
+      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zeroOf(e, zero)), scale());
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);
