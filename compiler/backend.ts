@@ -7,6 +7,7 @@
 import { countUnits } from "./counters.ts";
 import { deal } from "./deal.ts";
 import { loadsFirst } from "./early.ts";
+import { mergeGuards } from "./guards.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
@@ -48,7 +49,8 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
   const counted =
     target.profile === "software" ? verifyLanes({ ...swept, body: countUnits(swept.body) }, "counters") : swept;
-  const early = verifyLanes(loadsFirst(counted), "loads first");
+  const merged = target.profile === "software" ? verifyLanes(mergeGuards(counted), "guards") : counted;
+  const early = verifyLanes(loadsFirst(merged), "loads first");
   const packed = pack(part(early, binding.packing), binding.packing);
   const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };
