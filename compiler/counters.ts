@@ -29,9 +29,7 @@ function counted(loop: Stmt & { op: "for" }): Stmt {
   const name = `${loop.name}_`;
   const counter = { kind: "ref", name, type: U32, depth: 0 } as const;
   const times = (bits: number): Rhs =>
-    bits === 0
-      ? { op: "copy", x: counter }
-      : { op: "binary", fn: "mul", a: counter, b: constant(2 ** bits, U32) };
+    bits === 0 ? { op: "copy", x: counter } : { op: "binary", fn: "mul", a: counter, b: constant(2 ** bits, U32) };
   const elements: Stmt = { op: "let", name: loop.name, type: U32, rhs: times(unit) };
   const body = loop.body.map((s, i): Stmt => {
     const bits = shifts[i] ?? 0;

@@ -122,8 +122,7 @@ class Printer {
         : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
     head.push(`  let pid = ${inner};`);
     if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
-    if (this.#opaque)
-      head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler");
+    if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler");
     if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup)
       head.push(`  if (pid >= ${p.programs}u) { return; }`);
     return `${[...head, ...body, "}"].join("\n")}\n`;
