@@ -6,6 +6,7 @@
  * subexpressions and loop-invariant motion in one mechanism, which matters on adapters whose own compiler does neither.
  */
 import type { BinaryOp, ReduceKind, StorageType, UnaryOp, ValueType } from "./ir.ts";
+import { LARGEST, Origins } from "./origins.ts";
 
 export type Width = 1 | 2 | 4;
 
@@ -175,9 +176,6 @@ function key(a: Atom): string {
   return a.kind === "ref" ? a.name : `${a.value}:${a.type.base}${a.type.width}`;
 }
 
-/** What counts as a distance: anything larger may be a negative number. */
-const LARGEST = 2 ** 31 - 1;
-
 interface Scope {
   readonly stmts: Stmt[];
   readonly known: Map<string, Atom>;
@@ -185,12 +183,7 @@ interface Scope {
 
 export class Emitter {
   readonly #scopes: Scope[] = [{ stmts: [], known: new Map() }];
-  /** How names of u32 came about, for addresses that are taken apart again. */
-  readonly #made: Map<string, Rhs> = new Map();
-  /** Names -> powers of two that divide them. */
-  readonly #divides: Map<string, number> = new Map();
-  /** Names that may have gone below zero on the way, so that the parts of their sum are no numbers of their own. */
-  readonly #wraps: Set<string> = new Set<string>();
+  readonly #origins: Origins = new Origins();
   #names = 0;
 
   get depth(): number {
@@ -213,30 +206,18 @@ export class Emitter {
     const made: Atom = { kind: "ref", name: this.name("t"), type, depth };
     scope.stmts.push({ op: "let", name: made.name, type, rhs });
     scope.known.set(id, made);
-    if (type.base === "u32" && type.width === 1 && rhs.op === "binary") this.#remember(made.name, rhs);
+    if (type.base === "u32") this.#origins.note(made.name, rhs, operands, type.width === 1);
     return made;
-  }
-
-  #remember(name: string, rhs: Rhs & { op: "binary" }): void {
-    this.#made.set(name, rhs);
-    const below = (x: Atom): boolean => x.kind === "ref" && this.#wraps.has(x.name);
-    if (rhs.fn === "sub" || ((rhs.fn === "add" || rhs.fn === "mul") && (below(rhs.a) || below(rhs.b))))
-      this.#wraps.add(name);
-    const [a, b] = [this.twos(rhs.a), this.twos(rhs.b)];
-    if (rhs.fn === "add") this.#divides.set(name, Math.min(a, b));
-    if (rhs.fn === "mul") this.#divides.set(name, Math.min(31, a + b));
-    if (rhs.fn === "shl" && rhs.b.kind === "const") this.#divides.set(name, Math.min(31, a + rhs.b.value));
   }
 
   /** Says that `2 ** twos` divides a name. */
   multiple(name: string, twos: number): void {
-    this.#divides.set(name, twos);
+    this.#origins.multiple(name, twos);
   }
 
   /** How often 2 surely divides a u32. */
   twos(x: Atom): number {
-    if (x.kind === "ref") return this.#divides.get(x.name) ?? 0;
-    return x.value === 0 ? 31 : Math.min(31, Math.log2(x.value & -x.value));
+    return this.#origins.twos(x);
   }
 
   /**
@@ -245,9 +226,9 @@ export class Emitter {
   shift(x: Atom, bits: number): Atom {
     if (bits === 0) return x;
     if (x.kind === "const") return constant(x.value >>> bits, U32);
-    const made = this.#made.get(x.name);
-    if (made?.op === "binary" && !this.#wraps.has(x.name)) {
-      const [rest, c] = this.#split(x);
+    const made = this.#origins.of(x);
+    if (made !== undefined && !this.#origins.wraps(x)) {
+      const [rest, c] = this.#origins.split(x);
       const even = c - (c % 2 ** bits);
       if (even > 0) {
         const odd = this.binary("add", rest, constant(c - even, U32));
@@ -265,11 +246,11 @@ export class Emitter {
   low(x: Atom, bits: number): Atom {
     if (bits === 0 || this.twos(x) >= bits) return constant(0, U32);
     if (x.kind === "const") return constant(x.value & (2 ** bits - 1), U32);
-    const made = this.#made.get(x.name);
-    if (made?.op === "binary" && made.fn === "add") {
+    const made = this.#origins.of(x);
+    if (made?.fn === "add") {
       if (this.twos(made.a) >= bits) return this.low(made.b, bits);
       if (this.twos(made.b) >= bits) return this.low(made.a, bits);
-      const [rest, c] = this.#split(x);
+      const [rest, c] = this.#origins.split(x);
       if (c >= 2 ** bits) return this.low(this.binary("add", rest, constant(c % 2 ** bits, U32)), bits);
     }
     return this.binary("and", x, constant(2 ** bits - 1, U32));
@@ -359,21 +340,14 @@ export class Emitter {
    */
   #outward(fn: "add" | "mul", a: Atom, b: Atom): Atom | undefined {
     if (a.kind === "const") return b.kind === "const" ? undefined : this.binary(fn, b, a);
-    const [x, c] = this.#split(a);
+    const [x, c] = this.#origins.split(a);
     if (fn === "mul") {
       if (c === 0 || b.kind !== "const" || c * b.value > LARGEST) return undefined;
       return this.binary("add", this.binary("mul", x, b), constant(c * b.value, U32));
     }
-    const [y, d] = b.kind === "const" ? [undefined, b.value] : this.#split(b);
+    const [y, d] = b.kind === "const" ? [undefined, b.value] : this.#origins.split(b);
     if (c + d > LARGEST || (y === undefined ? c === 0 : c + d === 0)) return undefined;
     return this.binary("add", y === undefined ? x : this.binary("add", x, y), constant(c + d, U32));
-  }
-
-  /** A name as a sum of something and a constant. */
-  #split(x: Atom & { kind: "ref" }): readonly [rest: Atom, constant: number] {
-    const made = this.#made.get(x.name);
-    const sum = made?.op === "binary" && made.fn === "add" && made.b.kind === "const";
-    return sum ? [made.a, (made.b as Atom & { kind: "const" }).value] : [x, 0];
   }
 
   widen(x: Atom, width: Width): Atom {

@@ -158,7 +158,14 @@ describe("addresses", () => {
 
   it("are divided as a whole where a part may be below zero", () => {
     const e = new Emitter();
-    e.shift(e.binary("add", e.binary("sub", lane, c(1)), c(4)), 1);
-    expect(e.statements.at(-1)).toMatchObject({ rhs: { op: "binary", fn: "shr", b: c(1) } });
+    const below = e.binary("sub", lane, c(1));
+    const either = e.select(e.binary("lt", lane, c(2)), below, lane);
+    const far = e.binary("add", lane, c(2 ** 32 - 2));
+    for (const part of [below, e.binary("mul", below, c(3)), either, far]) {
+      e.shift(e.binary("add", part, c(4)), 1);
+      expect(e.statements.at(-1)).toMatchObject({ rhs: { op: "binary", fn: "shr", b: c(1) } });
+    }
+    e.shift(e.binary("add", e.binary("rem", below, c(9)), c(4)), 1);
+    expect(e.statements.at(-1)).toMatchObject({ rhs: { op: "binary", fn: "add", b: c(2) } });
   });
 });
