@@ -28,7 +28,7 @@ export type Rhs =
   | { readonly op: "splat"; readonly x: Atom }
   | { readonly op: "compose"; readonly parts: readonly Atom[] }
   | { readonly op: "pick"; readonly x: Atom; readonly at: Atom }
-  /** The value itself; `hidden`: a constant that the adapter's compiler does not know for one. */
+  /** The value itself; `hidden`: an integer that the adapter's compiler does not know for a constant. */
   | { readonly op: "copy"; readonly x: Atom; readonly hidden?: true }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
@@ -263,7 +263,7 @@ export class Emitter {
     return rhs.op === "unary" || rhs.op === "cast" || rhs.op === "bitcast" ? { ...rhs, x: named(rhs.x) } : rhs;
   }
 
-  /** A number that the adapter's compiler cannot see, and so keeps beside the variables. */
+  /** An integer that the adapter's compiler cannot see, and so keeps beside the variables. */
   hidden(value: number, type: LaneType): Atom {
     return this.pure({ op: "copy", x: constant(value, type), hidden: true }, type, []);
   }
