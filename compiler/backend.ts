@@ -4,8 +4,10 @@
  * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are listed here in their order.
  */
 
+import { countUnits } from "./counters.ts";
 import { deal } from "./deal.ts";
 import { loadsFirst } from "./early.ts";
+import { mergeGuards } from "./guards.ts";
 import type { TileProgram } from "./ir.ts";
 import type { LaneProgram } from "./lane.ts";
 import { lowerLanes } from "./lanes.ts";
@@ -45,7 +47,10 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const full = withPartials(plan, made);
   const lowered = lowerLanes(hoisted, full, target);
   const swept = verifyLanes({ ...lowered, body: sweep(lowered.body) }, "sweep");
-  const early = verifyLanes(loadsFirst(swept), "loads first");
+  const counted =
+    target.profile === "software" ? verifyLanes({ ...swept, body: countUnits(swept.body) }, "counters") : swept;
+  const merged = target.profile === "software" ? verifyLanes(mergeGuards(counted), "guards") : counted;
+  const early = verifyLanes(loadsFirst(merged), "loads first");
   const packed = pack(part(early, binding.packing), binding.packing);
   const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };

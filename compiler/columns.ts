@@ -141,7 +141,7 @@ function columnsOf(program: Specialised, product: Product, lanes: number, rows: 
 }
 
 /** Columns of a lane beside one row, by the elements in 16 bytes of the weights: for subgroups of up to four lanes, and of more. */
-const COLUMNS = { few: { 4: 4, 8: 4, 16: 4, 32: 8 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
+const COLUMNS = { few: { 4: 4, 8: 4, 16: 8, 32: 12 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
 /** Sums of a lane, and its stores, that adapters' compilers cope with. */
 const SUMS = 128;
 const STORES = 128;

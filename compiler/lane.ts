@@ -6,6 +6,7 @@
  * subexpressions and loop-invariant motion in one mechanism, which matters on adapters whose own compiler does neither.
  */
 import type { BinaryOp, ReduceKind, StorageType, UnaryOp, ValueType } from "./ir.ts";
+import { LARGEST, Origins } from "./origins.ts";
 
 export type Width = 1 | 2 | 4;
 
@@ -27,7 +28,8 @@ export type Rhs =
   | { readonly op: "splat"; readonly x: Atom }
   | { readonly op: "compose"; readonly parts: readonly Atom[] }
   | { readonly op: "pick"; readonly x: Atom; readonly at: Atom }
-  | { readonly op: "copy"; readonly x: Atom }
+  /** The value itself; `hidden`: an integer that the adapter's compiler does not know for a constant. */
+  | { readonly op: "copy"; readonly x: Atom; readonly hidden?: true }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
   /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
@@ -181,10 +183,7 @@ interface Scope {
 
 export class Emitter {
   readonly #scopes: Scope[] = [{ stmts: [], known: new Map() }];
-  /** How names of u32 came about, for addresses that are taken apart again. */
-  readonly #made: Map<string, Rhs> = new Map();
-  /** Names -> powers of two that divide them. */
-  readonly #divides: Map<string, number> = new Map();
+  readonly #origins: Origins = new Origins();
   #names = 0;
 
   get depth(): number {
@@ -207,27 +206,18 @@ export class Emitter {
     const made: Atom = { kind: "ref", name: this.name("t"), type, depth };
     scope.stmts.push({ op: "let", name: made.name, type, rhs });
     scope.known.set(id, made);
-    if (type.base === "u32" && type.width === 1 && rhs.op === "binary") this.#remember(made.name, rhs);
+    if (type.base === "u32") this.#origins.note(made.name, rhs, operands, type.width === 1);
     return made;
-  }
-
-  #remember(name: string, rhs: Rhs & { op: "binary" }): void {
-    this.#made.set(name, rhs);
-    const [a, b] = [this.twos(rhs.a), this.twos(rhs.b)];
-    if (rhs.fn === "add") this.#divides.set(name, Math.min(a, b));
-    if (rhs.fn === "mul") this.#divides.set(name, Math.min(31, a + b));
-    if (rhs.fn === "shl" && rhs.b.kind === "const") this.#divides.set(name, Math.min(31, a + rhs.b.value));
   }
 
   /** Says that `2 ** twos` divides a name. */
   multiple(name: string, twos: number): void {
-    this.#divides.set(name, twos);
+    this.#origins.multiple(name, twos);
   }
 
   /** How often 2 surely divides a u32. */
   twos(x: Atom): number {
-    if (x.kind === "ref") return this.#divides.get(x.name) ?? 0;
-    return x.value === 0 ? 31 : Math.min(31, Math.log2(x.value & -x.value));
+    return this.#origins.twos(x);
   }
 
   /**
@@ -236,8 +226,14 @@ export class Emitter {
   shift(x: Atom, bits: number): Atom {
     if (bits === 0) return x;
     if (x.kind === "const") return constant(x.value >>> bits, U32);
-    const made = this.#made.get(x.name);
-    if (made?.op === "binary") {
+    const made = this.#origins.of(x);
+    if (made !== undefined && !this.#origins.wraps(x)) {
+      const [rest, c] = this.#origins.split(x);
+      const even = c - (c % 2 ** bits);
+      if (even > 0) {
+        const odd = this.binary("add", rest, constant(c - even, U32));
+        return this.binary("add", this.shift(odd, bits), constant(even / 2 ** bits, U32));
+      }
       if (made.fn === "add" && (this.twos(made.a) >= bits || this.twos(made.b) >= bits))
         return this.binary("add", this.shift(made.a, bits), this.shift(made.b, bits));
       if (made.fn === "mul" && made.b.kind === "const" && this.twos(made.b) >= bits)
@@ -250,10 +246,12 @@ export class Emitter {
   low(x: Atom, bits: number): Atom {
     if (bits === 0 || this.twos(x) >= bits) return constant(0, U32);
     if (x.kind === "const") return constant(x.value & (2 ** bits - 1), U32);
-    const made = this.#made.get(x.name);
-    if (made?.op === "binary" && made.fn === "add") {
+    const made = this.#origins.of(x);
+    if (made?.fn === "add") {
       if (this.twos(made.a) >= bits) return this.low(made.b, bits);
       if (this.twos(made.b) >= bits) return this.low(made.a, bits);
+      const [rest, c] = this.#origins.split(x);
+      if (c >= 2 ** bits) return this.low(this.binary("add", rest, constant(c % 2 ** bits, U32)), bits);
     }
     return this.binary("and", x, constant(2 ** bits - 1, U32));
   }
@@ -263,6 +261,11 @@ export class Emitter {
     const named = (x: Atom): Atom => this.pure({ op: "copy", x }, x.type, []);
     if (rhs.op === "binary") return { ...rhs, a: named(rhs.a) };
     return rhs.op === "unary" || rhs.op === "cast" || rhs.op === "bitcast" ? { ...rhs, x: named(rhs.x) } : rhs;
+  }
+
+  /** An integer that the adapter's compiler cannot see, and so keeps beside the variables. */
+  hidden(value: number, type: LaneType): Atom {
+    return this.pure({ op: "copy", x: constant(value, type), hidden: true }, type, []);
   }
 
   /** An operation that must stay where it is: loads of memory that is written, work that lanes do together. */
@@ -318,6 +321,8 @@ export class Emitter {
         if (x.kind === "const" && fn === "mul" && x.value === 0) return x;
       }
       if (fn === "div" && b.kind === "const" && b.value === 1) return a;
+      const moved = fn === "add" || fn === "mul" ? this.#outward(fn, a, b) : undefined;
+      if (moved !== undefined) return moved;
     }
     if (b.kind === "const" && b.type.base !== "f32") {
       // WGSL refuses these when they are constants, and defines them when they are not.
@@ -327,6 +332,22 @@ export class Emitter {
     }
     const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
     return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);
+  }
+
+  /**
+   * Constants in an address go last: (x + c) · k is x · k + c · k, (x + c) + y is (x + y) + c. So addresses that lie a known distance apart are made from one, and
+   * what is derived from their common part, such as a number of a block, is made once.
+   */
+  #outward(fn: "add" | "mul", a: Atom, b: Atom): Atom | undefined {
+    if (a.kind === "const") return b.kind === "const" ? undefined : this.binary(fn, b, a);
+    const [x, c] = this.#origins.split(a);
+    if (fn === "mul") {
+      if (c === 0 || b.kind !== "const" || c * b.value > LARGEST) return undefined;
+      return this.binary("add", this.binary("mul", x, b), constant(c * b.value, U32));
+    }
+    const [y, d] = b.kind === "const" ? [undefined, b.value] : this.#origins.split(b);
+    if (c + d > LARGEST || (y === undefined ? c === 0 : c + d === 0)) return undefined;
+    return this.binary("add", y === undefined ? x : this.binary("add", x, y), constant(c + d, U32));
   }
 
   widen(x: Atom, width: Width): Atom {

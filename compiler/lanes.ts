@@ -52,7 +52,7 @@ class Lanes {
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     if (whole === undefined) this.#declareBuffers();
-    this.#memory = new Memory(this.#e, this.#buffers, target.profile === "software", (name) => panelOf(this.#p, name));
+    this.#memory = new Memory(this.#e, this.#buffers, target, (name) => panelOf(this.#p, name));
     const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
     this.#access = new Access(shared);
     this.#reductions = new Reductions(shared, this.#access);

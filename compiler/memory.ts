@@ -5,12 +5,13 @@
  * feature of the adapter); q8 and q4 four and eight to a word, with the scales of all blocks behind the elements, so that elements keep 16-byte alignment. A site is *wide* when the last index walks along a spread axis, nothing else does, and the address is known to be aligned.
  */
 import type { Definitions } from "./affine.ts";
-import { type Codes, codesOf } from "./codes.ts";
+import { type Codes, codesOf, type Way, zeroOf } from "./codes.ts";
 import { unfit } from "./diagnostics.ts";
+import { fourHalves } from "./halves.ts";
 import type { Op, StorageType } from "./ir.ts";
 import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "./lane.ts";
 import { alongRun, type Panel } from "./panels.ts";
-import type { Schedule } from "./schedule.ts";
+import type { Schedule, Target } from "./schedule.ts";
 import type { Specialised } from "./specialise.ts";
 
 export interface Site {
@@ -94,20 +95,25 @@ export function wideness(program: Specialised, schedule: Schedule, definitions: 
 export class Memory {
   readonly #e: Emitter;
   readonly #buffers: ReadonlyMap<string, Buffer>;
-  readonly #inPlace: boolean;
+  /** How codes of quantised elements are taken; see codes.ts. */
+  readonly #way: Way;
+  /** Lanes are parts of a vector that the adapter shifts one lane at a time. */
+  readonly #slowShifts: boolean;
+
   readonly #panels: (param: string) => Panel | undefined;
 
-  /** `inPlace` says how codes of quantised elements are taken; see codes.ts. */
   constructor(
     e: Emitter,
     buffers: ReadonlyMap<string, Buffer>,
-    inPlace: boolean,
+    target: Target,
     panels: (param: string) => Panel | undefined,
   ) {
     this.#e = e;
     this.#buffers = buffers;
-    this.#inPlace = inPlace;
     this.#panels = panels;
+    // Vectors of four are those of processors as they were before AVX2, which is what SwiftShader compiles for.
+    this.#slowShifts = target.profile === "software" && target.subgroup > 0 && target.subgroup <= 4;
+    this.#way = this.#slowShifts ? "hidden" : target.profile === "software" ? "in place" : "extracted";
   }
 
   #buffer(param: string): Buffer {
@@ -159,6 +165,11 @@ export class Memory {
   #half(format: "f16" | "bf16", word: Atom, odd: Atom): Atom {
     const e = this.#e;
     if (odd.kind === "const") return e.component(this.#unpack(format, word), odd.value);
+    if (this.#slowShifts) {
+      // The wanted half goes up instead of down: by a product, which depends on the place alone and so is there for many words.
+      const up = e.select(e.binary("eq", odd, constant(1, U32)), constant(1, U32), constant(2 ** 16, U32));
+      return e.component(this.#unpack(format, e.binary("mul", word, up)), 1);
+    }
     const low = e.binary("shr", word, e.binary("shl", odd, constant(4, U32)));
     return e.component(this.#unpack(format, low), 0);
   }
@@ -193,13 +204,16 @@ export class Memory {
     if (b.storage === "f16" || b.storage === "bf16") {
       const format = b.storage;
       const pairs = Array.from({ length: width / 2 }, (_, i) => offset + 2 * i);
-      return e.compose(pairs.map((at) => this.#unpack(format, e.component(raw(at), (at % b.unit) / 2))));
+      const words = pairs.map((at) => e.component(raw(at), (at % b.unit) / 2));
+      const [first, second] = words;
+      if (this.#slowShifts && first !== undefined && second !== undefined) return fourHalves(e, format, first, second);
+      return e.compose(words.map((w) => this.#unpack(format, w)));
     }
     if (b.storage === "q8" || b.storage === "q4") {
       // Registers are vec4 wherever a quantised tensor is read wide, and blocks are aligned to runs.
       const { values, place, zero, scale } = this.loadCodes(param, start, offset);
       const placed = place === undefined ? values : e.binary("mul", values, place);
-      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zero[1]), scale());
+      return e.binary("mul", zero === undefined ? placed : e.binary("sub", placed, zeroOf(e, zero)), scale());
     }
     if (b.unit === width) return raw(offset);
     const ones = Array.from({ length: width }, (_, i) => offset + i);
@@ -225,7 +239,7 @@ export class Memory {
       Math.log2(QUANT_BLOCK),
     );
     return {
-      ...codesOf(e, format, word, offset % per >= 4, this.#inPlace),
+      ...codesOf(e, format, word, offset % per >= 4, this.#way),
       block: block.kind === "ref" ? block.name : String(block.value),
       scale: () => this.#scaleOf(b, block),
     };

@@ -229,6 +229,8 @@ function rhsText(r: Rhs): string {
       return `read ${elementText(r.room, r.index, r.part)}`;
     case "scalar":
       return `scalar ${r.param}`;
+    case "copy":
+      return `copy ${atomText(r.x)}${r.hidden === true ? ", hidden" : ""}`;
     case "compose":
       return `compose ${r.parts.map(atomText).join(", ")}`;
     case "take":

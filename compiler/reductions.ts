@@ -5,6 +5,7 @@
  * afterwards (the order in which llama.cpp's and other quantised kernels work): most of the unpacking is then shared by all rows that meet the same x.
  */
 import type { Access, Context } from "./access.ts";
+import type { Zero } from "./codes.ts";
 import type { Op, ReduceKind } from "./ir.ts";
 import { type Atom, constant, vector } from "./lane.ts";
 import { identityOf, isDot } from "./partial.ts";
@@ -14,11 +15,12 @@ const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "a
 /** So many rows make unpacking cheap. */
 const ROWS = 4;
 
-/** The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by the zero that their codes have. */
+/** The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by how many of four codes have a zero, `each`. */
 interface Block {
   readonly scale: () => Atom;
   sum: Atom | undefined;
-  readonly less: Map<string, { readonly zero: Atom; readonly sum: Atom }>;
+  readonly less: Map<Zero["of"], Atom>;
+  each: number;
 }
 
 export class Reductions {
@@ -95,19 +97,20 @@ export class Reductions {
       for (const place of places) {
         const own = codes(load.axes.map((a) => place[along.indexOf(a)] ?? 0));
         const x = e.widen(r.reg(r.tile(other), along, place), own.values.type.width);
-        const block = blocks.get(own.block) ?? { scale: own.scale, sum: undefined, less: new Map() };
+        const block = blocks.get(own.block) ?? { scale: own.scale, sum: undefined, less: new Map(), each: 0 };
         blocks.set(own.block, block);
         block.sum = add(block.sum, e.dot(own.values, own.place === undefined ? x : e.binary("mul", x, own.place)));
         if (own.zero === undefined) continue;
-        const [name, zero] = own.zero;
-        block.less.set(name, { zero, sum: add(block.less.get(name)?.sum, x) });
+        block.each = own.zero.each;
+        block.less.set(own.zero.of, add(block.less.get(own.zero.of), x));
       }
       let whole: Atom | undefined;
-      for (const { scale, sum, less } of blocks.values()) {
+      for (const { scale, sum, less, each } of blocks.values()) {
         let much: Atom | undefined;
-        for (const l of less.values()) much = add(much, e.dot(l.sum, l.zero));
+        for (const [of, x] of less) for (let i = 0; i < of; i++) much = add(much, e.component(x, i));
         if (sum === undefined) continue;
-        const product = much === undefined ? sum : e.binary("sub", sum, much);
+        const zero = constant(each, vector("f32", 1));
+        const product = much === undefined ? sum : e.binary("sub", sum, e.binary("mul", much, zero));
         whole = add(whole, e.binary("mul", scale(), product));
       }
       return whole;

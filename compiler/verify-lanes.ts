@@ -231,6 +231,7 @@ class Checker {
         must(r.x.type.width > 1 && same(type, { base: r.x.type.base, width: 1 }) && same(r.at.type, ONE.u32));
         return must(r.at.kind === "ref" || r.at.value < r.x.type.width);
       case "copy":
+        must(r.hidden !== true || (r.x.kind === "const" && type.width === 1 && /^[ui]32$/.test(type.base)));
         return must(same(r.x.type, type));
       case "load":
         return must(same(this.#element(this.#buffer(r.buffer), r.index, r.part), type));

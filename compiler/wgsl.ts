@@ -122,8 +122,7 @@ class Printer {
         : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
     head.push(`  let pid = ${inner};`);
     if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
-    if (this.#opaque)
-      head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll");
+    if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler");
     if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup)
       head.push(`  if (pid >= ${p.programs}u) { return; }`);
     return `${[...head, ...body, "}"].join("\n")}\n`;
@@ -343,7 +342,7 @@ class Printer {
           ? `${this.#atom(r.x)}.${"xyzw"[r.at.value]}`
           : `${this.#atom(r.x)}[${this.#atom(r.at)}]`;
       case "copy":
-        return this.#atom(r.x);
+        return r.hidden === true && r.x.kind === "const" ? this.#hidden(r.x.value, type) : this.#atom(r.x);
       case "load":
         if (this.#buffer(r.buffer).atomic) {
           const bits = `atomicLoad(&${name(r.buffer)}[${this.#atom(r.index)}])`;
@@ -381,6 +380,11 @@ class Printer {
         return `lanes_${r.fn}_${typeName(r.x.type).replace(/[<>]/g, "_")}(${this.#atom(r.x)}, lane)`;
       }
     }
+  }
+
+  #hidden(value: number, type: LaneType): string {
+    this.#opaque = true;
+    return type.base === "i32" ? `bitcast<i32>(${value >>> 0}u | zero)` : `${literal(value, type.base)} | zero`;
   }
 
   /** Two f32 to bf16, rounded to nearest even. */

@@ -80,11 +80,11 @@ describe("WGSL", () => {
       fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {
         let pid = wid.x;
         let lane = lid;
-        let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
+        let zero = nwg.z - 1u; // unknown to the adapter's compiler
         var v1: vec4<f32> = vec4<f32>(0.0f);
         let t7 = pid * 24u;
-        for (var n2 = 0u; n2 < 96u + zero; n2 += 32u) {
-          let t8 = n2 >> 2u;
+        for (var n2_ = 0u; n2_ < 24u + zero; n2_ += 8u) {
+          let t8 = n2_;
           let t9 = t8 + lane;
           let t10 = t7 + t9;
           let t11 = p_x[t10];
@@ -140,7 +140,7 @@ describe("WGSL", () => {
       fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {
         let pid = wid.x;
         let lane = lid;
-        let zero = nwg.z - 1u; // unknown to the adapter's compiler, so that it does not unroll
+        let zero = nwg.z - 1u; // unknown to the adapter's compiler
         var v1: f32 = 0.0f;
         let t5 = pid * 96u;
         for (var n2 = 0u; n2 < 96u + zero; n2 += 64u) {

@@ -17,6 +17,7 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
+import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import { kernelsOf } from "./harness.ts";
 
 /** Loads of every format, in every way an element can be reached: in blocks, in a loop, one by one, backwards. */
@@ -98,7 +99,21 @@ function integers(
   f.set([i], u.at(i) % 1000);
 }
 
+/** Every format widened, as vectors. */
+function widened(x: Tensor<"n", real>, y: Tensor<"n">): void {
+  const i = block("n");
+  y.set([i], x.at(i));
+}
+
+/** One by one, at an index that goes below zero on its way. */
+function shifted(x: Tensor<"n", real>, y: Tensor<"m">): void {
+  const j = block("m");
+  y.set([j], x.at(j - 1 + 4));
+}
+
 const { check, programs } = kernelsOf(import.meta, {
+  widened,
+  shifted,
   reads,
   mixed,
   halves,
@@ -111,7 +126,35 @@ const { check, programs } = kernelsOf(import.meta, {
   integers,
 });
 
+/** What 16 bits can say, without infinities and NaN: denormals, both zeros, the largest. */
+function everyHalf(format: "f16" | "bf16"): Float32Array {
+  const exponent = format === "f16" ? 0x7c00 : 0x7f80;
+  const bits = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).filter((b) => (b & exponent) !== exponent);
+  const all = format === "f16" ? decodeF16(bits) : decodeBF16(bits);
+  // Denormal f32 are zero on some adapters.
+  return all.filter((v) => v === 0 || Math.abs(v) >= 2 ** -126);
+}
+
 describe("storage formats (seed 1)", () => {
+  test.each(["f16", "bf16"] as const)("%s: every number", async (format) => {
+    const x = everyHalf(format);
+    await check("widened", {
+      sizes: { n: x.length },
+      storage: { x: format },
+      data: { x },
+      want: { y: x },
+      tolerance: 0,
+    });
+    const [n, m] = [x.length, x.length - 3];
+    await check("shifted", {
+      sizes: { n, m },
+      storage: { x: format },
+      data: { x },
+      want: { y: x.slice(3) },
+      tolerance: 0,
+    });
+  });
+
   test.each<[StorageType, number]>([
     ["f32", 13],
     ["f16", 13],
