@@ -23,15 +23,14 @@ import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
 import { Plan, type Recorded } from "./plan.ts";
+import { readMany, type TensorValues } from "./read.ts";
 import {
   createTensor,
   createTensors,
   type DeviceTensor,
-  readMany,
   type ShapeLike,
   type TensorOptions,
   type TensorSpec,
-  type TensorValues,
 } from "./tensor.ts";
 import { settle } from "./wait.ts";
 

@@ -8,6 +8,7 @@ export { UserError } from "./errors.ts";
 export { Gpu, open, targetOf } from "./gpu.ts";
 export { Kernel, type Launch, type Loadable } from "./kernels.ts";
 export { Plan } from "./plan.ts";
+export type { TensorValues } from "./read.ts";
 export type { DawnModule } from "./swiftshader.ts";
 export {
   DeviceTensor,
@@ -15,6 +16,5 @@ export {
   type TensorData,
   type TensorOptions,
   type TensorSpec,
-  type TensorValues,
 } from "./tensor.ts";
 export { type DispatchWork, planWork } from "./work.ts";

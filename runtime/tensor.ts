@@ -2,16 +2,15 @@
  * Tensors in device memory.
  *
  * A tensor is a range of a GPU buffer with a shape, an element type and a name that every error about it carries. Buffers are padded to 16 bytes so that
- * kernels may load the tail as a vec4. Views share the buffer, and so do tensors that are made together, which a kernel can then bind as one. Reads go
- * through pooled staging buffers, any number of tensors in one submission.
+ * kernels may load the tail as a vec4. Views share the buffer, and so do tensors that are made together, which a kernel can then bind as one.
  */
 import type { Device } from "./device.ts";
-import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "./dtype.ts";
+import { bytesOf, type DType, encodeBF16, encodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { fromPanels, intoPanels, panelProblem } from "./panels.ts";
-import { dequantise, QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
+import { intoPanels, panelProblem } from "./panels.ts";
+import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
+import { inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
 import { watched } from "./scopes.ts";
-import { readBack } from "./wait.ts";
 
 /** Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or bf16. */
 export type TensorData =
@@ -22,9 +21,6 @@ export type TensorData =
   | Int32Array
   | Uint16Array
   | Uint8Array;
-
-/** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
-export type TensorValues = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 
 /** Extents in order, or named: `{ heads: 4, dim: 64 }`. */
 export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
@@ -44,7 +40,6 @@ export const BINDING_ALIGNMENT = 256;
 const USAGE = 128 | 4 | 8; // STORAGE | COPY_SRC | COPY_DST
 /** Dawn stages each write; pieces keep that staging small. */
 const WRITE_BYTES: number = 32 << 20;
-const READ_BYTES: number = 64 << 20;
 
 /**
  * Allocates a tensor, filled with zeros or with `data`.
@@ -393,94 +388,6 @@ export class DeviceTensor {
   #error(problem: string): UserError {
     return new UserError(`tensor "${this.label}" [${this.shape.join(", ")}] ${this.dtype}: ${problem}`);
   }
-}
-
-/** Reads several tensors with as few submissions as possible; results in the same order. */
-export async function readMany(device: Device, tensors: readonly DeviceTensor[]): Promise<TensorValues[]> {
-  return readRanges(
-    device,
-    tensors.map((tensor) => ({ tensor, start: 0, count: tensor.length })),
-  );
-}
-
-interface Range {
-  readonly tensor: DeviceTensor;
-  readonly start: number;
-  readonly count: number;
-}
-
-async function readRanges(device: Device, ranges: readonly Range[], after?: Promise<unknown>): Promise<TensorValues[]> {
-  device.assertOpen();
-  // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
-  const copies = ranges.map(({ tensor, start, count }) => {
-    const size = bytesOf(tensor.dtype);
-    const what = `tensor "${tensor.label}" [${tensor.shape.join(", ")}] ${tensor.dtype}`;
-    if (!tensor.live) throw new UserError(`${what}: it was destroyed`);
-    if (tensor.device !== device) throw new UserError(`${what}: it lives on another device`);
-    if (!isRange(start, count, tensor.length)) {
-      throw new UserError(`${what}: a read of ${count} elements from ${start} leaves its ${tensor.length}`);
-    }
-    if (tensor.panel > 1 && !inPanels(tensor, start, count))
-      throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
-    const from = tensor.offset + start * size;
-    const source = Math.floor(from / 4) * 4;
-    return { tensor, count, source, skip: from - source, bytes: Math.ceil((from + count * size - source) / 4) * 4 };
-  });
-  const results: TensorValues[] = [];
-  for (let next = 0; next < copies.length; ) {
-    const batch: { readonly copy: (typeof copies)[number]; readonly at: number }[] = [];
-    let total = 0;
-    for (let copy = copies[next]; copy !== undefined; copy = copies[next]) {
-      if (batch.length > 0 && total + copy.bytes > READ_BYTES) break;
-      batch.push({ copy, at: total });
-      total += Math.ceil(copy.bytes / 16) * 16;
-      next++;
-    }
-    const staging = device.takeStaging(total);
-    try {
-      const encoder = device.raw.createCommandEncoder();
-      for (const { copy, at } of batch) {
-        encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
-      }
-      device.raw.queue.submit([encoder.finish()]);
-      // Asking costs processor time, and before that nothing can have come.
-      await after?.catch(() => {});
-      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
-      for (const { copy, at } of batch) {
-        const { dtype, panel, shape } = copy.tensor;
-        if (panel > 1) {
-          const stored = new Uint8Array(bytes, at, copy.bytes);
-          const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
-          results.push(decode(dtype, rows.buffer, 0, copy.count, true));
-        } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
-      }
-    } finally {
-      device.returnStaging(staging);
-    }
-  }
-  return results;
-}
-
-/** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
-function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
-  if (dtype === "q8" || dtype === "q4") return dequantise(new Uint8Array(bytes, at), count, dtype);
-  if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
-  if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
-  const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
-  const values = new Values(bytes, at, count);
-  return own ? values : values.slice();
-}
-
-/** Are these elements whole panels? */
-function inPanels({ panel, shape }: DeviceTensor, start: number, count: number): boolean {
-  const each = panel * (shape.at(-1) ?? 1);
-  return start % each === 0 && count % each === 0;
-}
-
-function isRange(start: number, count: number, length: number): boolean {
-  return (
-    Number.isSafeInteger(start) && Number.isSafeInteger(count) && start >= 0 && count >= 1 && start + count <= length
-  );
 }
 
 function nameOfData(data: TensorData): string {

@@ -11,7 +11,8 @@ import { UserError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { compileAll, type Dispatch, Kernel } from "./kernels.ts";
 import { Plan } from "./plan.ts";
-import { createTensor, type DeviceTensor, readMany, type TensorValues } from "./tensor.ts";
+import { readMany, type TensorValues } from "./read.ts";
+import { createTensor, type DeviceTensor } from "./tensor.ts";
 import { adapterKey, bindingKey, programHash, type TuningRecord } from "./tuned.ts";
 import { patiently } from "./wait.ts";
 

@@ -6,7 +6,8 @@ import { type Work, workOf } from "../compiler/index.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Dispatch } from "./kernels.ts";
 import type { Plan } from "./plan.ts";
-import type { DeviceTensor, TensorValues } from "./tensor.ts";
+import type { TensorValues } from "./read.ts";
+import type { DeviceTensor } from "./tensor.ts";
 
 export interface DispatchWork {
   readonly kernel: string;

@@ -22,7 +22,8 @@ import {
   type Variant,
 } from "../../runtime/kernels.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
-import { createTensor, createTensors, type DeviceTensor, readMany, type TensorSpec } from "../../runtime/tensor.ts";
+import { readMany } from "../../runtime/read.ts";
+import { createTensor, createTensors, type DeviceTensor, type TensorSpec } from "../../runtime/tensor.ts";
 import { adaptersUnderTest, everyAdapter, withDevice } from "../support/gpu.ts";
 import { normal, uniform } from "../support/random.ts";
 

@@ -3,7 +3,8 @@ import { openDevice } from "../../runtime/device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { dequantise, quantise } from "../../runtime/quantise.ts";
-import { BINDING_ALIGNMENT, createTensor, createTensors, readMany } from "../../runtime/tensor.ts";
+import { readMany } from "../../runtime/read.ts";
+import { BINDING_ALIGNMENT, createTensor, createTensors } from "../../runtime/tensor.ts";
 import { settle } from "../../runtime/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 

@@ -1,0 +1,121 @@
+/**
+ * Reading tensors back: any number of them, or parts of them, in as few submissions as possible, through pooled staging buffers.
+ */
+import type { Device } from "./device.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
+import { UserError } from "./errors.ts";
+import { fromPanels } from "./panels.ts";
+import { dequantise } from "./quantise.ts";
+import { readBack } from "./wait.ts";
+
+/** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
+export type TensorValues = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+
+/** What reading needs to know of a tensor. */
+export interface Readable {
+  readonly device: Device;
+  readonly label: string;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly panel: number;
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly length: number;
+  readonly live: boolean;
+}
+
+const READ_BYTES: number = 64 << 20;
+
+/** Reads several tensors with as few submissions as possible; results in the same order. */
+export async function readMany(device: Device, tensors: readonly Readable[]): Promise<TensorValues[]> {
+  return readRanges(
+    device,
+    tensors.map((tensor) => ({ tensor, start: 0, count: tensor.length })),
+  );
+}
+
+interface Range {
+  readonly tensor: Readable;
+  readonly start: number;
+  readonly count: number;
+}
+
+/** Reads parts of tensors. With `after`, another read that was begun before, nobody looks for them until that is done. */
+export async function readRanges(
+  device: Device,
+  ranges: readonly Range[],
+  after?: Promise<unknown>,
+): Promise<TensorValues[]> {
+  device.assertOpen();
+  // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
+  const copies = ranges.map(({ tensor, start, count }) => {
+    const size = bytesOf(tensor.dtype);
+    const what = `tensor "${tensor.label}" [${tensor.shape.join(", ")}] ${tensor.dtype}`;
+    if (!tensor.live) throw new UserError(`${what}: it was destroyed`);
+    if (tensor.device !== device) throw new UserError(`${what}: it lives on another device`);
+    if (!isRange(start, count, tensor.length)) {
+      throw new UserError(`${what}: a read of ${count} elements from ${start} leaves its ${tensor.length}`);
+    }
+    if (tensor.panel > 1 && !inPanels(tensor, start, count))
+      throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
+    const from = tensor.offset + start * size;
+    const source = Math.floor(from / 4) * 4;
+    return { tensor, count, source, skip: from - source, bytes: Math.ceil((from + count * size - source) / 4) * 4 };
+  });
+  const results: TensorValues[] = [];
+  for (let next = 0; next < copies.length; ) {
+    const batch: { readonly copy: (typeof copies)[number]; readonly at: number }[] = [];
+    let total = 0;
+    for (let copy = copies[next]; copy !== undefined; copy = copies[next]) {
+      if (batch.length > 0 && total + copy.bytes > READ_BYTES) break;
+      batch.push({ copy, at: total });
+      total += Math.ceil(copy.bytes / 16) * 16;
+      next++;
+    }
+    const staging = device.takeStaging(total);
+    try {
+      const encoder = device.raw.createCommandEncoder();
+      for (const { copy, at } of batch) {
+        encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
+      }
+      device.raw.queue.submit([encoder.finish()]);
+      // Asking costs processor time, and before that nothing can have come.
+      await after?.catch(() => {});
+      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
+      for (const { copy, at } of batch) {
+        const { dtype, panel, shape } = copy.tensor;
+        if (panel > 1) {
+          const stored = new Uint8Array(bytes, at, copy.bytes);
+          const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
+          results.push(decode(dtype, rows.buffer, 0, copy.count, true));
+        } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
+      }
+    } finally {
+      device.returnStaging(staging);
+    }
+  }
+  return results;
+}
+
+/** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
+function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
+  if (dtype === "q8" || dtype === "q4") return dequantise(new Uint8Array(bytes, at), count, dtype);
+  if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
+  if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
+  const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
+  const values = new Values(bytes, at, count);
+  return own ? values : values.slice();
+}
+
+/** Are these elements whole panels? */
+export function inPanels({ panel, shape }: Pick<Readable, "panel" | "shape">, start: number, count: number): boolean {
+  const each = panel * (shape.at(-1) ?? 1);
+  return start % each === 0 && count % each === 0;
+}
+
+/** Is this a part of so many elements, and not an empty one? */
+export function isRange(start: number, count: number, length: number): boolean {
+  return (
+    Number.isSafeInteger(start) && Number.isSafeInteger(count) && start >= 0 && count >= 1 && start + count <= length
+  );
+}
