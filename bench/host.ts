@@ -3,9 +3,8 @@
  * passes is the host's own. Encoding, submitting and (once a batch) asking whether the work is done are in it; what a driver would add is not.
  */
 import { Decoder, type ModelSource } from "../models/index.ts";
-import { type DeviceTensor, type Gpu, open, type Plan, UserError } from "../runtime/index.ts";
+import { type Gpu, open, UserError } from "../runtime/index.ts";
 import { finished } from "./harness.ts";
-import { loadKernels } from "./kernels/index.ts";
 import { type Measure, measureOf } from "./stats.ts";
 import { threadCpu } from "./surroundings.ts";
 
@@ -13,8 +12,6 @@ export interface HostResult {
   readonly host_us_per_dispatch: number;
   readonly dispatches_per_token: number;
   readonly steps_per_submission: number;
-  /** Whose dispatches they are: the decoder's own or, where its kernels bind more tensors than the null backend allows, as many of the benchmark's. */
-  readonly plan: "decoder" | "stand-in";
   readonly measures: readonly Measure[];
 }
 
@@ -32,7 +29,7 @@ export async function measureHost(source: ModelSource, state: string, rounds: nu
   if (threadCpu() === undefined) throw new UserError("this system does not tell how much CPU time a thread used");
   const gpu: Gpu = await open({ adapter: "null" });
   try {
-    const { plan, kind } = await planOn(gpu, source, state);
+    const { plan } = await Decoder.load(gpu, source, { state });
     const batch = async (): Promise<number> => {
       const began = threadCpu() ?? Number.NaN;
       for (let i = 0; i < SUBMISSIONS; i++) plan.run(STEPS);
@@ -47,35 +44,9 @@ export async function measureHost(source: ModelSource, state: string, rounds: nu
       host_us_per_dispatch: host.median,
       dispatches_per_token: plan.length,
       steps_per_submission: STEPS,
-      plan: kind,
       measures: [host],
     };
   } finally {
     await gpu.close();
   }
-}
-
-/** The decoder's step, or one of the same length of kernels that bind three or four buffers. */
-async function planOn(gpu: Gpu, source: ModelSource, state: string): Promise<{ plan: Plan; kind: HostResult["plan"] }> {
-  try {
-    return { plan: (await Decoder.load(gpu, source, { state })).plan, kind: "decoder" };
-  } catch (error) {
-    if (!(error instanceof UserError) || !/binds \d+ tensors/.test(error.message)) throw error;
-  }
-  const { layers, dim, ff } = source.config;
-  const kernels = await loadKernels(gpu);
-  const f = (...shape: number[]): DeviceTensor => gpu.tensor(shape);
-  const [x, y, h, gamma] = [f(dim), f(dim), f(ff), f(dim)];
-  const [wide, up, down] = [f(dim, dim), f(ff, dim), f(dim, ff)];
-  const plan = await gpu.record("stand-in for a step", () => {
-    for (let i = 0; i < layers; i++) {
-      kernels.matvec(wide, x, y);
-      kernels.norm(y.view([1, dim]), gamma, 1e-5, x.view([1, dim]));
-      kernels.matvec(wide, x, y);
-      kernels.matvec(up, y, h);
-      kernels.matvec(down, h, x);
-    }
-    for (let i = 0; i < 3; i++) kernels.matvec(wide, x, y);
-  });
-  return { plan, kind: "stand-in" };
 }
