@@ -99,7 +99,7 @@ export class Memory {
   readonly #way: Way;
   /** Lanes are parts of a vector that the adapter shifts one lane at a time. */
   readonly #slowShifts: boolean;
-
+  /** How tensors lie that lie in panels. */
   readonly #panels: (param: string) => Panel | undefined;
 
   constructor(

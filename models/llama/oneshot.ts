@@ -75,7 +75,8 @@ export function recordReduction(
   lse: DeviceTensor,
 ): void {
   const without = (n: number, t: DeviceTensor): DeviceTensor => t.view(t.shape.toSpliced(n, 1));
-  const [one, { k: toK, v: toV, victim }] = [(t: DeviceTensor) => without(0, t), to.layers[layer] as LayerState];
+  const one = (t: DeviceTensor): DeviceTensor => without(0, t);
+  const { k: toK, v: toV, victim } = to.layers[layer] as LayerState;
   k.weigh(one(one(r.scores)), one(one(lse)), r.weights);
   if (r.recent + r.first > 0) k.protect(r.weights, r.recent, r.first);
   k.rank(r.weights, r.ranks);
