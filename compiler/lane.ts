@@ -133,6 +133,8 @@ export interface Buffer {
   readonly writes: boolean;
   /** Elements are WGSL atomics (f32 as the bits of one). */
   readonly atomic: boolean;
+  /** Texels of 16 bytes in a row of the texture that it is bound as (texture.ts), a power of two; left out where it is bound as a buffer. */
+  readonly pitch?: number;
   /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
   readonly writable?: boolean;
   /** Of a part of a tensor (part.ts): which, as what it is stored, and the word that the part starts at. */

@@ -139,6 +139,10 @@ class Lanes {
     });
     const writable = (name: string): Pick<Buffer, "writable"> =>
       this.#p.binding.packing?.writable.includes(name) ? { writable: true } : {};
+    const pitch = (name: string): Pick<Buffer, "pitch"> => {
+      const texels = this.#p.binding.pitches?.[name];
+      return texels === undefined ? {} : { pitch: texels };
+    };
     for (const q of this.#p.params) {
       if (q.kind === "tensor") {
         const elements = q.dims.reduce((n, d) => n * (this.#p.binding.sizes[d] ?? 1), 1);
@@ -151,6 +155,7 @@ class Lanes {
           writes: q.writes,
           atomic: q.atomic === true,
           ...writable(q.name),
+          ...pitch(q.name),
         });
       } else if (this.#p.binding.cells.includes(q.name)) {
         this.#buffers.set(q.name, {
@@ -161,6 +166,7 @@ class Lanes {
           writes: false,
           atomic: false,
           ...writable(q.name),
+          ...pitch(q.name),
         });
       }
     }

@@ -132,7 +132,14 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
   const lines = lanes.buffers.map((b, i) => {
     const n = elementCount(b);
     const bytes = (n * 4 * b.unit) / perWord(b.storage);
-    const use = b.atomic ? "atomic" : b.writes || b.writable ? "read and write" : "read";
+    const use =
+      b.pitch !== undefined
+        ? `read, as a texture with rows of ${b.pitch} texels`
+        : b.atomic
+          ? "atomic"
+          : b.writes || b.writable
+            ? "read and write"
+            : "read";
     const parts = b.members?.map((m) => `${m.name} at word ${m.at}`).join(", ");
     const what = parts ?? (b.window === undefined ? b.name : `${b.window.of} from word ${b.window.at}`);
     return `binding ${i}: ${what}, ${b.storage} as ${n} x ${elementType(b)}, ${bytes} bytes, ${use}`;
@@ -209,7 +216,7 @@ export function printLanes(program: LaneProgram): string {
 }
 
 function bufferText(b: Buffer): string {
-  return `${b.elements} ${b.storage}, ${b.unit} at a time${b.writes ? ", written" : ""}${b.atomic ? ", atomic" : ""}`;
+  return `${b.elements} ${b.storage}, ${b.unit} at a time${b.writes ? ", written" : ""}${b.atomic ? ", atomic" : ""}${b.pitch === undefined ? "" : ", in a texture"}`;
 }
 
 function elementText(buffer: string, index: Atom, part?: Atom): string {

@@ -18,6 +18,8 @@ export interface Binding {
   readonly cells: readonly string[];
   /** Rows in a panel of each tensor that lies in panels (panels.ts); left out where none does. */
   readonly panels?: Readonly<Record<string, number>> | undefined;
+  /** Texels in a row of the texture of each tensor that lies in one (texture.ts); left out where none does. */
+  readonly pitches?: Readonly<Record<string, number>> | undefined;
   /** Which parameters share a binding; left out where each has its own. */
   readonly packing?: Packing | undefined;
 }

@@ -88,6 +88,11 @@ class Checker {
       const per = b.unit / perWord(b.storage);
       if (![1, 2, 4].includes(per)) this.#bad(`"${b.name}" has elements of ${per} words`);
       if (b.atomic && (per !== 1 || !b.writes)) this.#bad(`"${b.name}" is atomic but not written word by word`);
+      if (
+        b.pitch !== undefined &&
+        (b.writes || b.writable || b.members !== undefined || !Number.isInteger(Math.log2(b.pitch)))
+      )
+        this.#bad(`"${b.name}" cannot be bound as a texture with rows of ${b.pitch} texels`);
       if (b.writes && (b.storage === "q8" || b.storage === "q4")) this.#bad(`"${b.name}" is ${b.storage} but written`);
     }
   }

@@ -1,11 +1,12 @@
 /**
- * The printer: lane IR to WGSL text. The only place in the project where WGSL is written.
+ * The printer: lane IR to WGSL text. With texture.ts the only place in the project where WGSL is written.
  */
 
 import { constantVectors } from "./inline.ts";
 import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
+import { textureOf } from "./texture.ts";
 
 const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
   add: "+",
@@ -94,9 +95,11 @@ class Printer {
         ...(matrix === undefined ? [] : ["diagnostic(off, chromium.subgroup_matrix_uniformity);"]),
       );
     for (const [i, b] of p.buffers.entries()) {
-      head.push(
-        `@group(0) @binding(${i}) var<storage, ${b.writes || b.writable ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
-      );
+      if (b.pitch !== undefined) head.push(...textureOf(i, name(b.name), loaderOf(b), b, b.pitch));
+      else
+        head.push(
+          `@group(0) @binding(${i}) var<storage, ${b.writes || b.writable ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
+        );
     }
     if (p.uniforms.length > 0) {
       head.push(`struct Scalars { ${p.uniforms.map((u) => `${name(u.name)}: ${u.dtype}`).join(", ")} }`);
@@ -286,6 +289,11 @@ class Printer {
     }
   }
 
+  #element(param: string, index: Atom): string {
+    const b = this.#buffer(param);
+    return b.pitch === undefined ? `${name(param)}[${this.#atom(index)}]` : `${loaderOf(b)}(${this.#atom(index)})`;
+  }
+
   #room(name: string): Room {
     const found = this.#p.rooms?.find((r) => r.name === name);
     if (found === undefined) throw new Error(`no room "${name}"`);
@@ -348,7 +356,7 @@ class Printer {
           const bits = `atomicLoad(&${name(r.buffer)}[${this.#atom(r.index)}])`;
           return this.#buffer(r.buffer).storage === "f32" ? `bitcast<f32>(${bits})` : bits;
         }
-        return `${name(r.buffer)}[${this.#atom(r.index)}]${r.part === undefined ? "" : `[${this.#atom(r.part)}]`}`;
+        return `${this.#element(r.buffer, r.index)}${r.part === undefined ? "" : `[${this.#atom(r.part)}]`}`;
       case "unpack":
         if (r.format === "q8") return `vec4<f32>(unpack4xI8(${this.#atom(r.x)}))`;
         if (r.format === "u4") return `vec4<f32>(unpack4xU8(${this.#atom(r.x)} & 0x0f0f0f0fu))`;
@@ -400,6 +408,11 @@ class Printer {
 /** Parameter names cannot clash with WGSL's own words or ours. */
 function name(param: string): string {
   return `p_${param.replaceAll("$", "_dollar_")}`;
+}
+
+/** The function that loads an element of a tensor that lies in a texture. */
+function loaderOf(b: Buffer): string {
+  return `load_${name(b.name)}`;
 }
 
 /** WGSL of a lane program; its entry point is `main`, group 0 holds the buffers in order and then the uniform block. */

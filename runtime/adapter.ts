@@ -33,6 +33,10 @@ export interface Limits {
   readonly storageBuffers: number;
   /** Workgroups along one dimension of a dispatch. */
   readonly workgroups: number;
+  /** Textures that one kernel reads. */
+  readonly storageTextures: number;
+  /** Texels along a side of a texture. */
+  readonly textureExtent: number;
 }
 
 /** Everything that code generation and scheduling ask about an adapter. */
@@ -94,6 +98,8 @@ export function describeAdapter(adapter: AdapterFacts): Capabilities {
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       storageBuffers: limits.maxStorageBuffersPerShaderStage,
       workgroups: limits.maxComputeWorkgroupsPerDimension,
+      storageTextures: limits.maxStorageTexturesPerShaderStage,
+      textureExtent: limits.maxTextureDimension2D,
     },
     rung: lowered(rungOf(found)),
   };

@@ -32,6 +32,8 @@ const LIMITS = [
   "maxComputeWorkgroupSizeY",
   "maxComputeWorkgroupSizeZ",
   "maxComputeWorkgroupsPerDimension",
+  "maxStorageTexturesPerShaderStage",
+  "maxTextureDimension2D",
 ] as const;
 const STAGING_USAGE = 1 | 8; // MAP_READ | COPY_DST
 /** Larger read-back buffers are not kept: they are for whole tensors, not for every step. */

@@ -97,6 +97,7 @@ export class Kernel {
     const sizes: Record<string, number> = {};
     const storage: Record<string, DeviceTensor["dtype"]> = {};
     const panels: Record<string, number> = {};
+    const pitches: Record<string, number> = {};
     const from: Record<string, string> = {};
     const tensors = new Map<string, DeviceTensor>();
     const cells: string[] = [];
@@ -111,6 +112,7 @@ export class Kernel {
               `one ${p.dtype}`,
               `${given.dtype} [${given.shape.join(", ")}] ("${given.label}")`,
             );
+          if (given.pitch !== undefined) pitches[p.name] = given.pitch;
           cells.push(p.name);
           tensors.set(p.name, given);
         } else if (typeof given === "number") uniforms.push({ dtype: p.dtype, value: given });
@@ -125,6 +127,10 @@ export class Kernel {
         if (p.writes) throw this.#wrong(p.name, "a tensor it can write", `one in panels ("${given.label}")`);
         panels[p.name] = given.panel;
       }
+      if (given.pitch !== undefined) {
+        if (p.writes) throw this.#wrong(p.name, "a tensor it can write", `one in a texture ("${given.label}")`);
+        pitches[p.name] = given.pitch;
+      }
       tensors.set(p.name, given);
     }
     this.#checkAliases(tensors);
@@ -134,6 +140,7 @@ export class Kernel {
       storage,
       cells,
       ...(Object.keys(panels).length === 0 ? {} : { panels }),
+      ...(Object.keys(pitches).length === 0 ? {} : { pitches }),
       ...(packing === undefined ? {} : { packing }),
     };
     return { variant: this.#variant(binding), tensors, uniforms };
@@ -167,7 +174,7 @@ export class Kernel {
     const all = [...tensors];
     for (const [i, [p, a]] of all.entries()) {
       for (const [q, b] of all.slice(i + 1)) {
-        if (a.buffer !== b.buffer || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) continue;
+        if (a.memory !== b.memory || a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) continue;
         if (!this.#writes(p) && !this.#writes(q)) continue;
         throw new UserError(
           `kernel ${this.name}: "${p}" and "${q}" share memory (tensor "${a.label}"), and one of them is written`,
@@ -186,9 +193,10 @@ export class Kernel {
   #packing(tensors: ReadonlyMap<string, DeviceTensor>): Packing | undefined {
     const atomic = (name: string): boolean =>
       this.program.params.some((p) => p.name === name && p.kind === "tensor" && p.atomic === true);
-    const places = [...tensors].map(([name, t]) => ({
+    const buffers = [...tensors].filter(([, t]) => t.pitch === undefined);
+    const places = buffers.map(([name, t]) => ({
       name,
-      home: t.buffer,
+      home: t.memory,
       offset: t.offset,
       bytes: t.bytes,
       writes: this.#writes(name),
@@ -209,11 +217,19 @@ export class Kernel {
     let found = this.#variants.get(key);
     if (found === undefined) {
       const generated = this.#generate(binding);
-      const [bound, limit] = [generated.lanes.buffers.length, this.#target.storageBuffers];
+      const { buffers } = generated.lanes;
+      const textures = buffers.filter((b) => b.pitch !== undefined).length;
+      const [bound, limit] = [buffers.length - textures, this.#target.storageBuffers];
       if (bound > limit) {
         throw new UserError(`kernel ${this.name} binds ${bound} tensors, and this adapter allows ${limit} a kernel`, {
           hint: "tensors that are made together, by gpu.tensors({ … }), can share a binding",
         });
+      }
+      const { storageTextures } = this.#device.capabilities.limits;
+      if (textures > storageTextures) {
+        throw new UserError(
+          `kernel ${this.name} reads ${textures} tensors in textures, and this adapter allows ${storageTextures} a kernel`,
+        );
       }
       const shape = Object.entries(binding.sizes).map(([d, n]) => `${d}=${n}`);
       found = { label: `kernel ${this.name} (${shape.join(", ")})`, generated, pipeline: undefined };
@@ -276,7 +292,9 @@ function descriptor(device: Device, variant: Variant): GPUComputePipelineDescrip
     (b, binding): GPUBindGroupLayoutEntry => ({
       binding,
       visibility: COMPUTE,
-      buffer: { type: b.writes || b.writable ? "storage" : "read-only-storage" },
+      ...(b.pitch === undefined
+        ? { buffer: { type: b.writes || b.writable ? "storage" : "read-only-storage" } }
+        : { storageTexture: { access: "read-only", format: "rgba32uint" } }),
     }),
   );
   if (uniforms.length > 0) entries.push({ binding: buffers.length, visibility: COMPUTE, buffer: { type: "uniform" } });
@@ -298,7 +316,7 @@ export function bindGroupOf(
   if (pipeline === undefined) throw new Error(`${variant.label} was not compiled`);
   return watched(device, variant.label, () => {
     const { buffers } = variant.generated.lanes;
-    const entries = buffers.map((b, binding): GPUBindGroupEntry => ({ binding, resource: rangeOf(dispatch, b) }));
+    const entries = buffers.map((b, binding): GPUBindGroupEntry => ({ binding, resource: resourceOf(dispatch, b) }));
     let uniforms: GPUBuffer | undefined;
     if (dispatch.uniforms.length > 0) {
       const size = Math.ceil(dispatch.uniforms.length / 4) * 16;
@@ -311,6 +329,11 @@ export function bindGroupOf(
       uniforms,
     };
   });
+}
+
+function resourceOf(dispatch: Dispatch, b: Generated["lanes"]["buffers"][number]): GPUBindingResource {
+  const texture = b.pitch === undefined ? undefined : dispatch.tensors.get(b.name)?.texture;
+  return texture === undefined ? rangeOf(dispatch, b) : texture.createView();
 }
 
 /** The memory of one binding: that of a tensor or of a part of it, or the range that several lie in. */

@@ -6,6 +6,7 @@ import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { fromPanels } from "./panels.ts";
 import { dequantise } from "./quantise.ts";
+import { copyRows, rowsAround } from "./texture.ts";
 import { readBack } from "./wait.ts";
 
 /** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
@@ -19,6 +20,7 @@ export interface Readable {
   readonly dtype: DType;
   readonly panel: number;
   readonly buffer: GPUBuffer;
+  readonly texture: GPUTexture | undefined;
   readonly offset: number;
   readonly length: number;
   readonly live: boolean;
@@ -60,7 +62,11 @@ export async function readRanges(
       throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
     const from = tensor.offset + start * size;
     const source = Math.floor(from / 4) * 4;
-    return { tensor, count, source, skip: from - source, bytes: Math.ceil((from + count * size - source) / 4) * 4 };
+    const bytes = Math.ceil((from + count * size - source) / 4) * 4;
+    const { texture } = tensor;
+    if (texture === undefined) return { tensor, count, source, skip: from - source, bytes };
+    const rows = rowsAround(texture, source, bytes);
+    return { tensor, count, source, skip: rows.skip + from - source, bytes: rows.bytes };
   });
   const results: TensorValues[] = [];
   for (let next = 0; next < copies.length; ) {
@@ -76,7 +82,9 @@ export async function readRanges(
     try {
       const encoder = device.raw.createCommandEncoder();
       for (const { copy, at } of batch) {
-        encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
+        const { texture } = copy.tensor;
+        if (texture === undefined) encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
+        else copyRows(encoder, texture, copy.source, copy.bytes, staging, at);
       }
       device.raw.queue.submit([encoder.finish()]);
       // Asking costs processor time, and before that nothing can have come.
@@ -85,7 +93,7 @@ export async function readRanges(
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {
-          const stored = new Uint8Array(bytes, at, copy.bytes);
+          const stored = new Uint8Array(bytes, at + copy.skip, copy.count * bytesOf(dtype));
           const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
           results.push(decode(dtype, rows.buffer, 0, copy.count, true));
         } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));

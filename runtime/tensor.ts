@@ -7,33 +7,14 @@
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, encodeBF16, encodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { intoPanels, panelProblem } from "./panels.ts";
+import { checkedLayout, type Layout, type ShapeLike, type TensorData, type TensorOptions } from "./layout.ts";
+import { intoPanels } from "./panels.ts";
 import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
 import { watched } from "./scopes.ts";
+import { bytesOfTexture, newTexture, TEXEL_BYTES, writeTexels } from "./texture.ts";
 
-/** Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or bf16. */
-export type TensorData =
-  | readonly number[]
-  | Float32Array
-  | Float64Array
-  | Uint32Array
-  | Int32Array
-  | Uint16Array
-  | Uint8Array;
-
-/** Extents in order, or named: `{ heads: 4, dim: 64 }`. */
-export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
-
-/** Options of `createTensor`. */
-export interface TensorOptions {
-  readonly label?: string | undefined;
-  readonly data?: TensorData | undefined;
-  /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
-  readonly sliced?: boolean | undefined;
-  /** Rows whose pieces lie side by side, see panels.ts; 1, row after row, unless given. Kernels may read such a tensor and not write it. */
-  readonly panel?: number | undefined;
-}
+export type { ShapeLike, TensorData, TensorOptions } from "./layout.ts";
 
 /** Offsets of storage bindings are multiples of this on every device that we open. */
 export const BINDING_ALIGNMENT = 256;
@@ -53,8 +34,12 @@ export function createTensor(
 ): DeviceTensor {
   const { label = "tensor", data } = options;
   const { padded, ...layout } = checkedLayout(device, shape, dtype, options);
-  const buffer = newBuffer(device, `tensor "${label}"`, label, padded);
-  const tensor = new DeviceTensor(device, { ...layout, buffer, offset: 0 }, owner(device, buffer, 1)());
+  const what = `tensor "${label}"`;
+  const memory =
+    layout.pitch === undefined
+      ? newBuffer(device, what, label, padded)
+      : newTexture(device, `${what} (${padded} bytes)`, label, padded, layout.pitch);
+  const tensor = new DeviceTensor(device, { ...layout, memory, offset: 0 }, owner(device, memory, 1)());
   if (data !== undefined) {
     try {
       tensor.write(data);
@@ -67,7 +52,7 @@ export function createTensor(
 }
 
 /** One of several tensors that are made together. */
-export interface TensorSpec extends Omit<TensorOptions, "sliced"> {
+export interface TensorSpec extends Omit<TensorOptions, "sliced" | "texture"> {
   readonly shape: ShapeLike;
   /** f32 unless told. */
   readonly dtype?: DType | undefined;
@@ -105,7 +90,7 @@ export function createTensors<K extends string>(
     const buffer = newBuffer(device, `tensors "${label}"`, label, size);
     const state = owner(device, buffer, inside.length);
     for (const { part, offset } of inside)
-      made.set(part.name, new DeviceTensor(device, { ...part.layout, buffer, offset }, state()));
+      made.set(part.name, new DeviceTensor(device, { ...part.layout, memory: buffer, offset }, state()));
   }
   try {
     for (const { name, data } of parts) if (data !== undefined) made.get(name)?.write(data);
@@ -116,15 +101,17 @@ export function createTensors<K extends string>(
   return Object.fromEntries(names.map((name) => [name, made.get(name)])) as Record<K, DeviceTensor>;
 }
 
-/** A live tensor's share of a buffer that `count` tensors own; the last one that goes frees it. */
-function owner(device: Device, buffer: GPUBuffer, count: number): () => Ownership {
+/** A live tensor's share of memory that `count` tensors own; the last one that goes frees it. */
+function owner(device: Device, memory: GPUBuffer | GPUTexture, count: number): () => Ownership {
+  const bytes = "size" in memory ? memory.size : bytesOfTexture(memory);
+  device.allocated += bytes;
   return () => ({
     live: true,
     release(): void {
       count--;
       if (count > 0) return;
-      buffer.destroy();
-      device.allocated = Math.max(0, device.allocated - buffer.size);
+      memory.destroy();
+      device.allocated = Math.max(0, device.allocated - bytes);
     },
   });
 }
@@ -135,56 +122,7 @@ interface Ownership {
 }
 
 function newBuffer(device: Device, what: string, label: string, size: number): GPUBuffer {
-  const buffer = watched(device, `${what} (${size} bytes)`, () =>
-    device.raw.createBuffer({ label, size, usage: USAGE }),
-  );
-  device.allocated += size;
-  return buffer;
-}
-
-/** Shape and padded size of a tensor that fits this device. */
-function checkedLayout(
-  device: Device,
-  shape: ShapeLike,
-  dtype: DType,
-  { label = "tensor", sliced = false, panel = 1 }: TensorOptions,
-): Omit<Layout, "buffer" | "offset"> & { readonly padded: number } {
-  const dims = Array.isArray(shape) ? undefined : Object.keys(shape);
-  const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
-  const bad = extents.find((extent) => !Number.isSafeInteger(extent) || extent < 1);
-  if (bad !== undefined) {
-    throw new UserError(
-      `tensor "${label}" [${extents.join(", ")}]: expected extents that are integers above 0, got ${bad}`,
-    );
-  }
-  const padded = Math.ceil((extents.reduce((a, b) => a * b, 1) * bytesOf(dtype)) / 16) * 16;
-  const last = extents.at(-1) ?? 0;
-  if ((dtype === "q8" || dtype === "q4") && last % 32 !== 0) {
-    throw new UserError(
-      `tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`,
-    );
-  }
-  const problem = panel === 1 ? undefined : panelProblem(extents, dtype, panel);
-  if (problem !== undefined) throw new UserError(`tensor "${label}" [${extents.join(", ")}] ${dtype}: ${problem}`);
-  const { bindingBytes, bufferBytes } = device.capabilities.limits;
-  const [limit, kind] =
-    sliced || bufferBytes < bindingBytes ? [bufferBytes, "buffer"] : [bindingBytes, "storage binding"];
-  if (padded > limit) {
-    throw new UserError(
-      `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest ${kind} of this adapter (${device.capabilities.name}) is ${limit} bytes`,
-    );
-  }
-  return { shape: extents, dims, dtype, label, panel, padded };
-}
-
-interface Layout {
-  readonly shape: readonly number[];
-  readonly dims: readonly string[] | undefined;
-  readonly dtype: DType;
-  readonly label: string;
-  readonly panel: number;
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
+  return watched(device, `${what} (${size} bytes)`, () => device.raw.createBuffer({ label, size, usage: USAGE }));
 }
 
 /** A tensor on a device, or a view of one. Made by `createTensor`. */
@@ -197,7 +135,10 @@ export class DeviceTensor {
   readonly label: string;
   /** Rows whose pieces lie side by side; 1 where row lies after row. */
   readonly panel: number;
-  readonly buffer: GPUBuffer;
+  /** Texels in a row of its texture; undefined where it lies in a buffer. */
+  readonly pitch: number | undefined;
+  /** Where it lies. */
+  readonly memory: GPUBuffer | GPUTexture;
   /** Bytes from the start of the buffer; a multiple of 256. */
   readonly offset: number;
   /** Bytes of the elements, without padding. */
@@ -214,12 +155,24 @@ export class DeviceTensor {
     this.dtype = layout.dtype;
     this.label = layout.label;
     this.panel = layout.panel;
-    this.buffer = layout.buffer;
+    this.pitch = layout.pitch;
+    this.memory = layout.memory;
     this.offset = layout.offset;
     this.length = layout.shape.reduce((a, b) => a * b, 1);
     this.bytes = this.length * bytesOf(layout.dtype);
     this.#state = state;
     this.#isView = isView;
+  }
+
+  /** The buffer that it lies in. @throws Error where it lies in a texture. */
+  get buffer(): GPUBuffer {
+    if (this.pitch !== undefined) throw new Error(`${this.label} lies in a texture`);
+    return this.memory as GPUBuffer;
+  }
+
+  /** The texture that it lies in, if it lies in one. */
+  get texture(): GPUTexture | undefined {
+    return this.pitch === undefined ? undefined : (this.memory as GPUTexture);
   }
 
   /** True until the tensor that owns the buffer is destroyed. */
@@ -288,6 +241,18 @@ export class DeviceTensor {
 
   #put(bytes: Uint8Array<ArrayBuffer>, at: number): void {
     const { queue } = this.device.raw;
+    if (this.texture !== undefined) {
+      // The texture is padded, too.
+      const end = at + bytes.length >= this.offset + this.bytes;
+      if (at % TEXEL_BYTES !== 0 || (bytes.length % TEXEL_BYTES !== 0 && (!end || this.#isView)))
+        throw this.#error(
+          `a write of a texture is of ${TEXEL_BYTES} bytes or a multiple, got ${bytes.length} from ${at}`,
+        );
+      if (bytes.length % TEXEL_BYTES === 0) return writeTexels(this.device, this.texture, bytes, at);
+      const whole = new Uint8Array(Math.ceil(bytes.length / TEXEL_BYTES) * TEXEL_BYTES);
+      whole.set(bytes);
+      return writeTexels(this.device, this.texture, whole, at);
+    }
     for (let from = 0; from < bytes.length; from += WRITE_BYTES) {
       queue.writeBuffer(this.buffer, at + from, bytes, from, Math.min(WRITE_BYTES, bytes.length - from));
     }
@@ -326,6 +291,7 @@ export class DeviceTensor {
     const [lead, ...rest] = this.shape;
     if (lead === undefined) throw this.#error("a tensor without dimensions has no slices");
     if (!isRange(start, count, lead)) throw this.#error(`slice of ${count} from ${start} leaves the ${lead} entries`);
+    if (this.pitch !== undefined) throw this.#error("a tensor in a texture is bound whole, and has no slices");
     const offset = this.offset + (start * this.bytes) / lead;
     const each = this.length / lead;
     if (this.panel > 1 && !inPanels(this, start * each, count * each))
@@ -346,8 +312,9 @@ export class DeviceTensor {
   }
 
   #derive(shape: readonly number[], dims: readonly string[] | undefined, offset: number): DeviceTensor {
-    const { dtype, label, panel, buffer } = this;
-    return new DeviceTensor(this.device, { shape, dims, dtype, label, panel, buffer, offset }, this.#state, true);
+    const { dtype, label, panel, pitch, memory } = this;
+    const layout = { shape, dims, dtype, label, panel, pitch, memory, offset };
+    return new DeviceTensor(this.device, layout, this.#state, true);
   }
 
   /** The data as this tensor stores it. */

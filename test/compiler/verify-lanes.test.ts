@@ -129,6 +129,18 @@ describe("memory", () => {
       [bufferOf("y", { unit: 4, atomic: true })],
     ],
     ["of block formats is not written", [], '"y" is q8 but written', [bufferOf("y", { unit: 4, storage: "q8" })]],
+    [
+      "in a texture is not written",
+      [],
+      '"y" cannot be bound as a texture with rows of 1024 texels',
+      [bufferOf("x", { pitch: 1024 }), bufferOf("y", { pitch: 1024 })],
+    ],
+    [
+      "in a texture has rows of a power of two",
+      [],
+      '"x" cannot be bound as a texture with rows of 1000 texels',
+      [bufferOf("x", { pitch: 1000 }), bufferOf("y")],
+    ],
     ["has names of its own", [], "two buffers have one name", [bufferOf("x"), bufferOf("x")]],
     ["has elements of at most 16 bytes", [], '"x" has elements of 8 words', [bufferOf("x", { unit: 8 })]],
   ];

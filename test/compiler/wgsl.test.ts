@@ -1,6 +1,6 @@
 /** The printed shaders of two small kernels: to be looked at when they change. */
 import { describe, expect, test } from "vitest";
-import { generate, loadPrograms, type Target, type TileProgram } from "../../compiler/index.ts";
+import { type Binding, generate, loadPrograms, type Target, type TileProgram } from "../../compiler/index.ts";
 import { block, over, program, type Scalar, sum, type Tensor } from "../../dsl/index.ts";
 
 function scale(x: Tensor<"n">, factor: Scalar, y: Tensor<"n">): void {
@@ -22,12 +22,13 @@ async function shader(
   name: string,
   sizes: Readonly<Record<string, number>>,
   target: Partial<Target> = {},
+  more: Partial<Binding> = {},
 ): Promise<string> {
   const p = (await programs).get(name) as TileProgram;
   const storage = Object.fromEntries(
     p.params.flatMap((q) => (q.kind === "tensor" ? [[q.name, q.storage[0] ?? "f32"]] : [])),
   );
-  return generate(p, { sizes, storage, cells: [] }, { ...SOFTWARE, ...target }).wgsl;
+  return generate(p, { sizes, storage, cells: [], ...more }, { ...SOFTWARE, ...target }).wgsl;
 }
 
 describe("WGSL", () => {
@@ -48,6 +49,38 @@ describe("WGSL", () => {
         p_y[pid] = t5;
       }
       "
+    `);
+  });
+
+  test("a tensor in a texture: texels of 16 bytes, or what is wanted of them", async () => {
+    const loader = async (n: number): Promise<string> =>
+      (await shader("scale", { n }, {}, { pitches: { x: 2048 } })).split("\n").slice(0, 7).join("\n");
+    expect(await loader(100)).toMatchInlineSnapshot(`
+      "@group(0) @binding(0) var p_x: texture_storage_2d<rgba32uint, read>;
+      fn load_p_x(i: u32) -> vec4<f32> {
+        return bitcast<vec4<f32>>(textureLoad(p_x, vec2<u32>(i & 2047u, i >> 11u)));
+      }
+      @group(0) @binding(1) var<storage, read_write> p_y: array<vec4<f32>, 25>;
+      struct Scalars { p_factor: f32 }
+      @group(0) @binding(2) var<uniform> scalars: Scalars;"
+    `);
+    expect(await loader(102)).toMatchInlineSnapshot(`
+      "@group(0) @binding(0) var p_x: texture_storage_2d<rgba32uint, read>;
+      fn load_p_x(i: u32) -> vec2<f32> {
+        let t = textureLoad(p_x, vec2<u32>((i >> 1u) & 2047u, (i >> 1u) >> 11u));
+        return bitcast<vec2<f32>>(select(t.xy, t.zw, (i & 1u) != 0u));
+      }
+      @group(0) @binding(1) var<storage, read_write> p_y: array<vec2<f32>, 51>;
+      struct Scalars { p_factor: f32 }"
+    `);
+    expect(await loader(101)).toMatchInlineSnapshot(`
+      "@group(0) @binding(0) var p_x: texture_storage_2d<rgba32uint, read>;
+      fn load_p_x(i: u32) -> f32 {
+        let t = textureLoad(p_x, vec2<u32>((i >> 2u) & 2047u, (i >> 2u) >> 11u));
+        let h = select(t.xy, t.zw, (i & 2u) != 0u);
+        return bitcast<f32>(select(h.x, h.y, (i & 1u) != 0u));
+      }
+      @group(0) @binding(1) var<storage, read_write> p_y: array<f32, 101>;"
     `);
   });
 

@@ -64,6 +64,8 @@ interface Rung {
   readonly tiles?: boolean;
   /** All tensors lie in one GPU buffer. */
   readonly together?: boolean;
+  /** What is only read lies in textures, as much of it as the adapter allows. */
+  readonly textures?: boolean;
 }
 
 const POISON_INT = 0xdeadbeef;
@@ -246,15 +248,13 @@ async function runOn(
   }
   const own = targetOf(device.capabilities);
   const rungs = rungsOf(own);
+  if (adapter === adaptersUnderTest()[0]) rungs.push({ label: "in textures", target: own, textures: true });
   if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own), ...parted(program, own, specs));
   for (const rung of rungs) {
     if (use.tilesOnly === true && rung.tiles !== true) continue;
     const made = rung.together
       ? Object.entries(createTensors(device, specs))
-      : Object.entries(specs).map(([label, { shape, dtype, data, panel }]): [string, DeviceTensor] => [
-          label,
-          createTensor(device, shape, dtype, { label, data, panel }),
-        ]);
+      : separate(device, specs, rung.textures === true ? inTextures(program, device, specs) : []);
     const tensors = new Map(made);
     const args = program.params.map((p) => tensors.get(p.name) ?? use.scalars?.[p.name]);
     try {
@@ -300,6 +300,21 @@ async function runOn(
     if (t !== undefined) compare(`${program.name} on ${label}: ${name}`, got[i], t, use);
   }
   for (const { tensor } of all) tensor.destroy();
+}
+
+type Specs = Readonly<Record<string, TensorSpec>>;
+
+function separate(device: Device, specs: Specs, textures: readonly string[]): [string, DeviceTensor][] {
+  return Object.entries(specs).map(([label, { shape, dtype, data, panel }]) => [
+    label,
+    createTensor(device, shape, dtype ?? "f32", { label, data, panel, texture: textures.includes(label) }),
+  ]);
+}
+
+/** Tensors that may lie in textures: those that are not written, and no more than the adapter gives a kernel. */
+function inTextures(program: TileProgram, device: Device, specs: Specs): string[] {
+  const read = program.params.filter((p) => p.name in specs && !(p.kind === "tensor" && p.writes));
+  return read.slice(0, device.capabilities.limits.storageTextures).map((p) => p.name);
 }
 
 /** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
@@ -353,11 +368,8 @@ async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
       };
     else if (use.cells?.includes(p.name)) specs[p.name] = { shape: [1], dtype: p.dtype };
   }
-  const separate = Object.entries(specs).map(([name, { shape, dtype, panel }]) => [
-    name,
-    createTensor(device, shape, dtype ?? "f32", { label: name, panel }),
-  ]);
-  const alone: Readonly<Record<string, DeviceTensor>> = Object.fromEntries(separate);
+  const alone = Object.fromEntries(separate(device, specs, []));
+  const textures = Object.fromEntries(separate(device, specs, inTextures(program, device, specs)));
   const together = createTensors(device, specs);
   const argumentsOf = (tensors: Readonly<Record<string, DeviceTensor>>): unknown[] =>
     program.params.map((p) => tensors[p.name] ?? 0);
@@ -372,8 +384,10 @@ async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   else variants.push(kernel.prepare(argumentsOf(alone)).variant);
   const one = packed(program, { ...own, subgroup: 0, pinned: false });
   variants.push(new Kernel(device, program, one.target, {}).prepare(argumentsOf(together)).variant);
+  const inBuffers = Object.values(textures).filter((t) => t.texture === undefined).length;
+  if (inBuffers <= allowed) variants.push(kernel.prepare(argumentsOf(textures)).variant);
   await compileAll(device, variants);
-  for (const t of [...Object.values(alone), ...Object.values(together)]) t.destroy();
+  for (const t of [alone, together, textures].flatMap((made) => Object.values(made))) t.destroy();
 }
 
 function compare(what: string, got: Values | undefined, want: HostTensor, use: Use): void {

@@ -144,3 +144,47 @@ it("too many tensors in buffers of their own are refused with a way out", async 
   expect(failure?.hint).toBe("tensors that are made together, by gpu.tensors({ … }), can share a binding");
   for (const t of [a, b, to]) t.destroy();
 });
+
+describe("tensors in textures", () => {
+  it.each(everyAdapter())(
+    "are read beside tensors of one buffer, and take no binding of buffers, on %s",
+    async (adapter) => {
+      const device = await withDevice(adapter);
+      const gpu = new Gpu(device);
+      const t = createTensors(device, {
+        from: { shape: [300], data: Float32Array.from({ length: 300 }, (_, i) => i) },
+        by: { shape: [1], data: [3] },
+        to: { shape: [300] },
+      });
+      const where = gpu.tensor([300], "u32", {
+        texture: true,
+        data: Uint32Array.from({ length: 300 }, (_, i) => 299 - i),
+      });
+      const by = gpu.tensor([1], "f32", { texture: true, data: [2] });
+      const want = Array.from({ length: 300 }, (_, i) => 299 - i);
+      expect(await runWith(device, { bindings: 1 }, "pick", [t.from, where, t.by, t.to])).toEqual([2]);
+      expect([...(await t.to.read())]).toEqual(want.map((x) => 3 * x));
+      expect(await runWith(device, { bindings: 1 }, "pick", [t.from, where, by, t.to])).toEqual([3]);
+      expect([...(await t.to.read())]).toEqual(want.map((x) => 2 * x));
+      for (const tensor of [...Object.values(t), where, by]) tensor.destroy();
+    },
+  );
+
+  it("are refused where they would be written, or are more than the adapter gives a kernel", async () => {
+    const device = await withDevice(everyAdapter()[0] ?? "");
+    const gpu = new Gpu(device);
+    const [a, b, to] = [true, true, false].map((texture, i) => gpu.tensor([8], "f32", { label: `t${i}`, texture }));
+    const program = await programOf("plus");
+    expect(() => new Kernel(device, program, gpu.target).prepare([to, to, a])).toThrow(
+      'kernel plus: parameter "to" expected a tensor it can write, got one in a texture ("t0")',
+    );
+    const { limits } = device.capabilities;
+    const few = Object.create(device, {
+      capabilities: { value: { ...device.capabilities, limits: { ...limits, storageTextures: 1 } } },
+    }) as Device;
+    expect(() => new Kernel(few, program, gpu.target).prepare([a, b, to])).toThrow(
+      "kernel plus reads 2 tensors in textures, and this adapter allows 1 a kernel",
+    );
+    for (const t of [a, b, to]) t?.destroy();
+  });
+});

@@ -234,6 +234,52 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
       expect(() => createTensor(device, shape, dtype, { panel })).toThrow(message);
   });
 
+  it("tensors in textures are read as they were written", async () => {
+    const device = await withDevice(adapter);
+    const before = device.allocated;
+    for (const dtype of ["f32", "f16", "u32"] as const) {
+      // More than two rows of the texture, and a tail that is no whole texel.
+      const n = 5 * 2048 + 2;
+      const numbers = Array.from({ length: n }, (_, i) => i % 2000);
+      const t = createTensor(device, [2, n / 2], dtype, { label: "w", texture: true, data: numbers });
+      expect(t.texture?.width).toBe(t.pitch);
+      expect(device.allocated - before).toBe(t.texture === undefined ? 0 : t.texture.width * t.texture.height * 16);
+      expect([...(await t.read())]).toEqual(numbers);
+      expect([...(await t.view([n / 2, 2]).readRange(4095, 4200))]).toEqual(numbers.slice(4095, 8295));
+      // From within a row over whole ones into the last.
+      const part = Array.from({ length: 9000 }, (_, i) => 1999 - (i % 2000));
+      t.write(part, 1000);
+      const after = [...numbers.slice(0, 1000), ...part, ...numbers.slice(10000)];
+      expect([...(await t.read())]).toEqual(after);
+      // Beside others, in one round trip.
+      const plain = createTensor(device, [3], "u32", { data: [7, 8, 9] });
+      const [first, second] = await readMany(device, [plain, t]);
+      expect([[...(first ?? [])], [...(second ?? [])]]).toEqual([[7, 8, 9], after]);
+      expect(() => t.write([1, 2], 2)).toThrow(/^tensor "w" .*a write of a texture is of 16 bytes or a multiple/);
+      expect(() => t.slice(1, 1)).toThrow(/^tensor "w" .*is bound whole, and has no slices/);
+      expect(() => t.buffer).toThrow("lies in a texture");
+      for (const tensor of [t, plain]) tensor.destroy();
+    }
+    for (const dtype of ["q8", "q4"] as const) {
+      const values = dequantise(
+        quantise(
+          Float32Array.from({ length: 3 * 64 }, (_, i) => Math.sin(i)),
+          dtype,
+        ),
+        192,
+        dtype,
+      );
+      const t = createTensor(device, [3, 64], dtype, { texture: true, data: values });
+      expect([...(await t.read())]).toEqual([...values]);
+      t.destroy();
+    }
+    expect(device.allocated).toBe(before);
+    const extent = device.capabilities.limits.textureExtent;
+    expect(() => createTensor(device, [extent, extent * 4 + 4], "f32", { label: "w", texture: true })).toThrow(
+      `tensor "w" [${extent}, ${extent * 4 + 4}] f32 needs ${extent * (extent + 1) * 16} bytes, but the largest texture of this adapter`,
+    );
+  });
+
   it("tensors that are made together share a buffer, and are otherwise their own", async () => {
     const device = await withDevice(adapter);
     const before = device.allocated;
