@@ -25,8 +25,10 @@ interface Product {
   readonly along: ReadonlySet<number>;
   /** The narrowest format that is read along the sum. */
   readonly format: StorageType;
-  /** Do the columns lie in panels? */
-  readonly panels: boolean;
+  /** Columns that lie side by side in panels; 1 where none do. */
+  readonly panel: number;
+  /** Do they lie in a texture, too? */
+  readonly texture: boolean;
   /** Sums that are carried through the loops for each column. */
   readonly sums: number;
   /** Places in the kernel that store each column. */
@@ -50,14 +52,14 @@ export function columns(
 
   const rows = rowsOf(program, product, lanes);
   const many = [...rows.values()].reduce((a, b) => a * b, 1);
-  const turn = knobs.depth === undefined ? turnOf(product.format, lanes, many) : 4 * knobs.depth;
+  const turn = knobs.depth === undefined ? turnOf(product, lanes, many) : 4 * knobs.depth;
   const axes: AxisLayout[] = [];
   for (const axis of program.axes) {
     const extent = Math.max(1, extentOf(program, axis.id));
     if (axis.id === product.column) {
       const count = knobs.rows ?? columnsOf(program, product, lanes, many);
       // A lane's columns lie side by side, so that it stores them together; but if they are rows of panels, lanes read side by side.
-      const together = !product.panels && (count === 2 || count === 4);
+      const together = product.panel === 1 && (count === 2 || count === 4);
       axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: together ? count : 1 });
     } else if (product.along.has(axis.id)) {
       let size = turn;
@@ -102,9 +104,12 @@ function dealt(
  * Elements along the sum that one turn takes. A vector wants a whole block of a format that is unpacked, whose scale then comes once; a matrix, whose rows share what
  * was unpacked, wants few, since a turn's code grows with rows and columns, and adapters' compilers take their time with it.
  */
-function turnOf(format: StorageType, lanes: number, rows: number): number {
-  const piece = PIECE[format];
+function turnOf(product: Product, lanes: number, rows: number): number {
+  const piece = PIECE[product.format];
   if (rows > 1) return piece > 4 ? 8 : 4;
+  const share = shareOf(product, lanes);
+  // The fewer columns a lane has, the more elements of x it fetches at a time: up to 16 bytes.
+  if (share !== undefined) return Math.max(piece, (MOST_COLUMNS * lanes) / share);
   return piece > 8 ? 32 : Math.max(lanes, piece);
 }
 
@@ -131,7 +136,8 @@ function columnsOf(program: Specialised, product: Product, lanes: number, rows: 
   const { format, sums, column } = product;
   const alone = lanes <= 4 ? COLUMNS.few : COLUMNS.many;
   const room = SUMS / Math.max(1, rows * sums);
-  const most = rows > 1 ? Math.min(4, room) : alone[PIECE[format] as keyof typeof alone] / Math.max(1, sums);
+  const ofVector = shareOf(product, lanes) ?? alone[PIECE[format] as keyof typeof alone] / Math.max(1, sums);
+  const most = rows > 1 ? Math.min(MOST_COLUMNS, room) : ofVector;
   const extent = extentOf(program, column);
   // Two threads share the programs: not five for one and four for the other.
   const waste = (n: number): number => (Math.ceil(extent / (lanes * n)) * lanes * n) / extent;
@@ -140,6 +146,16 @@ function columnsOf(program: Specialised, product: Product, lanes: number, rows: 
   return count;
 }
 
+/**
+ * Columns of a lane where they lie in panels in a texture. Whole texels come so fast that memory is what lanes wait for, and it gives most where all that a program
+ * reads is one stream: a program takes the panel's columns, no more and no fewer.
+ */
+function shareOf({ panel, texture }: Product, lanes: number): number | undefined {
+  return texture && panel > 1 ? Math.max(1, Math.min(MOST_COLUMNS, panel / lanes)) : undefined;
+}
+
+/** Columns of a lane where there are many rows, or a panel has so many. */
+const MOST_COLUMNS = 4;
 /** Columns of a lane beside one row, by the elements in 16 bytes of the weights: for subgroups of up to four lanes, and of more. */
 const COLUMNS = { few: { 4: 4, 8: 4, 16: 8, 32: 12 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
 /** Sums of a lane, and its stores, that adapters' compilers cope with. */
@@ -172,7 +188,8 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     }
   });
   for (const a of barred) summed.delete(a);
-  const candidates = new Map<number, { weight: number; along: Set<number>; format: StorageType; panels: boolean }>();
+  type Candidate = Pick<Product, "format" | "panel" | "texture"> & { weight: number; readonly along: Set<number> };
+  const candidates = new Map<number, { -readonly [K in keyof Candidate]: Candidate[K] }>();
   for (const l of loads) {
     const walk = definitions.walk(l.index.at(-1) ?? -1);
     if (walk === undefined || walk.offset !== 0 || !summed.has(walk.axis) || extentOf(program, walk.axis) % 4 !== 0)
@@ -182,8 +199,10 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
       const axis = program.axes[c];
       if (axis?.kind !== "block" || axis.size !== undefined || summed.has(c) || barred.has(c)) continue;
       const storage = program.binding.storage[l.param] ?? "f32";
-      const found = candidates.get(c) ?? { weight: 0, along: new Set(), format: "f32" as StorageType, panels: false };
-      found.panels ||= (program.binding.panels?.[l.param] ?? 1) > 1;
+      const none = { weight: 0, along: new Set<number>(), format: "f32" as StorageType, panel: 1, texture: false };
+      const found = candidates.get(c) ?? none;
+      found.panel = Math.max(found.panel, program.binding.panels?.[l.param] ?? 1);
+      found.texture ||= program.binding.pitches?.[l.param] !== undefined;
       found.weight += extentOf(program, c);
       found.along.add(walk.axis);
       if (PIECE[storage] > PIECE[found.format]) found.format = storage;
@@ -194,7 +213,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
     .filter(([c]) => last.has(c) || !stored.has(c))
     .sort(([, a], [, b]) => b.weight - a.weight)[0];
   if (best === undefined) return undefined;
-  const [column, { along, format, panels }] = best;
+  const [column, { along, format, panel, texture }] = best;
   sums = sums.filter((axes) => axes.includes(column));
-  return { column, along, format, panels, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
+  return { column, along, format, panel, texture, sums: sums.length, stores: Math.max(1, stored.get(column) ?? 1) };
 }

@@ -5,9 +5,11 @@
  * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster. Any
  * other format is made here, on the way: the block formats by rounding 32 neighbours of a row to a common scale.
  */
-import { type DType, decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
 import { panelProblem } from "../../runtime/panels.ts";
+import type { TensorOptions } from "../../runtime/tensor.ts";
+import { pitchFor } from "../../runtime/texture.ts";
 import { settle } from "../../runtime/wait.ts";
 import {
   type CanonicalName,
@@ -40,10 +42,23 @@ export interface Weights {
   readonly head: DeviceTensor;
 }
 
-/** Rows of a panel on adapters where panels help: as many as lavapipe has lanes. SwiftShader's four lanes gain nothing, and GPUs were not measured. */
-function panelOn({ kind, subgroups }: Maker["capabilities"]): number {
-  return kind === "software" && subgroups !== undefined && subgroups.max >= 8 ? subgroups.max : 1;
+/** Rows of a lane that a panel has at most. */
+const SHARE = 4;
+
+/**
+ * Rows of a panel on adapters where panels and textures help, which is lavapipe: as many of its lanes' rows as one program takes together, so that it reads one stream, and
+ * no head or half of one begins within a panel. SwiftShader's four lanes gain nothing, and GPUs were not measured.
+ */
+export function panelOn({ kind, subgroups }: Maker["capabilities"], rows: number): number {
+  const lanes = subgroups?.max ?? 1;
+  if (kind !== "software" || lanes < 8) return 1;
+  let panel = SHARE * lanes;
+  while (panel > lanes && rows % panel !== 0) panel /= 2;
+  return panel;
 }
+
+/** Matrices that one kernel reads: those of the gated half of the feed-forward layer. */
+const MATRICES = 2;
 
 /** Elements of a large tensor that are in memory at a time, where its source can give it in parts. */
 const PIECE: number = 4 << 20;
@@ -72,17 +87,24 @@ class Loader {
     return formatOf(this.#source, name, this.#gpu.capabilities.f16, this.#format);
   }
 
-  /** Matrices whose parts can all lie in panels do, where that helps. */
-  #panelOf(shapes: readonly (readonly number[])[], format: DType): number {
-    const panel = panelOn(this.#gpu.capabilities);
-    return shapes.every((shape) => panelProblem(shape, format, panel) === undefined) ? panel : 1;
+  /** A matrix whose parts can all lie in panels does, and in a texture, where that helps. */
+  #placeOf(
+    shape: readonly number[],
+    shapes: readonly (readonly number[])[],
+    format: DType,
+  ): Pick<TensorOptions, "panel" | "texture" | "sliced"> {
+    const panel = panelOn(this.#gpu.capabilities, shape.at(-2) ?? 1);
+    const inPanels = panel > 1 && shapes.every((shape) => panelProblem(shape, format, panel) === undefined);
+    const bytes = shapes.reduce((sum, shape) => sum + elements(shape) * bytesOf(format), 0);
+    const { storageTextures } = this.#gpu.capabilities.limits;
+    const texture = inPanels && storageTextures >= MATRICES && pitchFor(this.#gpu.device, bytes) !== undefined;
+    return { panel: inPanels ? panel : 1, texture, sliced: true };
   }
 
   async one(name: CanonicalName): Promise<DeviceTensor> {
     const t = this.#source.tensor(name);
     const format = this.formatOf(name);
-    const panel = this.#panelOf([t.shape], format);
-    const tensor = this.#gpu.tensor(t.shape, format, { label: t.name, sliced: true, panel });
+    const tensor = this.#gpu.tensor(t.shape, format, { label: t.name, ...this.#placeOf(t.shape, [t.shape], format) });
     await this.#fill(tensor, t, 0);
     return tensor;
   }
@@ -90,11 +112,8 @@ class Loader {
   /** Several matrices of one width below one another. */
   async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
     const format = this.formatOf(names[0] as CanonicalName);
-    const panel = this.#panelOf(
-      names.map((name) => this.#source.tensor(name).shape),
-      format,
-    );
-    const tensor = this.#gpu.tensor(shape, format, { label, sliced: true, panel });
+    const parts = names.map((name) => this.#source.tensor(name).shape);
+    const tensor = this.#gpu.tensor(shape, format, { label, ...this.#placeOf(shape, parts, format) });
     let at = 0;
     for (const name of names) {
       const t = this.#source.tensor(name);

@@ -97,8 +97,11 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
           contract(source, parsePolicy("full"), gpu.capabilities.f16, 1, weights).weights,
         );
         expect(took, weights).toBeGreaterThanOrEqual(said);
-        // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256.
-        expect(took - said, weights).toBeLessThan(16 * (13 * TINY.layers + 16) + 2 * 256 * TINY.layers);
+        // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256; matrices
+        // may lie in textures, with rows of 1 KiB.
+        const { layers } = TINY;
+        const padding = 16 * (13 * layers + 16) + 2 * 256 * layers + 1024 * (5 * layers + 2);
+        expect(took - said, weights).toBeLessThan(padding);
       });
     }
   });
