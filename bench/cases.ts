@@ -3,12 +3,15 @@
  *
  * A case makes its tensors when it is run and frees them afterwards. The numbers in them come from a fixed hash, so that every run does the same work.
  */
+import { panelOn } from "../models/llama/weights.ts";
 import type { DeviceTensor, DType, Gpu } from "../runtime/index.ts";
+import type { TensorOptions } from "../runtime/tensor.ts";
 import { attend } from "./handwritten/attend.ts";
 import { matmul } from "./handwritten/matmul.ts";
 import { matvec, type WeightFormat } from "./handwritten/matvec.ts";
 import { norm } from "./handwritten/norm.ts";
 import type { Machine } from "./handwritten/shader.ts";
+import { matvecTexture, type TexelFormat } from "./handwritten/texture.ts";
 import type { Duel } from "./harness.ts";
 import { type Kernels, loadKernels } from "./kernels/index.ts";
 
@@ -23,6 +26,8 @@ export interface Case {
   readonly flops: number;
   /** How often a step does it, for the cases of a model's shape. */
   readonly count?: number;
+  /** The only kind of adapter that it means something on. */
+  readonly on?: Machine["kind"];
   duel(bench: Bench): Duel;
 }
 
@@ -44,9 +49,14 @@ export class Bench {
   }
 
   /** A tensor of numbers between -1 and 1. */
-  filled(shape: readonly number[], dtype: DType, seed: number): DeviceTensor {
+  filled(
+    shape: readonly number[],
+    dtype: DType,
+    seed: number,
+    place: Pick<TensorOptions, "panel" | "texture"> = {},
+  ): DeviceTensor {
     const length = shape.reduce((a, b) => a * b, 1);
-    return this.#hold(this.gpu.tensor(shape, dtype, { data: numbers(length, seed) }));
+    return this.#hold(this.gpu.tensor(shape, dtype, { data: numbers(length, seed), ...place }));
   }
 
   empty(shape: readonly number[]): DeviceTensor {
@@ -90,18 +100,24 @@ function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
 
 const STORED: Readonly<Record<WeightFormat, number>> = { f32: 4, f16: 2, q8: 1 + 2 / 32, q4: 0.5 + 2 / 32 };
 
-export function matvecCase(format: WeightFormat, rows: number, k: number): Case {
+/** `asWeights`: the matrix lies as a decoder's weights do on this adapter, in panels in a texture on lavapipe, and not row after row in a buffer. */
+export function matvecCase(format: WeightFormat, rows: number, k: number, asWeights = false): Case {
   return {
-    name: "matvec",
+    name: asWeights ? "weights" : "matvec",
     dtype: format,
     shape: `${rows}x${k}`,
     bytes: rows * k * STORED[format] + 4 * (rows + k),
     flops: 2 * rows * k,
     duel(bench): Duel {
-      const [w, x, y] = [bench.filled([rows, k], format, 1), bench.filled([k], "f32", 2), bench.empty([rows])];
+      const panel = asWeights && isTexel(format) ? panelOn(bench.gpu.capabilities, rows) : 1;
+      const w = bench.filled([rows, k], format, 1, { panel, texture: panel > 1 });
+      const [x, y] = [bench.filled([k], "f32", 2), bench.empty([rows])];
       return {
         ours: () => bench.kernels.matvec(w, x, y),
-        handwritten: matvec(bench.machine, format, rows, k),
+        handwritten:
+          w.pitch !== undefined && isTexel(format)
+            ? matvecTexture(bench.machine, format, rows, k, { panel, pitch: w.pitch })
+            : matvec(bench.machine, format, rows, k),
         bindings: [w, x, y],
         outputs: [y],
         tolerance: 1e-4,
@@ -204,9 +220,24 @@ function normCase(rows: number, dim: number): Case {
 
 export const FORMATS: readonly WeightFormat[] = ["f32", "f16", "q8", "q4"];
 
+const IN_TEXTURES: readonly TexelFormat[] = ["f32", "f16"];
+
+function isTexel(format: WeightFormat): format is TexelFormat {
+  return format === "f32" || format === "f16";
+}
+
 /** The table of `tilestate bench kernels`. */
 export const CASES: readonly Case[] = [
   ...FORMATS.flatMap((f) => [matvecCase(f, 4096, 4096), matvecCase(f, 2048, 2048), matvecCase(f, 768, 288)]),
+  ...IN_TEXTURES.flatMap((f) =>
+    (
+      [
+        [4096, 4096],
+        [2048, 2048],
+        [768, 288],
+      ] as const
+    ).map(([rows, k]): Case => ({ ...matvecCase(f, rows, k, true), on: "lavapipe" })),
+  ),
   matmulCase(128, 1024, 1024),
   attendCase(32, 64, 2048),
   attendCase(8, 128, 8192),
@@ -217,6 +248,7 @@ export const CASES: readonly Case[] = [
 export const SMALL: readonly Case[] = [
   ...FORMATS.map((f) => matvecCase(f, 128, 256)),
   ...FORMATS.map((f) => matvecCase(f, 192, 288)),
+  ...IN_TEXTURES.map((f) => matvecCase(f, 192, 288, true)),
   matmulCase(64, 128, 64),
   attendCase(4, 64, 33),
   attendCase(2, 128, 16),

@@ -17,7 +17,7 @@ export interface Duel {
   /** What our kernel is called with, as a recorded call. */
   readonly ours: () => void;
   readonly handwritten: Handwritten;
-  /** Buffers of the hand-written shader, in the order of its bindings. */
+  /** Tensors and buffers of the hand-written shader, in the order of its bindings. */
   readonly bindings: readonly (DeviceTensor | GPUBuffer)[];
   /** Tensors that both sides write completely. */
   readonly outputs: readonly DeviceTensor[];
@@ -80,7 +80,7 @@ async function shaderOf(gpu: Gpu, label: string, { handwritten, bindings }: Duel
   const pipeline = device.createComputePipeline({ label, layout: "auto", compute: { module, entryPoint: "main" } });
   const entries = bindings.map((b, binding) => ({
     binding,
-    resource: "dtype" in b ? { buffer: b.buffer, offset: b.offset, size: Math.ceil(b.bytes / 16) * 16 } : { buffer: b },
+    resource: resourceOf(b),
   }));
   const group = device.createBindGroup({ label, layout: pipeline.getBindGroupLayout(0), entries });
   const error = await device.popErrorScope();
@@ -100,6 +100,11 @@ async function shaderOf(gpu: Gpu, label: string, { handwritten, bindings }: Duel
       device.queue.submit([encoder.finish()]);
     },
   };
+}
+
+function resourceOf(b: DeviceTensor | GPUBuffer): GPUBindingResource {
+  if (!("dtype" in b)) return { buffer: b };
+  return b.texture?.createView() ?? { buffer: b.buffer, offset: b.offset, size: Math.ceil(b.bytes / 16) * 16 };
 }
 
 /** Both sides write over NaN, once each, and must then say the same. */

@@ -39,7 +39,7 @@ export function casesOfShape(config: LlamaConfig, weights?: string): readonly Ca
     [dim, ff, layers],
     [vocab, dim, 1],
   ];
-  return formats.flatMap((f) => shapes.map(([rows, k, count]) => ({ ...matvecCase(f, rows, k), count })));
+  return formats.flatMap((f) => shapes.map(([rows, k, count]) => ({ ...matvecCase(f, rows, k, true), count })));
 }
 
 export function titleOf(c: { readonly name: string; readonly dtype: string; readonly shape: string }): string {
@@ -65,6 +65,7 @@ export async function* benchKernels(
   const bench = await Bench.open(gpu, machine);
   for (const c of cases) {
     if (stop()) return;
+    if (c.on !== undefined && c.on !== machine.kind) continue;
     try {
       const times = await measure(gpu, titleOf(c), c.duel(bench), effort);
       const { name, dtype, shape } = c;

@@ -200,7 +200,7 @@ describe("wrong requests", () => {
     [
       ["kernels", "--shape", "stories15M", "--only", "attend"],
       1,
-      'error: no case contains "attend"\nhint: there are: matvec f32 864x288',
+      'error: no case contains "attend"\nhint: there are: weights f32 864x288',
     ],
     [["decode", "--model", "hearth", "--state", "lru:4"], 1, 'error: unknown state policy "lru"'],
     [

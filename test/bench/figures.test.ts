@@ -144,11 +144,11 @@ describe("counting", () => {
     expect(matrixOperations(randomSource("stories15M"))).toBe(2 * 6 * (4 * 288 * 288 + 3 * 768 * 288));
     const cases = casesOfShape(config, "q4");
     expect(cases.map((c) => [titleOf(c), c.count])).toEqual([
-      ["matvec q4 864x288", 6],
-      ["matvec q4 288x288", 6],
-      ["matvec q4 1536x288", 6],
-      ["matvec q4 288x768", 6],
-      ["matvec q4 32000x288", 1],
+      ["weights q4 864x288", 6],
+      ["weights q4 288x288", 6],
+      ["weights q4 1536x288", 6],
+      ["weights q4 288x768", 6],
+      ["weights q4 32000x288", 1],
     ]);
     expect(casesOfShape(config)).toHaveLength(20);
     expect(() => casesOfShape(config, "q5")).toThrow('unknown weight format "q5"');

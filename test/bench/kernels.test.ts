@@ -42,7 +42,7 @@ describe.each(adaptersUnderTest())("hand-written and generated kernels agree on 
   it("reports a line with all numbers", async () => {
     const gpu = new Gpu(await withDevice(adapter));
     const lines = [];
-    for await (const line of benchKernels(gpu, select("f32 768x288"), { rounds: 2, batch: 1 })) lines.push(line);
+    for await (const line of benchKernels(gpu, select("matvec f32 768x288"), { rounds: 2, batch: 1 })) lines.push(line);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ name: "matvec", dtype: "f32", shape: "768x288" });
     const { ours_ms, handwritten_ms, ratio, cpu_ratio, gb_s, gflop_s } = lines[0] ?? {};
