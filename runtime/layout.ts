@@ -5,7 +5,7 @@ import type { Device } from "./device.ts";
 import { bytesOf, type DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { panelProblem } from "./panels.ts";
-import { pitchFor, TEXEL_BYTES } from "./texture.ts";
+import { mostTexelBytes, pitchFor } from "./texture.ts";
 
 /** Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or bf16. */
 export type TensorData =
@@ -59,9 +59,8 @@ export function checkedLayout(
   if (texture) {
     const pitch = pitchFor(device, padded);
     if (pitch !== undefined) return { shape: extents, dims, dtype, label, panel, padded, pitch };
-    const { textureExtent } = device.capabilities.limits;
     throw new UserError(
-      `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest texture of this adapter (${device.capabilities.name}) has ${textureExtent} x ${textureExtent} texels of ${TEXEL_BYTES} bytes`,
+      `tensor "${label}" [${extents.join(", ")}] ${dtype} needs ${padded} bytes, but the largest texture of this adapter (${device.capabilities.name}) is ${mostTexelBytes(device)} bytes, rows filled`,
     );
   }
   const { bindingBytes, bufferBytes } = device.capabilities.limits;

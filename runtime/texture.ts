@@ -15,9 +15,17 @@ const USAGE = 1 | 2 | 8; // COPY_SRC | COPY_DST | STORAGE_BINDING
 /** Dawn stages each write; pieces keep that staging small. */
 const WRITE_BYTES: number = 32 << 20;
 
+/** Bytes of the largest texture. lavapipe counts the bytes before a texel in 31 bits, and loses the device where there are more. */
+export function mostTexelBytes({ capabilities }: Device): number {
+  const all = capabilities.limits.textureExtent ** 2 * TEXEL_BYTES;
+  return capabilities.kind === "software" ? Math.min(all, 2 ** 31 - 1) : all;
+}
+
 /** Texels in a row for a tensor of so many bytes, undefined where no texture of this device holds it. */
 export function pitchFor(device: Device, bytes: number): number | undefined {
   const extent = device.capabilities.limits.textureExtent;
+  // With its last row filled.
+  if (bytes + extent * TEXEL_BYTES > mostTexelBytes(device)) return undefined;
   for (let pitch = LEAST_PITCH; pitch <= extent; pitch *= 2) if (rowsFor(bytes, pitch) <= extent) return pitch;
   return undefined;
 }
