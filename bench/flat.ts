@@ -51,9 +51,9 @@ export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOp
   const walk = await Walk.begin(gpu, source, decoding, late);
   try {
     await walk.to(early);
-    const residentEarly = resident();
+    const residentEarly = await resident();
     await walk.to(late, progress);
-    const residentLate = resident();
+    const residentLate = await resident();
     await walk.rest();
     const [was, is, ratios, byCpu]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (const step of [early, late]) await walk.burst(step);
@@ -144,10 +144,19 @@ class Walk {
   }
 }
 
-/** Resident bytes after collecting garbage, where the runtime lets us. */
-function resident(): number {
+/** Looks at resident memory, and milliseconds between them. Allocators give back what loading took, but not at once. */
+const LOOKS = 20;
+const LOOK_MS = 250;
+
+/** Resident bytes after collecting garbage, where the runtime lets us, once it does not fall any more. */
+async function resident(): Promise<number> {
   const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
-  Bun?.gc(true);
-  gc?.();
-  return process.memoryUsage.rss();
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < LOOKS; i++) {
+    Bun?.gc(true);
+    gc?.();
+    least = Math.min(least, process.memoryUsage.rss());
+    await new Promise((next) => setTimeout(next, LOOK_MS));
+  }
+  return least;
 }
