@@ -148,7 +148,7 @@ class Walk {
 const LOOKS = 20;
 const LOOK_MS = 250;
 
-/** Resident bytes after collecting garbage, where the runtime lets us, once it does not fall any more. */
+/** The least resident bytes of some seconds, after collecting garbage where the runtime lets us. */
 async function resident(): Promise<number> {
   const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
   let least = Number.POSITIVE_INFINITY;

@@ -3,17 +3,18 @@
  *
  * The lane IR knows nothing of it: a load is a load, and only how it is written differs. Loads beyond the end give zeros.
  */
-import type { Buffer } from "./lane.ts";
-import { perWord } from "./memory.ts";
+/** An element as it is loaded: its words, and their WGSL type together. */
+export interface Element {
+  readonly width: number;
+  readonly type: string;
+}
 
 /** The declaration of one binding and of the function that loads an element by its number. */
-export function textureOf(binding: number, name: string, loader: string, b: Buffer, pitch: number): string[] {
-  const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
-  const width = b.unit / perWord(b.storage);
-  const type = width === 1 ? base : `vec${width}<${base}>`;
+export function textureOf(binding: number, name: string, loader: string, element: Element, pitch: number): string[] {
+  const { width, type } = element;
   const texel = width === 4 ? "i" : `(i >> ${width === 2 ? 1 : 2}u)`;
   const load = `textureLoad(${name}, vec2<u32>(${texel} & ${pitch - 1}u, ${texel} >> ${Math.log2(pitch)}u))`;
-  const bits = (x: string): string => (base === "u32" ? x : `bitcast<${type}>(${x})`);
+  const bits = (x: string): string => (type.includes("u32") ? x : `bitcast<${type}>(${x})`);
   const body = {
     4: [`  return ${bits(load)};`],
     2: [`  let t = ${load};`, `  return ${bits("select(t.xy, t.zw, (i & 1u) != 0u)")};`],

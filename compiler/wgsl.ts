@@ -95,8 +95,10 @@ class Printer {
         ...(matrix === undefined ? [] : ["diagnostic(off, chromium.subgroup_matrix_uniformity);"]),
       );
     for (const [i, b] of p.buffers.entries()) {
-      if (b.pitch !== undefined) head.push(...textureOf(i, name(b.name), loaderOf(b), b, b.pitch));
-      else
+      if (b.pitch !== undefined) {
+        const element = { width: b.unit / perWord(b.storage), type: elementType(b) };
+        head.push(...textureOf(i, name(b.name), loaderOf(b), element, b.pitch));
+      } else
         head.push(
           `@group(0) @binding(${i}) var<storage, ${b.writes || b.writable ? "read_write" : "read"}> ${name(b.name)}: array<${elementType(b)}, ${elementCount(b)}>;`,
         );
