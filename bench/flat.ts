@@ -7,6 +7,7 @@
  */
 import { Decoder, type DecoderOptions, type ModelSource } from "../models/index.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
+import { resident } from "./resident.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 import { processCpu } from "./surroundings.ts";
 
@@ -20,9 +21,12 @@ export interface FlatResult {
   readonly ratio: number;
   /** The same by CPU time of the process, which on software adapters is the work itself; null on others. */
   readonly cpu_ratio: number | null;
+  /** What the process kept, in bytes, once its runtime had given back what it could (see resident.ts), and what it had before it was asked to. */
   readonly resident_early: number;
   readonly resident_late: number;
   readonly resident_ratio: number;
+  readonly standing_early: number;
+  readonly standing_late: number;
   readonly measures: readonly Measure[];
 }
 
@@ -31,6 +35,8 @@ export interface FlatOptions extends DecoderOptions {
   readonly late: number;
   /** Pairs of bursts that are compared. */
   readonly rounds: number;
+  /** Seconds without a fall after which memory has settled. */
+  readonly settle: number;
   /** Told how far the long run is. */
   readonly progress?: (step: number) => void;
 }
@@ -46,14 +52,14 @@ interface Burst {
 
 /** @throws UserError when the late step is not after the early one, or the state cannot take so many. */
 export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOptions): Promise<FlatResult> {
-  const { early, late, rounds, progress, ...decoding } = options;
+  const { early, late, rounds, settle, progress, ...decoding } = options;
   if (late <= early) throw new UserError(`the late step (${late}) must come after the early one (${early})`);
   const walk = await Walk.begin(gpu, source, decoding, late);
   try {
     await walk.to(early);
-    const residentEarly = await resident();
+    const memoryEarly = await resident(settle);
     await walk.to(late, progress);
-    const residentLate = await resident();
+    const memoryLate = await resident(settle);
     await walk.rest();
     const [was, is, ratios, byCpu]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (const step of [early, late]) await walk.burst(step);
@@ -78,9 +84,11 @@ export async function measureFlat(gpu: Gpu, source: ModelSource, options: FlatOp
       late_ms: measures[1].median,
       ratio: median(ratios),
       cpu_ratio: gpu.capabilities.kind === "software" ? median(byCpu) : null,
-      resident_early: residentEarly,
-      resident_late: residentLate,
-      resident_ratio: residentLate / residentEarly,
+      resident_early: memoryEarly.kept,
+      resident_late: memoryLate.kept,
+      resident_ratio: memoryLate.kept / memoryEarly.kept,
+      standing_early: memoryEarly.standing,
+      standing_late: memoryLate.standing,
       measures,
     };
   } finally {
@@ -142,21 +150,4 @@ class Walk {
     await this.#ids.return(undefined);
     this.#decoder.destroy();
   }
-}
-
-/** Looks at resident memory, and milliseconds between them. Allocators give back what loading took, but not at once. */
-const LOOKS = 20;
-const LOOK_MS = 250;
-
-/** The least resident bytes of some seconds, after collecting garbage where the runtime lets us. */
-async function resident(): Promise<number> {
-  const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < LOOKS; i++) {
-    Bun?.gc(true);
-    gc?.();
-    least = Math.min(least, process.memoryUsage.rss());
-    await new Promise((next) => setTimeout(next, LOOK_MS));
-  }
-  return least;
 }

@@ -42,7 +42,7 @@ interface Range {
   readonly count: number;
 }
 
-/** Reads parts of tensors. With `after`, another read that was begun before, nobody looks for them until that is done. */
+/** Reads parts of tensors. With `after`, another read that was begun before, they are links of a chain: nobody looks for this one until that is done, nor often. */
 export async function readRanges(
   device: Device,
   ranges: readonly Range[],
@@ -89,7 +89,8 @@ export async function readRanges(
       device.raw.queue.submit([encoder.finish()]);
       // Asking costs processor time, and before that nothing can have come.
       await after?.catch(() => {});
-      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`);
+      const company = after === undefined ? "alone" : "followed";
+      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`, company);
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {

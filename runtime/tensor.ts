@@ -263,7 +263,10 @@ export class DeviceTensor {
     return this.readRange(0, this.length);
   }
 
-  /** `count` elements from element `start`, as they are now. With `after`, another read that was begun before, nobody looks for them until that is done. */
+  /**
+   * `count` elements from element `start`, as they are now. With `after`, another read that was begun before, this is a link of a chain of reads, where the next
+   * one is on its way already: nobody looks for it until `after` is done, and then only now and then.
+   */
   async readRange(start: number, count: number, after?: Promise<unknown>): Promise<TensorValues> {
     const [values] = await readRanges(this.device, [{ tensor: this, start, count }], after);
     return values as TensorValues;

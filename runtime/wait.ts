@@ -7,13 +7,25 @@
  *
  * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy leaves the GPU without work, and who looks
  * too early only pays for a few polls.
+ *
+ * Polls are not free: for each of them the binding makes a function whose memory, outside of the JavaScript heap too, comes back only with a collection of old
+ * objects, and in Node that is rare enough for a process to grow by 25 MiB. So there are few where being late costs nothing, because other work follows.
  */
 import type { Device } from "./device.ts";
 
 /** Sleeps below this are not worth a call. */
 const SHORTEST_MS = 0.05;
 const FIRST_STEP_MS = 0.1;
-const LONGEST_STEP_MS = 1;
+/** What matters when waiting: to be there soon, or to ask seldom. */
+const MANNERS = {
+  /** Nothing else is under way: whoever is late leaves the adapter idle. */
+  alone: { rest: 0.9, early: 0.7, share: 0.02, most: 1 },
+  /** Work that was submitted later keeps the adapter busy meanwhile. */
+  followed: { rest: 1, early: 0.95, share: 0.08, most: 4 },
+} as const;
+
+/** Whether other work comes after what is waited for. */
+export type Company = keyof typeof MANNERS;
 /** Longest rest, before the time was seen a few times and after: the first may have been spent on compiling. */
 const MOST_REST_MS = { new: 25, known: 400 } as const;
 const REMEMBERED = 3;
@@ -24,33 +36,45 @@ const TIMER_SLACK_MS = 1.5;
 export class Pace {
   /** What the last waits should have been, newest first. */
   #recent: readonly number[] = [];
+  readonly #company: Company;
+
+  constructor(company: Company = "alone") {
+    this.#company = company;
+  }
 
   /** Milliseconds to rest before asking. */
   get rest(): number {
     if (this.#recent.length === 0) return 0;
     const most = this.#recent.length < REMEMBERED ? MOST_REST_MS.new : MOST_REST_MS.known;
-    return Math.min(0.9 * Math.min(...this.#recent), most);
+    return Math.min(MANNERS[this.#company].rest * Math.min(...this.#recent), most);
   }
 
   /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
   observe(elapsed: number, polls: number): void {
     // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
-    this.#recent = [polls === 0 ? elapsed * 0.7 : elapsed, ...this.#recent].slice(0, REMEMBERED);
+    const { early } = MANNERS[this.#company];
+    this.#recent = [polls === 0 ? elapsed * early : elapsed, ...this.#recent].slice(0, REMEMBERED);
   }
-}
 
-/** The next sleep while polling: short against what has been waited already. */
-export function pollStep(waited: number): number {
-  return Math.min(LONGEST_STEP_MS, Math.max(FIRST_STEP_MS, waited * 0.02));
+  /** Milliseconds to sleep between two polls, after so many: short against what has been waited already. */
+  step(waited: number): number {
+    const { share, most } = MANNERS[this.#company];
+    return Math.min(most, Math.max(FIRST_STEP_MS, waited * share));
+  }
 }
 
 /**
  * Awaits what `start` returns. `start` is called late, when the work of this `key` should nearly be done, so it must only ask for a result
  * (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
  */
-export async function patiently<T>(device: Device, key: string, start: () => Promise<T>): Promise<T> {
+export async function patiently<T>(
+  device: Device,
+  key: string,
+  start: () => Promise<T>,
+  company: Company = "alone",
+): Promise<T> {
   if (!device.paced) return start();
-  const pace = device.pace(key);
+  const pace = device.pace(key, company);
   const begun = performance.now();
   await rest(pace.rest);
   let settled = false;
@@ -62,7 +86,7 @@ export async function patiently<T>(device: Device, key: string, start: () => Pro
   let polls = 0;
   await turn();
   while (!settled) {
-    doze(pollStep(performance.now() - begun));
+    doze(pace.step(performance.now() - begun));
     polls++;
     await turn();
   }
@@ -89,11 +113,12 @@ export async function readBack(
   staging: GPUBuffer,
   bytes: number,
   key = "readBack",
+  company: Company = "alone",
 ): Promise<ArrayBuffer> {
   device.assertOpen();
   let copy: ArrayBuffer;
   try {
-    await patiently(device, key, () => staging.mapAsync(MAP_READ, 0, bytes));
+    await patiently(device, key, () => staging.mapAsync(MAP_READ, 0, bytes), company);
     copy = staging.getMappedRange(0, bytes).slice(0);
     staging.unmap();
   } catch (error) {

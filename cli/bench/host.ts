@@ -6,7 +6,7 @@ import type { Context } from "../context.ts";
 import { bytes } from "../format.ts";
 import { withGpu } from "../session.ts";
 import { subjectOf } from "./decode.ts";
-import type { ReportOptions, SubjectOptions } from "./options.ts";
+import type { FlatOptions, ReportOptions, SubjectOptions } from "./options.ts";
 import { report, sayer, sayMeasures } from "./output.ts";
 
 /** Room for a state without a number of slots. */
@@ -39,25 +39,22 @@ export async function benchCold(options: ReportOptions, context: Context): Promi
   );
 }
 
-export async function benchFlat(
-  options: SubjectOptions & { readonly early: number; readonly late: number },
-  context: Context,
-): Promise<void> {
+export async function benchFlat(options: FlatOptions, context: Context): Promise<void> {
   const source = await subjectOf(options);
   await withGpu(context, options.adapter, (gpu) =>
     report(context, options, "flat", gpu, async () => {
-      const { early, late, rounds, state, weights } = options;
+      const { early, late, settle, rounds, state, weights } = options;
       const progress = (step: number): void => {
         context.signal.throwIfAborted();
         if (step % 10_000 === 0) context.io.err(`step ${step} of ${late}\n`);
       };
-      const settings = { early, late, rounds, state, progress, ...(weights === undefined ? {} : { weights }) };
+      const settings = { early, late, settle, rounds, state, progress, ...(weights === undefined ? {} : { weights }) };
       const { measures, ...flat } = await measureFlat(gpu, source, settings);
       const say = sayer(context, options);
       sayMeasures(say, measures);
       if (flat.cpu_ratio !== null) say(`  late / early by CPU time ${flat.cpu_ratio.toFixed(3)}`);
       say(
-        `  resident memory ${bytes(flat.resident_early)} -> ${bytes(flat.resident_late)} (x ${flat.resident_ratio.toFixed(3)})`,
+        `  resident memory ${bytes(flat.resident_early)} -> ${bytes(flat.resident_late)} (x ${flat.resident_ratio.toFixed(3)}), with room for garbage ${bytes(flat.standing_early)} -> ${bytes(flat.standing_late)}`,
       );
       return { model: source.config.name, state, flat, measures };
     }),

@@ -23,6 +23,12 @@ export interface SubjectOptions extends ReportOptions {
   readonly batch: number;
 }
 
+export interface FlatOptions extends SubjectOptions {
+  readonly early: number;
+  readonly late: number;
+  readonly settle: number;
+}
+
 /** Options of every benchmark that writes a report. */
 export function reportOptions(command: Command, rounds: number): Command {
   return command

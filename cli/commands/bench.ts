@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { KernelOptions } from "../bench/kernels.ts";
 import {
+  type FlatOptions,
   idsOption,
   lengthOptions,
   type ReportOptions,
@@ -113,13 +114,12 @@ export function configure(command: Command, context: Context): void {
     "whether a late step is as fast and as small as an early one",
     "Step a bounded state to a late step and compare it with an early one, side by side.",
   );
-  examples(reportOptions(subjectOptions(flat), 40), ["tilestate bench flat", "tilestate bench flat --late 10000"])
+  examples(reportOptions(subjectOptions(flat), 160), ["tilestate bench flat", "tilestate bench flat --late 10000"])
     .option("--state <policy>", "a state that drops tokens", "tova:128")
     .option("--early <n>", "the early step", whole(1), 1000)
     .option("--late <n>", "the late step", whole(2), 100_000)
-    .action(async (options: SubjectOptions & { early: number; late: number }) =>
-      (await import("../bench/host.ts")).benchFlat(options, context),
-    );
+    .option("--settle <seconds>", "look at memory until it has not fallen for so long", whole(0), 20)
+    .action(async (options: FlatOptions) => (await import("../bench/host.ts")).benchFlat(options, context));
 }
 
 /** Context and tokens of each sweep. */

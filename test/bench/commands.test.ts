@@ -159,10 +159,12 @@ describe("the host", () => {
   });
 
   it("steps from early to late", async () => {
-    const steps = ["--early", "4", "--late", "40", "--state", "tova:8"];
+    const steps = ["--early", "4", "--late", "40", "--settle", "1", "--state", "tova:8"];
     const report = await cliJson<Report>("bench", "flat", ...SHORT, ...steps);
     expect(report.flat).toMatchObject({ early_step: 4, late_step: 40 });
     expectPositive(report.flat as Record<string, unknown>, ["early_ms", "late_ms", "ratio", "resident_ratio"]);
+    const { resident_early, standing_early } = report.flat as { resident_early: number; standing_early: number };
+    expect(resident_early).toBeLessThanOrEqual(standing_early);
     const backwards = await cli("bench", "flat", ...SHORT, "--early", "40", "--late", "40");
     expect(backwards).toMatchObject({ code: 1, err: "error: the late step (40) must come after the early one (40)\n" });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Pace, patiently, pollStep, settle } from "../../runtime/wait.ts";
+import { Pace, patiently, settle } from "../../runtime/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 describe("the pace of a wait", () => {
@@ -38,10 +38,18 @@ describe("the pace of a wait", () => {
     }
   });
 
-  it("polls in steps that stay small against the wait", () => {
-    expect(pollStep(0)).toBe(0.1);
-    expect(pollStep(20)).toBeCloseTo(0.4);
-    expect(pollStep(10_000)).toBe(1);
+  it("polls in steps that stay small against the wait, and less often while other work keeps the adapter busy", () => {
+    const steps = (pace: Pace): number[] => [0, 20, 10_000].map((waited) => Number(pace.step(waited).toFixed(6)));
+    expect(steps(new Pace())).toEqual([0.1, 0.4, 1]);
+    expect(steps(new Pace("followed"))).toEqual([0.1, 1.6, 4]);
+  });
+
+  it("rests all the time that the work took when other work follows, and looks a little earlier after it came too late", () => {
+    const pace = new Pace("followed");
+    for (let i = 0; i < 5; i++) pace.observe(50, 3);
+    expect(pace.rest).toBeCloseTo(50);
+    pace.observe(50, 0);
+    expect(pace.rest).toBeCloseTo(47.5);
   });
 });
 
