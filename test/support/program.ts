@@ -7,10 +7,10 @@ export interface Ending {
   readonly errors: string;
 }
 
-/** Arguments before the file: what makes this runtime run TypeScript, and show its garbage collector. A small nursery keeps memory close to what is held. */
+/** Arguments before the file: what makes this runtime run TypeScript. */
 function runtimeArguments(): string[] {
-  if ("Deno" in globalThis) return ["run", "-A", "--v8-flags=--expose-gc,--max-semi-space-size=1"];
-  return "Bun" in globalThis ? [] : ["--expose-gc", "--max-semi-space-size=1", "--import", "tsx"];
+  if ("Deno" in globalThis) return ["run", "-A"];
+  return "Bun" in globalThis ? [] : ["--import", "tsx"];
 }
 
 /** Runs `file` to its end, with some of the environment changed. */
