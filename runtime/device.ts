@@ -7,7 +7,7 @@ import { type Dawn, type DawnRequest, type Origin, openDawn } from "./dawn.ts";
 import { onServer } from "./env.ts";
 import { UserError } from "./errors.ts";
 import { failureOf } from "./scopes.ts";
-import { type Company, Pace } from "./wait.ts";
+import { Pace } from "./wait.ts";
 
 /** What to open: an adapter by name, or a device that exists already (as in a browser). */
 export interface DeviceRequest extends DawnRequest {
@@ -143,12 +143,11 @@ export class Device {
   }
 
   /** The memory of how long work of this kind takes. */
-  pace(key: string, company: Company = "alone"): Pace {
-    const name = `${company}: ${key}`;
-    let pace = this.#paces.get(name);
+  pace(key: string): Pace {
+    let pace = this.#paces.get(key);
     if (pace === undefined) {
-      pace = new Pace(company);
-      this.#paces.set(name, pace);
+      pace = new Pace();
+      this.#paces.set(key, pace);
     }
     return pace;
   }

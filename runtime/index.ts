@@ -17,4 +17,5 @@ export {
   type TensorOptions,
   type TensorSpec,
 } from "./tensor.ts";
+export { Pace } from "./wait.ts";
 export { type DispatchWork, planWork } from "./work.ts";

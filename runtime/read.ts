@@ -7,7 +7,7 @@ import { UserError } from "./errors.ts";
 import { fromPanels } from "./panels.ts";
 import { dequantise } from "./quantise.ts";
 import { copyRows, rowsAround } from "./texture.ts";
-import { readBack } from "./wait.ts";
+import { type Pace, readBack } from "./wait.ts";
 
 /** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
 export type TensorValues = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
@@ -42,12 +42,16 @@ interface Range {
   readonly count: number;
 }
 
-/** Reads parts of tensors. With `after`, another read that was begun before, they are links of a chain: nobody looks for this one until that is done, nor often. */
-export async function readRanges(
-  device: Device,
-  ranges: readonly Range[],
-  after?: Promise<unknown>,
-): Promise<TensorValues[]> {
+/** Reads that follow each other, with work for the adapter under way while one of them is waited for, so that nobody needs to look often. */
+export interface Chain {
+  /** The read before: nobody looks for this one until that is done. */
+  readonly after: Promise<unknown> | undefined;
+  /** How long the work of so many elements takes, kept by whoever reads. */
+  readonly pace: Pace;
+}
+
+/** Reads parts of tensors. */
+export async function readRanges(device: Device, ranges: readonly Range[], chain?: Chain): Promise<TensorValues[]> {
   device.assertOpen();
   // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
   const copies = ranges.map(({ tensor, start, count }) => {
@@ -88,9 +92,10 @@ export async function readRanges(
       }
       device.raw.queue.submit([encoder.finish()]);
       // Asking costs processor time, and before that nothing can have come.
-      await after?.catch(() => {});
-      const company = after === undefined ? "alone" : "followed";
-      const bytes = await readBack(device, staging, total, `read ${Math.ceil(Math.log2(total))}`, company);
+      await chain?.after?.catch(() => {});
+      const amount = batch.reduce((n, { copy }) => n + copy.count, 0);
+      const kind = `read ${Math.ceil(Math.log2(total))}`;
+      const bytes = await readBack(device, staging, total, chain === undefined ? kind : { kind: chain.pace, amount });
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {

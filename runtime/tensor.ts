@@ -10,7 +10,7 @@ import { UserError } from "./errors.ts";
 import { checkedLayout, type Layout, type ShapeLike, type TensorData, type TensorOptions } from "./layout.ts";
 import { intoPanels } from "./panels.ts";
 import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
-import { inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
+import { type Chain, inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
 import { watched } from "./scopes.ts";
 import { bytesOfTexture, newTexture, TEXEL_BYTES, writeTexels } from "./texture.ts";
 
@@ -263,12 +263,9 @@ export class DeviceTensor {
     return this.readRange(0, this.length);
   }
 
-  /**
-   * `count` elements from element `start`, as they are now. With `after`, another read that was begun before, this is a link of a chain of reads, where the next
-   * one is on its way already: nobody looks for it until `after` is done, and then only now and then.
-   */
-  async readRange(start: number, count: number, after?: Promise<unknown>): Promise<TensorValues> {
-    const [values] = await readRanges(this.device, [{ tensor: this, start, count }], after);
+  /** `count` elements from element `start`, as they are now. */
+  async readRange(start: number, count: number, chain?: Chain): Promise<TensorValues> {
+    const [values] = await readRanges(this.device, [{ tensor: this, start, count }], chain);
     return values as TensorValues;
   }
 

@@ -21,7 +21,7 @@ const MANNERS = {
   /** Nothing else is under way: whoever is late leaves the adapter idle. */
   alone: { rest: 0.9, early: 0.7, share: 0.02, most: 1 },
   /** Work that was submitted later keeps the adapter busy meanwhile. */
-  followed: { rest: 1, early: 0.95, share: 0.08, most: 4 },
+  followed: { rest: 1, early: 0.85, share: 0.08, most: 4 },
 } as const;
 
 /** Whether other work comes after what is waited for. */
@@ -32,9 +32,9 @@ const REMEMBERED = 3;
 /** Timers are late by up to this; the rest is slept precisely. */
 const TIMER_SLACK_MS = 1.5;
 
-/** How long work of one kind takes, learnt from doing it. Exported for tests. */
+/** How long work of one kind takes, learnt from doing it. Amounts are in any unit; work takes time in proportion to its amount. */
 export class Pace {
-  /** What the last waits should have been, newest first. */
+  /** Milliseconds for one unit that the last waits should have taken, newest first. */
   #recent: readonly number[] = [];
   readonly #company: Company;
 
@@ -43,40 +43,42 @@ export class Pace {
   }
 
   /** Milliseconds to rest before asking. */
-  get rest(): number {
+  rest(amount = 1): number {
     if (this.#recent.length === 0) return 0;
     const most = this.#recent.length < REMEMBERED ? MOST_REST_MS.new : MOST_REST_MS.known;
-    return Math.min(MANNERS[this.#company].rest * Math.min(...this.#recent), most);
+    return Math.min(MANNERS[this.#company].rest * Math.min(...this.#recent) * amount, most);
   }
 
   /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
-  observe(elapsed: number, polls: number): void {
+  observe(elapsed: number, polls: number, amount = 1): void {
     // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
-    const { early } = MANNERS[this.#company];
-    this.#recent = [polls === 0 ? elapsed * early : elapsed, ...this.#recent].slice(0, REMEMBERED);
+    const took = polls === 0 ? elapsed * MANNERS[this.#company].early : elapsed;
+    this.#recent = [took / amount, ...this.#recent].slice(0, REMEMBERED);
   }
 
-  /** Milliseconds to sleep between two polls, after so many: short against what has been waited already. */
+  /** Milliseconds to sleep between two polls: short against what has been waited already. */
   step(waited: number): number {
     const { share, most } = MANNERS[this.#company];
     return Math.min(most, Math.max(FIRST_STEP_MS, waited * share));
   }
 }
 
+/** Work of one kind, by a name on its device or by its pace, and how much of it there is. */
+export interface Work {
+  readonly kind: string | Pace;
+  readonly amount: number;
+}
+
 /**
- * Awaits what `start` returns. `start` is called late, when the work of this `key` should nearly be done, so it must only ask for a result
- * (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
+ * Awaits what `start` returns. `start` is called late, when such work should nearly be done, so it must only ask for a result (`onSubmittedWorkDone`,
+ * `mapAsync`) and not begin the work.
  */
-export async function patiently<T>(
-  device: Device,
-  key: string,
-  start: () => Promise<T>,
-  company: Company = "alone",
-): Promise<T> {
+export async function patiently<T>(device: Device, work: string | Work, start: () => Promise<T>): Promise<T> {
   if (!device.paced) return start();
-  const pace = device.pace(key, company);
+  const { kind, amount } = typeof work === "string" ? { kind: work, amount: 1 } : work;
+  const pace = typeof kind === "string" ? device.pace(kind) : kind;
   const begun = performance.now();
-  await rest(pace.rest);
+  await rest(pace.rest(amount));
   let settled = false;
   const mark = (): void => {
     settled = true;
@@ -90,7 +92,7 @@ export async function patiently<T>(
     polls++;
     await turn();
   }
-  pace.observe(performance.now() - begun, polls);
+  pace.observe(performance.now() - begun, polls, amount);
   return promise;
 }
 
@@ -112,13 +114,12 @@ export async function readBack(
   device: Device,
   staging: GPUBuffer,
   bytes: number,
-  key = "readBack",
-  company: Company = "alone",
+  work: string | Work = "readBack",
 ): Promise<ArrayBuffer> {
   device.assertOpen();
   let copy: ArrayBuffer;
   try {
-    await patiently(device, key, () => staging.mapAsync(MAP_READ, 0, bytes), company);
+    await patiently(device, work, () => staging.mapAsync(MAP_READ, 0, bytes));
     copy = staging.getMappedRange(0, bytes).slice(0);
     staging.unmap();
   } catch (error) {

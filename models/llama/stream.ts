@@ -5,7 +5,7 @@
  * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
  * unless somebody reads.
  */
-import type { Gpu, Plan } from "../../runtime/index.ts";
+import { type Gpu, Pace, type Plan } from "../../runtime/index.ts";
 import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
@@ -60,6 +60,8 @@ export class Stream {
   readonly #sequences: number;
   readonly #tracks: Set<Track> = new Set();
   readonly #flights: Flight[] = [];
+  /** How long steps take. */
+  readonly #steps: Pace = new Pace("followed");
   #turning: Promise<void> | undefined;
   /** Steps so far, as `choose` counts them. */
   #tick = 0;
@@ -100,8 +102,8 @@ export class Stream {
     const steps = Math.min(this.#burst, most, RING - this.#tick);
     if (steps <= 0) return false;
     this.#plan.run(steps);
-    const before = this.#flights.at(-1)?.picked;
-    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences, before);
+    const chain = { after: this.#flights.at(-1)?.picked, pace: this.#steps };
+    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences, chain);
     const place = (step: number, { row }: Track): number => step * this.#sequences + row;
     this.#send({ steps, tracks, submitted: performance.now(), picked, place });
     this.#tick = (this.#tick + steps) % RING;
