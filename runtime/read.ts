@@ -93,9 +93,10 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
       device.raw.queue.submit([encoder.finish()]);
       // Asking costs processor time, and before that nothing can have come.
       await chain?.after?.catch(() => {});
-      const amount = batch.reduce((n, { copy }) => n + copy.count, 0);
-      const kind = `read ${Math.ceil(Math.log2(total))}`;
-      const bytes = await readBack(device, staging, total, chain === undefined ? kind : { kind: chain.pace, amount });
+      const bytes = await readBack(device, staging, total, {
+        kind: chain?.pace ?? `read ${Math.ceil(Math.log2(total))}`,
+        amount: chain === undefined ? 1 : batch.reduce((n, { copy }) => n + copy.count, 0),
+      });
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {

@@ -16,7 +16,16 @@ import type { Device } from "./device.ts";
 /** Sleeps below this are not worth a call. */
 const SHORTEST_MS = 0.05;
 const FIRST_STEP_MS = 0.1;
-/** What matters when waiting: to be there soon, or to ask seldom. */
+/** Longest rest, before the time was seen a few times and after: the first may have been spent on compiling. */
+const MOST_REST_MS = { new: 25, known: 400 } as const;
+const REMEMBERED = 3;
+/** Timers are late by up to this; the rest is slept precisely. */
+const TIMER_SLACK_MS = 1.5;
+
+/**
+ * What matters when waiting: to be there soon, or to ask seldom. `rest` is the share of the foreseen time that nobody asks in, `early` what a wait without any
+ * poll counts for, and a sleep between two polls is `share` of what was waited, and at most `most` milliseconds.
+ */
 const MANNERS = {
   /** Nothing else is under way: whoever is late leaves the adapter idle. */
   alone: { rest: 0.9, early: 0.7, share: 0.02, most: 1 },
@@ -26,11 +35,6 @@ const MANNERS = {
 
 /** Whether other work comes after what is waited for. */
 export type Company = keyof typeof MANNERS;
-/** Longest rest, before the time was seen a few times and after: the first may have been spent on compiling. */
-const MOST_REST_MS = { new: 25, known: 400 } as const;
-const REMEMBERED = 3;
-/** Timers are late by up to this; the rest is slept precisely. */
-const TIMER_SLACK_MS = 1.5;
 
 /** How long work of one kind takes, learnt from doing it. Amounts are in any unit; work takes time in proportion to its amount. */
 export class Pace {
@@ -63,8 +67,8 @@ export class Pace {
   }
 }
 
-/** Work of one kind, by a name on its device or by its pace, and how much of it there is. */
-export interface Work {
+/** What is waited for: work of one kind, by a name on its device or by its pace, and how much of it there is. */
+export interface Expected {
   readonly kind: string | Pace;
   readonly amount: number;
 }
@@ -73,7 +77,7 @@ export interface Work {
  * Awaits what `start` returns. `start` is called late, when such work should nearly be done, so it must only ask for a result (`onSubmittedWorkDone`,
  * `mapAsync`) and not begin the work.
  */
-export async function patiently<T>(device: Device, work: string | Work, start: () => Promise<T>): Promise<T> {
+export async function patiently<T>(device: Device, work: string | Expected, start: () => Promise<T>): Promise<T> {
   if (!device.paced) return start();
   const { kind, amount } = typeof work === "string" ? { kind: work, amount: 1 } : work;
   const pace = typeof kind === "string" ? device.pace(kind) : kind;
@@ -114,7 +118,7 @@ export async function readBack(
   device: Device,
   staging: GPUBuffer,
   bytes: number,
-  work: string | Work = "readBack",
+  work: string | Expected = "readBack",
 ): Promise<ArrayBuffer> {
   device.assertOpen();
   let copy: ArrayBuffer;
