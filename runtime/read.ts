@@ -93,10 +93,9 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
       device.raw.queue.submit([encoder.finish()]);
       // Asking costs processor time, and before that nothing can have come.
       await chain?.after?.catch(() => {});
-      const bytes = await readBack(device, staging, total, {
-        kind: chain?.pace ?? `read ${Math.ceil(Math.log2(total))}`,
-        amount: chain === undefined ? 1 : batch.reduce((n, { copy }) => n + copy.count, 0),
-      });
+      const amount = batch.reduce((n, { copy }) => n + copy.count, 0);
+      const work = chain === undefined ? `read ${Math.ceil(Math.log2(total))}` : { pace: chain.pace, amount };
+      const bytes = await readBack(device, staging, total, work);
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {

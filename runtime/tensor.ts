@@ -12,15 +12,13 @@ import { intoPanels } from "./panels.ts";
 import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { type Chain, inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
 import { watched } from "./scopes.ts";
-import { bytesOfTexture, newTexture, TEXEL_BYTES, writeTexels } from "./texture.ts";
+import { bytesOfTexture, newTexture, TEXEL_BYTES, WRITE_BYTES, writeTexels } from "./texture.ts";
 
 export type { ShapeLike, TensorData, TensorOptions } from "./layout.ts";
 
 /** Offsets of storage bindings are multiples of this on every device that we open. */
 export const BINDING_ALIGNMENT = 256;
 const USAGE = 128 | 4 | 8; // STORAGE | COPY_SRC | COPY_DST
-/** Dawn stages each write; pieces keep that staging small. */
-const WRITE_BYTES: number = 32 << 20;
 
 /**
  * Allocates a tensor, filled with zeros or with `data`.

@@ -13,7 +13,7 @@ export const TEXEL_BYTES = 16;
 const LEAST_PITCH = 64;
 const USAGE = 1 | 2 | 8; // COPY_SRC | COPY_DST | STORAGE_BINDING
 /** Dawn stages each write; pieces keep that staging small. */
-const WRITE_BYTES: number = 32 << 20;
+export const WRITE_BYTES: number = 32 << 20;
 
 /** Bytes of the largest texture. lavapipe counts the bytes before a texel in 31 bits, and loses the device where there are more. */
 export function mostTexelBytes({ capabilities }: Device): number {

@@ -67,20 +67,19 @@ export class Pace {
   }
 }
 
-/** What is waited for: work of one kind, by a name on its device or by its pace, and how much of it there is. */
-export interface Expected {
-  readonly kind: string | Pace;
+/** Work whose pace its waiter keeps, and how much of it there is. */
+export interface Paced {
+  readonly pace: Pace;
   readonly amount: number;
 }
 
 /**
- * Awaits what `start` returns. `start` is called late, when such work should nearly be done, so it must only ask for a result (`onSubmittedWorkDone`,
- * `mapAsync`) and not begin the work.
+ * Awaits what `start` returns, at the pace of such work: the given one, or the one that the device keeps under a name. `start` is called late, when the work should
+ * nearly be done, so it must only ask for a result (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
  */
-export async function patiently<T>(device: Device, work: string | Expected, start: () => Promise<T>): Promise<T> {
+export async function patiently<T>(device: Device, work: string | Paced, start: () => Promise<T>): Promise<T> {
   if (!device.paced) return start();
-  const { kind, amount } = typeof work === "string" ? { kind: work, amount: 1 } : work;
-  const pace = typeof kind === "string" ? device.pace(kind) : kind;
+  const { pace, amount } = typeof work === "string" ? { pace: device.pace(work), amount: 1 } : work;
   const begun = performance.now();
   await rest(pace.rest(amount));
   let settled = false;
@@ -118,7 +117,7 @@ export async function readBack(
   device: Device,
   staging: GPUBuffer,
   bytes: number,
-  work: string | Expected = "readBack",
+  work: string | Paced = "readBack",
 ): Promise<ArrayBuffer> {
   device.assertOpen();
   let copy: ArrayBuffer;
