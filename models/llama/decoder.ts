@@ -8,51 +8,18 @@
 import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import { ID } from "../kernels/feed.ts";
-import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
-import { createState, keptPositions } from "../state/state.ts";
+import { POLICIES, type PolicySpec } from "../state/policy.ts";
+import { keptPositions } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
 import { type BatchToken, interleave } from "./interleave.ts";
-import { Join } from "./join.ts";
-import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
-import { type Contract, checkBlocks, contract, roomOf, type WeightFormat } from "./memory.ts";
+import { type DecoderOptions, loadParts, type Parts } from "./load.ts";
+import type { Contract } from "./memory.ts";
 import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
-import { frequencies, MOST_POSITIONS, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
+import { MOST_POSITIONS } from "./rope.ts";
 import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
-import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
-import { reserve, Stream, type Track } from "./stream.ts";
+import { Stream, type Track } from "./stream.ts";
 import { type Warmed, warmUp } from "./warm.ts";
-import { loadWeights } from "./weights.ts";
-
-export interface DecoderOptions {
-  /** The state policy, as in `tova:128`; `full` unless given. */
-  readonly state?: string;
-  /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
-  readonly batch?: number;
-  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
-  readonly piece?: number;
-  /** How RoPE's frequencies are rounded; see rope.ts. */
-  readonly ropeFrequencies?: RopeFrequencies;
-  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
-  readonly weights?: WeightFormat | undefined;
-}
-
-/** What `load` makes and the constructor takes. */
-interface Parts {
-  readonly source: ModelSource;
-  readonly arena: Arena;
-  readonly policy: PolicySpec;
-  readonly contract: Contract;
-  readonly model: Model;
-  /** The sequence whose prompt is read, and the batch: the same when there is one sequence only. */
-  readonly guest: Rows;
-  readonly rows: Rows;
-  readonly step: Plan;
-  readonly join: Join | undefined;
-}
-
-/** Rows of a batch at most. */
-const MOST_BATCH = 256;
 
 export class Decoder {
   readonly gpu: Gpu;
@@ -90,44 +57,7 @@ export class Decoder {
 
   /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
-    const { config } = source;
-    const { batch = 1, piece } = options;
-    if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
-      throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
-    if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
-      throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
-    const policy = parsePolicy(options.state ?? "full");
-    const format = options.weights ?? "stored";
-    checkBlocks(config, format);
-    const memory = arena(gpu);
-    try {
-      // States first: they are the part that may be too large, and weights take long to read.
-      const room = roomOf(config, policy);
-      const all = statesOf(batch).map(
-        (n): Rows => ({
-          state: createState(memory, config, room.slots, n),
-          own: createRows(memory, config, room, n),
-        }),
-      );
-      const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
-      const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-      const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
-      const k = await loadKernels(gpu);
-      const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
-      const w = await loadWeights(memory, source, format);
-      const said = contract(source, policy, gpu.capabilities.f16, batch, format);
-      const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
-      const step = await gpu.record("decode step", () => {
-        recordStep({ ...model, flow: together }, rows);
-        recordChoice({ ...model, flow: together }, rows);
-      });
-      reserve(gpu, batch);
-      const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
-      return new Decoder({ source, arena: memory, policy, contract: said, model, guest, rows, step, join });
-    } catch (error) {
-      memory.destroy();
-      throw error;
-    }
+    return new Decoder(await loadParts(gpu, source, options));
   }
 
   /** Tokens that the first sequence has read since it began. */
