@@ -18,20 +18,24 @@ import {
   type TileProgram,
 } from "../compiler/index.ts";
 import type { Capabilities } from "./adapter.ts";
+import { bindGroupOf } from "./bind.ts";
+import { awaitHint, describe } from "./describe.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { UserError } from "./errors.ts";
-import { bindGroupOf, type Dispatch, Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
-import { Plan, type Recorded } from "./plan.ts";
+import { Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
+import { Plan } from "./plan.ts";
 import { readMany, type TensorValues } from "./read.ts";
+import { Recording, recording, Strays } from "./recording.ts";
 import {
   createTensor,
   createTensors,
-  type DeviceTensor,
+  DeviceTensor,
   type ShapeLike,
   type TensorOptions,
   type TensorSpec,
 } from "./tensor.ts";
+import { compileHere } from "./variants.ts";
 import { settle } from "./wait.ts";
 
 /** Opens an adapter by name (or the best one there is), or wraps a device that exists already. */
@@ -73,7 +77,7 @@ async function programsFrom(
 export class Gpu {
   readonly device: Device;
   readonly target: Target;
-  #recording: Recorded[] | undefined;
+  readonly #strays: Strays = new Strays();
 
   constructor(device: Device) {
     this.device = device;
@@ -118,12 +122,11 @@ export class Gpu {
 
   #launch(kernel: Kernel, args: readonly unknown[]): void {
     this.device.assertOpen();
+    const recorder = recording();
+    if (recorder !== undefined) return recorder.add(this, kernel.name, () => kernel.prepare(args));
+    this.#strays.assertNone(kernel.name);
     const dispatch = kernel.prepare(args);
-    if (this.#recording !== undefined) {
-      this.#recording.push(dispatch);
-      return;
-    }
-    const pipeline = kernel.compileNow(dispatch.variant);
+    const pipeline = compileHere(this.device, dispatch.variant);
     const { group, uniforms } = bindGroupOf(this.device, dispatch);
     const encoder = this.device.raw.createCommandEncoder({ label: kernel.name });
     const pass = encoder.beginComputePass();
@@ -136,35 +139,48 @@ export class Gpu {
     uniforms?.destroy();
   }
 
-  /** Records the kernel calls that `fn` makes (it must not await) as a plan. */
-  async record(label: string, fn: () => void): Promise<Plan> {
-    if (this.#recording !== undefined) throw new Error("a recording inside a recording");
-    const recorded: Recorded[] = [];
-    this.#recording = recorded;
-    try {
-      fn();
-    } finally {
-      this.#recording = undefined;
-    }
-    return Plan.make(this.device, label, recorded);
+  /**
+   * Records the kernel calls that `fn` makes as a plan. `fn` is called once and must not await.
+   * @throws UserError when `fn` is async or returns a promise (nothing is recorded then, and no kernel runs), inside of another recording, and for what kernel
+   * calls throw.
+   */
+  record(label: string, fn: () => void): Promise<Plan> {
+    const inside = recording() !== undefined;
+    const made = this.#record(label, fn);
+    // The recording around it hears of the refusal, too, and nobody can wait for this one there.
+    if (inside) made.catch(() => {});
+    return made;
   }
 
-  /** Inside `record`: what `fn` calls is a part of the plan that is repeated as often as `Plan.run` says. Parts do not nest. */
-  repeat(fn: () => void): void {
-    const outer = this.#recording;
-    if (outer === undefined) throw new Error("a part to repeat outside of a recording");
-    const part: Dispatch[] = [];
-    this.#recording = part;
+  async #record(label: string, fn: () => void): Promise<Plan> {
+    this.device.assertOpen();
+    let recorded: Recording;
     try {
-      fn();
-    } finally {
-      this.#recording = outer;
+      recorded = Recording.of(this, label, fn, this.#strays);
+    } catch (error) {
+      await this.#strays.pass();
+      throw error;
     }
-    outer.push(part);
+    try {
+      return await Plan.make(this.device, label, recorded.parts);
+    } finally {
+      recorded.release();
+    }
+  }
+
+  /**
+   * Inside `record`: what `fn` calls is a part of the plan that is repeated as often as `Plan.run` says. Parts do not nest.
+   * @throws UserError outside of a recording, inside of another part, and when `fn` is async or returns a promise.
+   */
+  repeat(fn: () => void): void {
+    const recorder = recording();
+    if (recorder === undefined) throw new UserError("a part to repeat outside of a recording");
+    recorder.repeat(this, fn, this.#strays);
   }
 
   /** Several tensors in one round trip. */
   async read(tensors: readonly DeviceTensor[]): Promise<TensorValues[]> {
+    checkTensors(tensors);
     return readMany(this.device, tensors);
   }
 
@@ -176,4 +192,15 @@ export class Gpu {
   async close(): Promise<void> {
     await this.device.close();
   }
+}
+
+/** @throws UserError naming the first that is no tensor. */
+function checkTensors(given: unknown): asserts given is readonly DeviceTensor[] {
+  if (!Array.isArray(given)) throw new UserError(`read: expected a list of tensors, got ${describe(given)}`);
+  const wrong = given.findIndex((t) => !(t instanceof DeviceTensor));
+  if (wrong >= 0)
+    throw new UserError(
+      `read: expected tensors, got ${describe(given[wrong])} (number ${wrong + 1})`,
+      awaitHint(given[wrong]),
+    );
 }

@@ -4,9 +4,15 @@
  * A fixed state makes every step the same work on the same buffers, so pipelines and bind groups are made while recording and a replay creates nothing
  * (facts: 1.4 us a dispatch instead of 40). Several steps go into one submission. A part of a plan may be marked to be repeated, as often as a run says.
  */
+import { bindGroupOf, uniformsOf } from "./bind.ts";
+import { describe } from "./describe.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
-import { bindGroupOf, compileAll, type Dispatch } from "./kernels.ts";
+import type { Dispatch } from "./kernels.ts";
+import { type Recorded, recording } from "./recording.ts";
+import { watched } from "./scopes.ts";
+import type { DeviceTensor } from "./tensor.ts";
+import { compileAll } from "./variants.ts";
 import { readBack } from "./wait.ts";
 
 interface Step {
@@ -16,13 +22,16 @@ interface Step {
   readonly y: number;
 }
 
-/** What was recorded: dispatches, and lists of those that a run repeats. */
-export type Recorded = Dispatch | readonly Dispatch[];
-
 /** Steps that stand together, done once or as often as a run says. */
 interface Section {
   readonly repeats: boolean;
   readonly steps: readonly Step[];
+}
+
+/** What a plan and its parts have in common. */
+interface Life {
+  destroyed: boolean;
+  readonly free: () => void;
 }
 
 export class Plan {
@@ -33,45 +42,66 @@ export class Plan {
   readonly dispatches: readonly Dispatch[];
   readonly #device: Device;
   readonly #sections: readonly Section[];
-  readonly #uniforms: readonly GPUBuffer[];
+  /** Each tensor of the dispatches once. */
+  readonly #tensors: readonly DeviceTensor[];
+  readonly #life: Life;
 
   private constructor(
     device: Device,
     label: string,
     dispatches: readonly Dispatch[],
     sections: readonly Section[],
-    uniforms: readonly GPUBuffer[],
+    life: Life,
   ) {
     this.#device = device;
     this.label = label;
     this.dispatches = dispatches;
     this.#sections = sections;
     this.length = sections.reduce((n, { steps }) => n + steps.length, 0);
-    this.#uniforms = uniforms;
+    this.#tensors = [...new Set(dispatches.flatMap((d) => [...d.tensors.values()]))];
+    this.#life = life;
   }
 
-  /** Compiles what the dispatches need, side by side, and makes their bind groups. */
+  /** Compiles what the dispatches need, side by side, and makes their bind groups. What was made is freed again when any of it fails. */
   static async make(device: Device, label: string, recorded: readonly Recorded[]): Promise<Plan> {
     const parts = recorded.map((r) => (isList(r) ? r : [r]));
-    await compileAll(
-      device,
-      parts.flat().map((d) => d.variant),
-    );
-    const uniforms: GPUBuffer[] = [];
-    const stepOf = (d: Dispatch): Step => {
-      const bound = bindGroupOf(device, d);
-      if (bound.uniforms !== undefined) uniforms.push(bound.uniforms);
-      const [x, y] = d.variant.generated.lanes.workgroups;
-      return { pipeline: d.variant.pipeline as GPUComputePipeline, group: bound.group, x, y };
+    const dispatches = parts.flat();
+    const held = dispatches.map((d) => d.variant);
+    let buffer: GPUBuffer | undefined;
+    const free = (): void => {
+      buffer?.destroy();
+      for (const variant of held) variant.home.release(variant);
     };
-    const sections = parts.map((part, i): Section => ({ repeats: isList(recorded[i]), steps: part.map(stepOf) }));
-    await device.drain();
-    return new Plan(device, label, parts.flat(), sections, uniforms);
+    for (const variant of held) variant.home.hold(variant);
+    try {
+      await compileAll(device, held);
+      const uniforms = watched(device, `plan "${label}"`, () => uniformsOf(device, label, dispatches));
+      buffer = uniforms?.buffer;
+      const steps = dispatches.map((d, i): Step => {
+        const { group } = bindGroupOf(device, d, uniforms?.places[i]);
+        const [x, y] = d.variant.generated.lanes.workgroups;
+        return { pipeline: d.variant.pipeline as GPUComputePipeline, group, x, y };
+      });
+      let at = 0;
+      const sections = parts.map((part, i): Section => {
+        at += part.length;
+        return { repeats: isList(recorded[i]), steps: steps.slice(at - part.length, at) };
+      });
+      await device.drain();
+      return new Plan(device, label, dispatches, sections, { destroyed: false, free });
+    } catch (error) {
+      free();
+      throw error;
+    }
   }
 
-  /** Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each. */
+  /**
+   * Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each.
+   * @throws UserError when the plan or one of its tensors was destroyed, inside of a recording, and for numbers that are no counts.
+   */
   run(times = 1, turns = 1): void {
-    this.#device.assertOpen();
+    this.#assertUsable();
+    if (!(isCount(times) && isCount(turns))) throw this.#wrongCounts(times, turns);
     const encoder = this.#device.raw.createCommandEncoder({ label: this.label });
     const pass = encoder.beginComputePass({ label: this.label });
     let bound: GPUComputePipeline | undefined;
@@ -91,20 +121,26 @@ export class Plan {
     this.#device.raw.queue.submit([encoder.finish()]);
   }
 
-  /** Some of the dispatches as a plan of their own, which needs no `destroy` and lives as long as this one. */
+  /**
+   * Some of the dispatches as a plan of their own, which needs no `destroy` and lives as long as this one.
+   * @throws UserError for a number that is no dispatch of this plan.
+   */
   part(label: string, indices: readonly number[]): Plan {
-    const pick = <T>(all: readonly T[]): T[] => indices.flatMap((i) => all.slice(i, i + 1));
+    const bad = indices.find((i) => !isCount(i) || i >= this.length);
+    if (bad !== undefined)
+      throw new UserError(`plan "${this.label}" has dispatches 0 to ${this.length - 1}, got ${describe(bad)}`);
+    const pick = <T>(all: readonly T[]): T[] => indices.map((i) => all[i] as T);
     const steps = pick(this.#sections.flatMap((section) => section.steps));
-    return new Plan(this.#device, label, pick(this.dispatches), [{ repeats: false, steps }], []);
+    return new Plan(this.#device, label, pick(this.dispatches), [{ repeats: false, steps }], this.#life);
   }
 
   /**
    * Replays the plan once with a pass and two timestamps for each dispatch. Gives when each began and ended, in milliseconds from the first one's begin. The
    * passes keep dispatches from overlapping, so that the whole takes longer than a replay by `run`.
-   * @throws UserError when the adapter has no timestamps.
+   * @throws UserError when the adapter has no timestamps, and as `run` does.
    */
   async profile(): Promise<readonly { readonly begin: number; readonly end: number }[]> {
-    this.#device.assertOpen();
+    this.#assertUsable();
     const { raw } = this.#device;
     if (!this.#device.capabilities.timestamps) {
       throw new UserError(
@@ -146,10 +182,45 @@ export class Plan {
     return all.map((_, i) => ({ begin: times[2 * i] ?? 0, end: times[2 * i + 1] ?? 0 }));
   }
 
-  /** Frees the uniform buffers of the plan. */
+  /** Frees what the plan has of its own: its numbers, and its hold on compiled kernels. Its parts end with it. */
   destroy(): void {
-    for (const b of this.#uniforms) b.destroy();
+    if (this.#life.destroyed) return;
+    this.#life.destroyed = true;
+    this.#life.free();
   }
+
+  #assertUsable(): void {
+    this.#device.assertOpen();
+    if (this.#life.destroyed) throw new UserError(`plan "${this.label}" was destroyed`);
+    for (const t of this.#tensors) if (!t.live) throw this.#lacks(t);
+    const recorder = recording();
+    if (recorder !== undefined)
+      throw recorder.refused(`plan "${this.label}" cannot run inside of the recording "${recorder.label}"`);
+  }
+
+  #lacks(gone: DeviceTensor): UserError {
+    const what = `tensor "${gone.label}" [${gone.shape.join(", ")}] ${gone.dtype}`;
+    for (const { variant, tensors } of this.dispatches) {
+      const param = [...tensors].find(([, t]) => t === gone)?.[0];
+      if (param === undefined) continue;
+      const { name } = variant.generated.lanes;
+      return new UserError(`plan "${this.label}": ${what}, parameter "${param}" of kernel ${name}, was destroyed`, {
+        hint: "destroy a plan before its tensors, and record anew with others",
+      });
+    }
+    return new UserError(`plan "${this.label}": ${what} was destroyed`);
+  }
+
+  #wrongCounts(times: unknown, turns: unknown): UserError {
+    return new UserError(
+      `plan "${this.label}": expected how often to run as whole numbers of at least 0, got ${describe(times)} times and ${describe(turns)} turns`,
+    );
+  }
+}
+
+/** Is this a number of times? */
+function isCount(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0;
 }
 
 function isList(r: Recorded | undefined): r is readonly Dispatch[] {

@@ -26,10 +26,17 @@ export async function guarded<T>(device: Device, what: string, fn: () => T | Pro
   return result.value;
 }
 
+/** What hangs on something that is made. */
+export interface Watching {
+  /** Called when it failed. */
+  readonly failed?: () => void;
+}
+
 /** The same without waiting: a failure is thrown by the device's next wait. */
-export function watched<T>(device: Device, what: string, fn: () => T): T {
+export function watched<T>(device: Device, what: string, fn: () => T, how: Watching = {}): T {
   device.assertOpen();
   const { value, verdict } = scoped(device, what, fn);
+  if (how.failed !== undefined) verdict.then((failure) => (failure === undefined ? undefined : how.failed?.()));
   device.adopt(verdict);
   return value;
 }

@@ -9,11 +9,12 @@ import type { Knobs, TileProgram } from "../compiler/index.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
-import { compileAll, type Dispatch, Kernel } from "./kernels.ts";
+import { type Dispatch, Kernel } from "./kernels.ts";
 import { Plan } from "./plan.ts";
 import { readMany, type TensorValues } from "./read.ts";
 import { createTensor, type DeviceTensor } from "./tensor.ts";
 import { adapterKey, bindingKey, programHash, type TuningRecord } from "./tuned.ts";
+import { compileAll } from "./variants.ts";
 import { patiently } from "./wait.ts";
 
 /** What is tried for each knob, in the order in which they are gone through. 0 lanes stands for a subgroup. */
