@@ -7,7 +7,7 @@ export { Decoder } from "./llama/decoder.ts";
 export type { BatchToken } from "./llama/interleave.ts";
 export type { DecoderOptions } from "./llama/load.ts";
 export { type Contract, contract, WEIGHT_FORMATS, type WeightFormat } from "./llama/memory.ts";
-export type { GenerateOptions, Sampling } from "./llama/sampling.ts";
+export { type GenerateOptions, LogitsError, type Sampling } from "./llama/sampling.ts";
 export type { Warmed } from "./llama/warm.ts";
 export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./state/policy.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";

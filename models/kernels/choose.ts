@@ -2,16 +2,19 @@
  * The last operation of a step: which token comes next, and the one place where a sequence moves on.
  *
  * The token is the most likely one, or drawn with temperature, top-k and top-p. Nothing is sorted: the k-th largest logit and the edge of the nucleus are found
- * bit by bit on keys that sort like the logits, and Gumbel noise turns a draw into an argmax. The noise is a function of (seed, position, token), so a run can
- * be repeated on any adapter.
+ * bit by bit on keys that sort like the logits, and Gumbel noise turns a draw into an argmax. The noise is a function of (seed, position, token), where the
+ * host has mixed the number of the sequence into the seed, so a run can be repeated on any adapter.
  *
  * All that a step did before was a proposal: a key and a value in a slot that counts as free, and a victim. Only here do they come to count, and not for a
  * sequence at rest. So steps may go by after a text has ended and leave its state as if they had not.
+ *
+ * A row that is not all numbers, or whose largest is infinite, has no most likely token: 4294967295 is picked, and the sequence comes to rest.
  */
 import {
   amax,
   amin,
   argmax,
+  bitcast,
   cast,
   exp,
   gumbel,
@@ -30,57 +33,100 @@ import {
 } from "../../dsl/index.ts";
 import { END, ID, POSITION, RESTS, ROW, SEED, TICK } from "./feed.ts";
 
-/** Largest logit of a row. */
-function peakOf(logits: Tensor<"sequences vocab">, row: number): number {
+/** What stands where no token can be chosen. */
+const NONE = 0xffffffff;
+/** Bits of an infinity without its sign; those of what is no number are above. */
+const INFINITE = 0x7f800000;
+
+/**
+ * Largest logit of a row, and whether the row can be chosen from: all of it numbers, and the largest of them finite. Adapters may lose what is no number on
+ * the way to a maximum, so the bits are looked at.
+ */
+function peakOf(logits: Tensor<"sequences vocab">, row: number): [peak: number, sound: boolean] {
   let peak = -Infinity;
-  for (const v of over("vocab")) peak = max(peak, amax(logits.at(row, v)));
-  return peak;
+  let heaviest = cast(0, "u32");
+  for (const v of over("vocab")) {
+    const x = logits.at(row, v);
+    peak = max(peak, amax(x));
+    heaviest = max(heaviest, amax(bitcast(x, "u32") & 0x7fffffff));
+  }
+  return [peak, heaviest <= INFINITE && bitcast(peak, "u32") !== INFINITE];
 }
 
-/** Largest key that at least `k` logits reach. */
-function topKey(logits: Tensor<"sequences vocab">, row: number, k: number): number {
-  let bound = cast(0, "u32");
+/** Which tokens of a row may be drawn: those whose key is above `key`, and of those with that key the ids up to `last`. */
+interface Edge {
+  readonly key: number;
+  readonly last: number;
+}
+
+function within(edge: Edge, x: number, v: number): boolean {
+  const key = sortable(x);
+  return key > edge.key || (key === edge.key && v <= edge.last);
+}
+
+/** The edge of the `k` most likely tokens; of equals the lowest ids are among them. */
+function topEdge(logits: Tensor<"sequences vocab">, row: number, k: number): [key: number, last: number] {
+  let key = cast(0, "u32");
+  let reach = cast(0, "f32");
   for (const bit of range(32)) {
-    const trial = bound | (cast(1, "u32") << (31 - bit));
+    const trial = key | (cast(1, "u32") << (31 - bit));
     let count = 0;
     for (const v of over("vocab")) count += sum(select(sortable(logits.at(row, v)) >= trial, 1, 0));
-    bound = count >= k ? trial : bound;
+    reach = count >= k ? count : reach;
+    key = count >= k ? trial : key;
   }
-  return bound;
+  let last = cast(NONE, "u32");
+  if (reach > k) last = lastOf(logits, row, k, key);
+  return [key, last];
 }
 
-/** Largest key such that the tokens from it up (and from `floor` up) hold `mass` of the probability. */
+/** The id of the last token with this key for which there is room among the first `k`. */
+function lastOf(logits: Tensor<"sequences vocab">, row: number, k: number, key: number): number {
+  let above = 0;
+  for (const v of over("vocab")) above += sum(select(sortable(logits.at(row, v)) > key, 1, 0));
+  let last = cast(0, "u32");
+  for (const bit of range(32)) {
+    const trial = last | (cast(1, "u32") << (31 - bit));
+    let before = 0;
+    for (const v of over("vocab")) before += sum(select(sortable(logits.at(row, v)) === key && v < trial, 1, 0));
+    last = above + before < k ? trial : last;
+  }
+  return last;
+}
+
+/** The largest key such that the tokens from it up, of those within `edge`, hold `mass` of their probability. */
 function nucleus(
   logits: Tensor<"sequences vocab">,
   row: number,
   heat: number,
   peak: number,
-  floor: number,
+  edge: Edge,
   mass: number,
 ): number {
   let total = 0;
   for (const v of over("vocab")) {
     const x = logits.at(row, v);
-    total += sum(select(sortable(x) >= floor, exp((x - peak) * heat), 0));
+    total += sum(select(within(edge, x, v), exp((x - peak) * heat), 0));
   }
-  let bound = floor;
+  let bound = cast(0, "u32");
   for (const bit of range(32)) {
     const trial = bound | (cast(1, "u32") << (31 - bit));
     let held = 0;
     for (const v of over("vocab")) {
       const x = logits.at(row, v);
-      held += sum(select(sortable(x) >= max(trial, floor), exp((x - peak) * heat), 0));
+      held += sum(select(within(edge, x, v) && sortable(x) >= trial, exp((x - peak) * heat), 0));
     }
-    bound = held >= mass * total ? trial : bound;
+    // However little is asked for, the most likely token is there: in f32 a small `mass` is nothing.
+    bound = held > 0 && held >= mass * total ? trial : bound;
   }
-  return max(bound, floor);
+  return bound;
 }
 
 /** The most likely token of a row, the lowest id on a tie. */
 function likeliest(logits: Tensor<"sequences vocab">, row: number, peak: number): number {
-  let choice = cast(0xffffffff, "u32");
+  let choice = cast(NONE, "u32");
   for (const v of over("vocab"))
-    choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(0xffffffff, "u32"))));
+    choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(NONE, "u32"))));
   return choice;
 }
 
@@ -106,22 +152,25 @@ export function choose(
   const seed = feed.at(b, SEED);
   const runs = feed.at(b, RESTS) === 0;
   const temperature = settings.at(b, 0);
-  const peak = peakOf(logits, b);
-  let choice = cast(0xffffffff, "u32");
+  const [peak, sound] = peakOf(logits, b);
+  let choice = cast(NONE, "u32");
   if (temperature > 0) {
     const heat = 1 / temperature;
-    let floor = cast(0, "u32");
-    if (settings.at(b, 1) > 0) floor = topKey(logits, b, settings.at(b, 1));
-    if (settings.at(b, 2) < 1) floor = nucleus(logits, b, heat, peak, floor, settings.at(b, 2));
+    let [key, last] = [cast(0, "u32"), cast(NONE, "u32")];
+    let least = cast(0, "u32");
+    if (settings.at(b, 1) > 0) [key, last] = topEdge(logits, b, settings.at(b, 1));
+    if (settings.at(b, 2) < 1) least = nucleus(logits, b, heat, peak, { key, last }, settings.at(b, 2));
     let best = -Infinity;
     for (const v of over("vocab")) {
       const x = logits.at(b, v);
-      const noisy = select(sortable(x) >= floor, x * heat + gumbel(seed, position, v), -Infinity);
+      const allowed = within({ key, last }, x, v) && sortable(x) >= least;
+      const noisy = select(allowed, (x - peak) * heat + gumbel(seed, position, v), -Infinity);
       const top = amax(noisy);
       choice = top > best ? argmax(noisy, v) : choice;
       best = max(best, top);
     }
   } else choice = likeliest(logits, b, peak);
+  choice = sound ? choice : cast(NONE, "u32");
   picked.set([tick % size("ring"), b], choice);
   feed.set([b, TICK], tick + 1);
   if (runs) {
@@ -129,15 +178,16 @@ export function choose(
     for (const s of over("stops")) stopped += sum(select(stops.at(b, s) === choice, 1, 0));
     const seen = position + 1;
     feed.set([b, POSITION], seen);
-    feed.set([b, ID], choice);
+    feed.set([b, ID], min(choice, size("vocab") - 1));
     feed.set([b, ROW], b);
-    feed.set([b, RESTS], cast(stopped > 0 || seen >= end ? 1 : 0, "u32"));
+    feed.set([b, RESTS], cast(stopped > 0 || seen >= end || choice >= size("vocab") ? 1 : 0, "u32"));
     for (const l of range(size("layers"))) free.set([l, b], seen < slots ? seen : victim.at(l, b));
   }
 }
 
-/** The most likely token of every row. */
+/** The most likely token of every row, 4294967295 where a row cannot be chosen from. */
 export function best(logits: Tensor<"sequences vocab">, picked: Tensor<"sequences", u32>): void {
   const b = program("sequences");
-  picked.set([b], likeliest(logits, b, peakOf(logits, b)));
+  const [peak, sound] = peakOf(logits, b);
+  picked.set([b], sound ? likeliest(logits, b, peak) : cast(NONE, "u32"));
 }

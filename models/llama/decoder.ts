@@ -17,7 +17,15 @@ import type { Contract } from "./memory.ts";
 import { readAtOnce } from "./oneshot.ts";
 import { Prefill, type Watch } from "./prefill.ts";
 import { MOST_POSITIONS } from "./rope.ts";
-import { checkTokens, type GenerateOptions, type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
+import {
+  checkTokens,
+  type GenerateOptions,
+  LogitsError,
+  noiseWord,
+  type Sampling,
+  samplingSettings,
+  stopTokens,
+} from "./sampling.ts";
 import { Stream, type Track } from "./stream.ts";
 import { type Warmed, warmUp } from "./warm.ts";
 
@@ -128,10 +136,12 @@ export class Decoder {
     return out;
   }
 
-  /** The most likely next token after each token of `ids`, starting from an empty state. */
+  /** The most likely next token after each token of `ids`, starting from an empty state. Throws a `LogitsError` where there is none. */
   async predict(ids: readonly number[]): Promise<Uint32Array> {
     const out = new Uint32Array(ids.length);
     await this.#watch(ids, { what: "best", take: (part, at) => out.set(part, at) });
+    const none = out.findIndex((id) => id >= this.config.vocab);
+    if (none >= 0) throw new LogitsError(none + 1);
     return out;
   }
 
@@ -173,14 +183,15 @@ export class Decoder {
 
   /**
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
-   * those under way no more than the time to read a prompt. Options may differ by sequence: the same seed is the same noise for all.
+   * those under way no more than the time to read a prompt. Options may differ by sequence. Under one seed each draws on its own: prompt i as `sequence: i`, so
+   * the same texts come every time, whatever rows they get.
    */
   generateAll(
     prompts: readonly (readonly number[])[],
     options: GenerateOptions | ((sequence: number) => GenerateOptions),
   ): AsyncGenerator<BatchToken> {
     const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
-    const texts = prompts.map((prompt, sequence) => this.generate(prompt, optionsOf(sequence)));
+    const texts = prompts.map((prompt, sequence) => this.generate(prompt, { sequence, ...optionsOf(sequence) }));
     return interleave(texts, this.batch);
   }
 
@@ -243,11 +254,11 @@ export class Decoder {
       const left = Math.min(options.tokens, this.positions - read + 1);
       const tick = join === undefined ? this.#stream.tick : 0;
       const end = Math.min(read + left - 1, MOST_POSITIONS);
-      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: options.seed ?? 0 });
+      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: noiseWord(options) });
       const first = guest.own.picked.readRange(tick, 1);
       join?.run(row, this.#stream.tick);
       const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
-      const track: Track = { row, stop, left, seen: read - 1, ...fresh };
+      const track: Track = { row, stop, vocab: this.config.vocab, left, seen: read - 1, ...fresh };
       this.#tracks[row] = track;
       this.#stream.join(track, first, join === undefined);
       return track;
@@ -265,6 +276,7 @@ export class Decoder {
   /** Tokens that the state has read, for a text that goes on. */
   #resumed(): number {
     if (this.batch > 1) throw new UserError("only a decoder of one sequence can go on with its text");
+    if (this.#tracks[0]?.failed !== undefined) throw this.#tracks[0].failed;
     if (this.#tracks[0]?.cut === true)
       throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
         hint: "begin anew with the whole text as the prompt",

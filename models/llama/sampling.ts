@@ -11,6 +11,11 @@ export interface Sampling {
   readonly topP?: number;
   /** A whole number below 2^32; the same seed gives the same text. */
   readonly seed?: number;
+  /**
+   * Which of the texts of one seed this is, a whole number below 2^32: each draws on its own, whatever else is written beside it. 0 unless given;
+   * `generateAll` gives each prompt the number of its place.
+   */
+  readonly sequence?: number;
 }
 
 export interface GenerateOptions extends Sampling {
@@ -23,12 +28,28 @@ export interface GenerateOptions extends Sampling {
   readonly stop?: readonly number[];
 }
 
+/** Logits from which no token can be chosen, since they are not all numbers or the largest is infinite. */
+export class LogitsError extends UserError {
+  override readonly name: string = "LogitsError";
+  /** Where in its text the token would have been, counted from 0. */
+  readonly position: number;
+
+  constructor(position: number) {
+    super(`no token can be chosen for position ${position}: the logits there are no finite numbers`, {
+      hint: "weights that are NaN or infinite, or too large for their format, do that; if other models fail too, it is the adapter or its driver (--gpu)",
+    });
+    this.position = position;
+  }
+}
+
 /** Below this every temperature picks the most likely token, and its inverse would leave the range of f32. */
 const COLDEST = 1e-6;
+/** Above this every temperature draws all tokens alike, and its inverse would be no normal f32. */
+const HOTTEST = 1e30;
 
 /** The numbers that the choosing kernel reads, [temperature, top-k, top-p, unused]. Throws a `UserError` naming what is out of range. */
 export function samplingSettings(sampling: Sampling): number[] {
-  const { temperature = 0, topK = 0, topP = 1, seed = 0 } = sampling;
+  const { temperature = 0, topK = 0, topP = 1, seed = 0, sequence = 0 } = sampling;
   if (!(temperature >= 0 && temperature < Infinity))
     throw new UserError(`temperature must be 0 or more, got ${temperature}`);
   if (!(topP > 0 && topP <= 1)) throw new UserError(`top-p must be above 0 and at most 1, got ${topP}`);
@@ -36,7 +57,24 @@ export function samplingSettings(sampling: Sampling): number[] {
     throw new UserError(`top-k must be a whole number of at least 0, got ${topK}`);
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
     throw new UserError(`the seed must be a whole number from 0 to ${2 ** 32 - 1}, got ${seed}`);
-  return [temperature === 0 ? 0 : Math.max(temperature, COLDEST), topK, topP, 0];
+  if (!(Number.isInteger(sequence) && sequence >= 0 && sequence < 2 ** 32))
+    throw new UserError(`the number of the sequence must be whole, from 0 to ${2 ** 32 - 1}, got ${sequence}`);
+  return [temperature === 0 ? 0 : Math.min(Math.max(temperature, COLDEST), HOTTEST), topK, topP, 0];
+}
+
+/**
+ * The word that the noise of a text begins with. Sequences of one seed have different words, since `mixed` takes no two to the same one; sequence 0 has the seed
+ * itself.
+ */
+export function noiseWord({ seed = 0, sequence = 0 }: Sampling): number {
+  return (seed ^ mixed(sequence) ^ mixed(0)) >>> 0;
+}
+
+/** The hash of dsl/helpers.ts: each word comes from one other. */
+function mixed(word: number): number {
+  const state = (Math.imul(word, 747796405) + 2891336453) >>> 0;
+  const twisted = Math.imul(((state >>> ((state >>> 28) + 4)) ^ state) >>> 0, 277803737) >>> 0;
+  return ((twisted >>> 22) ^ twisted) >>> 0;
 }
 
 /** The ids that end a text, as the choosing kernel reads them. Throws a `UserError` when there are too many. */

@@ -7,6 +7,7 @@
  */
 import { type Gpu, Pace, type Plan } from "../../runtime/index.ts";
 import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
+import { LogitsError } from "./sampling.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
 /** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
@@ -19,6 +20,8 @@ const MOST_WAITING = 64;
 export interface Track {
   readonly row: number;
   readonly stop: ReadonlySet<number>;
+  /** Ids from here on are none. */
+  readonly vocab: number;
   /** Tokens that nobody has taken yet. */
   readonly waiting: number[];
   /** Tokens to come, at most. */
@@ -30,6 +33,8 @@ export interface Track {
   ended: boolean;
   /** Left by its reader before it ended by itself. */
   cut: boolean;
+  /** Why it ended before its end: thrown once the tokens before that are taken. */
+  failed?: Error;
   /** At rest on the GPU because its reader is slow. */
   paused: boolean;
 }
@@ -116,7 +121,7 @@ export class Stream {
     this.#flights.push(flight);
   }
 
-  /** The next token of a text; undefined at its end. */
+  /** The next token of a text; undefined at its end. Throws a `LogitsError` where none could be chosen. */
   async next(track: Track): Promise<number | undefined> {
     while (track.waiting.length === 0 && !track.ended) {
       await this.#alone(async () => {
@@ -124,6 +129,7 @@ export class Stream {
         await this.#land();
       });
     }
+    if (track.waiting.length === 0 && track.failed !== undefined) throw track.failed;
     return track.waiting.shift();
   }
 
@@ -138,7 +144,10 @@ export class Stream {
   /** Takes the token that a step chose for a text. */
   #deliver(track: Track, id: number): void {
     track.seen++;
-    if (track.stop.has(id)) track.ended = true;
+    if (!(id < track.vocab)) {
+      track.failed = new LogitsError(track.seen);
+      track.ended = true;
+    } else if (track.stop.has(id)) track.ended = true;
     else {
       track.waiting.push(id);
       track.left--;

@@ -146,13 +146,24 @@ describe("the driver's cache", () => {
   });
 });
 
-test("the check finds pipelines that were forgotten, and nonsense", () => {
-  expect(verdict([1, 63], 64, 0, false)).toBeUndefined();
-  expect(verdict([1, 63], 64, 2, false)?.message).toBe("a decoder that was warmed up made 2 more pipelines");
-  expect(verdict([1, 64], 64, 0, false)?.message).toBe(
-    "the adapter computes nonsense: it chose token 64 of a vocabulary of 64",
-  );
-  expect(verdict([1, 0xffffffff], 64, 0, true)).toBeUndefined();
+test("the check finds pipelines that were forgotten, and logits that are no numbers", () => {
+  const failure = new LogitsError(1);
+  expect(verdict(undefined, 0, false)).toBeUndefined();
+  expect(verdict(undefined, 2, false)).toEqual(new Error("a decoder that was warmed up made 2 more pipelines"));
+  expect(verdict(failure, 0, false)).toBe(failure);
+  expect(verdict(failure, 0, true)).toBeUndefined();
+  expect(verdict(failure, 1, true)).toEqual(new Error("a decoder that was warmed up made 1 more pipeline"));
+  const other = new Error("the device was lost");
+  expect(verdict(other, 0, true)).toBe(other);
+});
+
+test("weights that are NaN are not blamed on the adapter", async () => {
+  const folder = join(await at(), "broken");
+  await brokenModel(folder, MODEL, "model.norm.weight");
+  const { code, err } = await cli("warm", folder);
+  expect(code).toBe(1);
+  expect(err).toContain("error: no token can be chosen for position 1: the logits there are no finite numbers\nhint: weights ");
+  expect(err).not.toContain("nonsense");
 });
 
 describe("wrong input is told before anything is compiled", () => {
