@@ -125,8 +125,7 @@ function nucleus(
 /** The most likely token of a row, the lowest id on a tie. */
 function likeliest(logits: Tensor<"sequences vocab">, row: number, peak: number): number {
   let choice = cast(NONE, "u32");
-  for (const v of over("vocab"))
-    choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(NONE, "u32"))));
+  for (const v of over("vocab")) choice = min(choice, amin(select(logits.at(row, v) === peak, v, cast(NONE, "u32"))));
   return choice;
 }
 

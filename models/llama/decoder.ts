@@ -78,6 +78,11 @@ export class Decoder {
     return this.#bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
   }
 
+  /** Ids from here on are none. Dawn's null backend computes nothing, so what it chooses is not looked at. */
+  get #ids(): number {
+    return this.gpu.device.origin === "null" ? Infinity : this.config.vocab;
+  }
+
   /** Does the state drop tokens? */
   get #bounded(): boolean {
     return POLICIES[this.policy.name]?.unbounded !== true;
@@ -140,7 +145,7 @@ export class Decoder {
   async predict(ids: readonly number[]): Promise<Uint32Array> {
     const out = new Uint32Array(ids.length);
     await this.#watch(ids, { what: "best", take: (part, at) => out.set(part, at) });
-    const none = out.findIndex((id) => id >= this.config.vocab);
+    const none = out.findIndex((id) => id >= this.#ids);
     if (none >= 0) throw new LogitsError(none + 1);
     return out;
   }
@@ -258,7 +263,7 @@ export class Decoder {
       const first = guest.own.picked.readRange(tick, 1);
       join?.run(row, this.#stream.tick);
       const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
-      const track: Track = { row, stop, vocab: this.config.vocab, left, seen: read - 1, ...fresh };
+      const track: Track = { row, stop, vocab: this.#ids, left, seen: read - 1, ...fresh };
       this.#tracks[row] = track;
       this.#stream.join(track, first, join === undefined);
       return track;

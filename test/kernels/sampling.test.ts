@@ -6,6 +6,7 @@ import { choose } from "../../models/kernels/index.ts";
 import { POLICIES } from "../../models/state/policy.ts";
 import { normal, uniform } from "../support/random.ts";
 import { checkKernel, type Use } from "./harness.ts";
+import { noise, wordAt } from "./noise.ts";
 
 const SEED = 404;
 const load = async (path: string, name: string): Promise<TileProgram> => {
@@ -15,40 +16,27 @@ const load = async (path: string, name: string): Promise<TileProgram> => {
 
 // ---- Sampling ---------------------------------------------------------------------------------------------------------------
 
-/** The generator of dsl/helpers.ts once more, in the host's integers. */
-function pcg(word: number): number {
-  const state = (Math.imul(word, 747796405) + 2891336453) >>> 0;
-  const mixed = Math.imul(((state >>> ((state >>> 28) + 4)) ^ state) >>> 0, 277803737) >>> 0;
-  return ((mixed >>> 22) ^ mixed) >>> 0;
-}
-const gumbel = (seed: number, counter: number, lane: number): number => {
-  const bits = pcg((pcg((pcg(seed) ^ counter) >>> 0) ^ lane) >>> 0);
-  return -Math.log(-Math.log(Math.fround(((bits >>> 8) + 0.5) * 5.9604644775390625e-8)));
-};
-
 interface Settings {
   readonly temperature: number;
   readonly topK: number;
   readonly topP: number;
 }
 
-/** The tokens that may be drawn: all that reach the k-th largest logit, of them the smallest set (ties included) that holds `topP` of the probability. */
+/** The tokens that may be drawn: the k largest (of equals the lowest ids), of them the smallest set (ties included) that holds `topP` of the probability. */
 function allowed(logits: readonly number[], { temperature, topK, topP }: Settings): number[] {
   const peak = Math.max(...logits);
-  const falling = [...logits].sort((a, b) => b - a);
-  let floor = topK > 0 ? (falling[Math.min(topK, logits.length) - 1] as number) : -Infinity;
-  if (topP < 1) {
-    const weight = (x: number): number => Math.exp((x - peak) / temperature);
-    const held = (from: number): number => logits.filter((x) => x >= from).reduce((sum, x) => sum + weight(x), 0);
-    const total = held(floor);
-    floor = falling.filter((x) => x >= floor).find((x) => held(x) >= topP * total) ?? floor;
-  }
-  return logits.flatMap((x, i) => (x >= floor ? [i] : []));
+  const at = (i: number): number => logits[i] as number;
+  const falling = [...logits.keys()].sort((i, j) => at(j) - at(i) || i - j).slice(0, topK > 0 ? topK : logits.length);
+  const weight = (i: number): number => Math.exp((at(i) - peak) / temperature);
+  const held = (from: number): number => falling.filter((i) => at(i) >= from).reduce((sum, i) => sum + weight(i), 0);
+  const total = held(-Infinity);
+  const least = topP < 1 ? falling.map(at).find((x) => held(x) >= topP * total) : undefined;
+  return falling.filter((i) => least === undefined || at(i) >= least).sort((i, j) => i - j);
 }
 
 function expected(logits: readonly number[], settings: Settings, seed: number, position: number): number {
   if (settings.temperature === 0) return logits.indexOf(Math.max(...logits));
-  const noisy = (i: number): number => (logits[i] as number) / settings.temperature + gumbel(seed, position, i);
+  const noisy = (i: number): number => (logits[i] as number) / settings.temperature + noise(wordAt(seed, position, i));
   return allowed(logits, settings).reduce((best, i) => (noisy(i) > noisy(best) ? i : best));
 }
 
@@ -68,12 +56,14 @@ interface Stand {
   readonly end?: number;
   readonly rests?: number;
   readonly stops?: readonly [number, number];
+  /** What must be chosen, where that is not for the reference to say. */
+  readonly choice?: number;
 }
 
 /** The first of two sequences makes a choice at `stand`; the other rests. */
 async function checkChoice(logits: readonly number[], settings: Settings, seed: number, stand: Stand): Promise<void> {
   const { position, end = 1e9, rests = 0, stops = [1000, 1001] } = stand;
-  const choice = expected(logits, settings, seed, position);
+  const choice = stand.choice ?? expected(logits, settings, seed, position);
   const tick = 13;
   const row = (columns: Readonly<Record<number, number>>): number[] =>
     Array.from({ length: FEED }, (_, c) => columns[c] ?? 5);
@@ -81,13 +71,15 @@ async function checkChoice(logits: readonly number[], settings: Settings, seed: 
   const asleep = { [POSITION]: 40, [TICK]: tick, [END]: 90, [SEED_COLUMN]: 3, [RESTS]: 1, [SEQUENCE]: 1 };
   const after: Record<number, number> = { ...before, [TICK]: tick + 1 };
   if (rests === 0) {
-    const done = stops.includes(choice) || position + 1 >= end;
-    Object.assign(after, { [POSITION]: position + 1, [ID]: choice, [ROW]: 0, [RESTS]: Number(done) });
+    const none = choice >= logits.length;
+    const done = stops.includes(choice) || position + 1 >= end || none;
+    const id = none ? logits.length - 1 : choice;
+    Object.assign(after, { [POSITION]: position + 1, [ID]: id, [ROW]: 0, [RESTS]: Number(done) });
   }
   const victims = [6, 2, 9, 4, 3, 9];
   const free = [1, 1, 1, 1, 1, 1];
   const slot = (layer: number): number => (position + 1 < SLOTS ? position + 1 : (victims[layer * LANES] as number));
-  const other = logits.map((x) => 50 - x);
+  const other = smooth.map((x) => 50 - x).slice(0, logits.length);
   const elsewhere = other.indexOf(Math.max(...other));
   const picked = new Array<number>(RING * SEQUENCES).fill(7);
   const use: Use = {
@@ -137,7 +129,52 @@ describe(`sampling (seed ${SEED})`, () => {
     ["top-p among equals", coarse, { temperature: 1, topK: 0, topP: 0.45 }, 12, 6],
     ["top-k and top-p", smooth, { temperature: 2, topK: 9, topP: 0.6 }, 13, 6],
     ["one token", [3], { temperature: 1, topK: 1, topP: 0.5 }, 14, 0],
+    ["top-k among zeros of both signs", [-1, 0, -0, 0, -0, -2], { temperature: 3, topK: 2, topP: 1 }, 15, 6],
+    ["top-k and top-p among equals", coarse, { temperature: 4, topK: 7, topP: 0.8 }, 16, 6],
+    ["all equal, the first three", coarse.map(() => 4), { temperature: 1, topK: 3, topP: 1 }, 17, 6],
+    ["all equal, a part of the first three", coarse.map(() => 4), { temperature: 1, topK: 3, topP: 0.1 }, 18, 6],
+    ["a share that f32 does not have", smooth, { temperature: 1, topK: 0, topP: 1e-46 }, 19, 6],
+    ["a share below the normal numbers", smooth, { temperature: 1, topK: 5, topP: 1e-40 }, 20, 6],
+    ["as hot as can be", smooth, { temperature: 1e30, topK: 0, topP: 1 }, 21, 6],
+    [
+      "tokens that are ruled out",
+      smooth.map((x, i) => (i % 3 === 0 ? x : -Infinity)),
+      { temperature: 9, topK: 0, topP: 1 },
+      22,
+      6,
+    ],
+    [
+      "tokens that are ruled out, greedy",
+      smooth.map((x, i) => (i % 3 === 0 ? x : -Infinity)),
+      { temperature: 0, topK: 0, topP: 1 },
+      1,
+      1,
+    ],
   ])("%s", async (_, logits, settings, seed, position) => checkChoice(logits, settings, seed, { position }));
+
+  test("top-k draws each of exactly k", async () => {
+    // Of the equals at the edge the last two are out, however often is drawn.
+    const logits = [1, 3, 2, 3, 2, 0, 2, 2];
+    const settings: Settings = { temperature: 1e6, topK: 4, topP: 1 };
+    const drawn = Array.from({ length: 60 }, (_, seed) => expected(logits, settings, seed, 2));
+    expect([...new Set(drawn)].sort()).toEqual([1, 2, 3, 4]);
+    for (const seed of [0, 1, 2, 3, 4, 5, 6, 7]) await checkChoice(logits, settings, seed, { position: 2 });
+  });
+
+  const broken = (x: number): number[] => smooth.with(20, x);
+  test.each([
+    ["NaN", broken(Number.NaN)],
+    ["nothing but NaN", smooth.map(() => Number.NaN)],
+    ["an infinity", broken(Infinity)],
+    ["nothing but negative infinities", smooth.map(() => -Infinity)],
+  ])("%s among the logits: no token, and the sequence comes to rest", async (_, logits) => {
+    for (const settings of [
+      { temperature: 0, topK: 0, topP: 1 },
+      { temperature: 1, topK: 0, topP: 1 },
+      { temperature: 1, topK: 3, topP: 0.5 },
+    ])
+      await checkChoice(logits, settings, 1, { position: 9, choice: 0xffffffff });
+  });
 
   const GREEDY: Settings = { temperature: 0, topK: 0, topP: 1 };
   const top = smooth.indexOf(Math.max(...smooth));

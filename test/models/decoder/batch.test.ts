@@ -29,8 +29,8 @@ async function alone(adapter: string, state: string): Promise<{ texts: number[][
   return withDecoder(adapter, model, { state }, async (decoder) => {
     const texts: number[][] = [];
     const kept: number[][][] = [];
-    for (const prompt of PROMPTS) {
-      texts.push(await continued(decoder, prompt, OPTIONS));
+    for (const [sequence, prompt] of PROMPTS.entries()) {
+      texts.push(await continued(decoder, prompt, { ...OPTIONS, sequence }));
       kept.push(await decoder.kept());
     }
     return { texts, kept };
@@ -54,7 +54,7 @@ describe.each(adaptersUnderTest())(`batches on %s, seed ${SEED}`, (adapter) => {
         expect(await collect(decoder.generateAll(PROMPTS, OPTIONS))).toEqual(texts);
 
         // Three at once, begun one after the other; rows are taken in order.
-        const going = PROMPTS.slice(0, 3).map((prompt) => decoder.generate(prompt, OPTIONS));
+        const going = PROMPTS.slice(0, 3).map((prompt, sequence) => decoder.generate(prompt, { ...OPTIONS, sequence }));
         const made: number[][] = [[], [], []];
         const take = async (i: number, count: number): Promise<void> => {
           for (let n = 0; n < count; n++) made[i]?.push((await going[i]?.next())?.value as number);
@@ -70,6 +70,39 @@ describe.each(adaptersUnderTest())(`batches on %s, seed ${SEED}`, (adapter) => {
     },
   );
 
+  test("equal prompts under one seed become different texts, the same ones whatever rows they get", async () => {
+    const [prompt = []] = PROMPTS;
+    const equal = [prompt, prompt, prompt];
+    const gather = async (tokens: AsyncIterable<BatchToken>): Promise<number[][]> => {
+      const texts: number[][] = equal.map(() => []);
+      for await (const { sequence, id } of tokens) texts[sequence]?.push(id);
+      return texts;
+    };
+    const drawn: GenerateOptions = { tokens: 12, stop: [], temperature: 1, seed: 3 };
+    const texts = await withDecoder(adapter, model, { state: "tova:12", batch: 3 }, async (decoder) => {
+      const made = await gather(decoder.generateAll(equal, drawn));
+      expect(new Set(made.map(String)).size).toBe(3);
+      for (const text of made) expect(text).toHaveLength(12);
+      expect(await gather(decoder.generateAll(equal, drawn))).toEqual(made);
+      // Who says which sequence each is gets that.
+      const twice = await gather(decoder.generateAll(equal, (i) => ({ ...drawn, sequence: i === 0 ? 2 : 1 })));
+      expect(twice).toEqual([made[2], made[1], made[1]]);
+      return made;
+    });
+    await withDecoder(adapter, model, { state: "tova:12", batch: 2 }, async (decoder) => {
+      expect(await gather(decoder.generateAll(equal, drawn))).toEqual(texts);
+    });
+    await withDecoder(adapter, model, { state: "tova:12" }, async (decoder) => {
+      expect(await continued(decoder, prompt, drawn)).toEqual(texts[0]);
+      for (const sequence of [0, 1, 2])
+        expect(await continued(decoder, prompt, { ...drawn, sequence })).toEqual(texts[sequence]);
+      for (const sequence of [-1, 0.5, 2 ** 32])
+        expect(await complaint(() => continued(decoder, prompt, { ...drawn, sequence }))).toBe(
+          `the number of the sequence must be whole, from 0 to 4294967295, got ${sequence}`,
+        );
+    });
+  });
+
   test("a row that is left early is free for another, and the others do not notice", async () => {
     const { texts, kept } = await alone(adapter, "tova:12");
     await withDecoder(adapter, model, { state: "tova:12", batch: 2 }, async (decoder) => {
@@ -77,7 +110,7 @@ describe.each(adaptersUnderTest())(`batches on %s, seed ${SEED}`, (adapter) => {
       const first = [(await stays.next()).value as number];
       for (let i = 1; i < PROMPTS.length; i++) {
         let made = 0;
-        for await (const id of decoder.generate(PROMPTS[i] ?? [], OPTIONS)) {
+        for await (const id of decoder.generate(PROMPTS[i] ?? [], { ...OPTIONS, sequence: i })) {
           expect(id).toBe(texts[i]?.[made]);
           if (++made === 3 * i) break;
         }
@@ -155,7 +188,7 @@ describe.each(adaptersUnderTest())(`batches on %s, seed ${SEED}`, (adapter) => {
     const index = stopped.findIndex((end, i) => end < (texts[i]?.length ?? 0));
     expect(index).toBeGreaterThanOrEqual(0);
     const [prompt, text, end] = [PROMPTS[index] ?? [], texts[index] ?? [], stopped[index] ?? 0];
-    const until: GenerateOptions = { ...OPTIONS, stop: [text[end] ?? -1] };
+    const until: GenerateOptions = { ...OPTIONS, stop: [text[end] ?? -1], sequence: index };
     const read = [...prompt, ...text.slice(0, end)];
     const look = async (decoder: Decoder): Promise<void> => {
       for (let again = 0; again < 3; again++) {
@@ -192,7 +225,7 @@ test("after warming up nothing is created on the device: prompts in pieces, join
     const before = gpu.device.allocated;
     expect(await collect(decoder.generateAll(PROMPTS, long))).toEqual(texts);
     for await (const { sequence } of decoder.generateAll(PROMPTS, long)) if (sequence === 1) break;
-    expect(await continued(decoder, PROMPTS[3] ?? [], long)).toEqual(texts[3]);
+    expect(await continued(decoder, PROMPTS[3] ?? [], { ...long, sequence: 3 })).toEqual(texts[3]);
     expect(counts).toEqual(warm);
     expect(gpu.device.allocated).toBe(before);
     decoder.destroy();

@@ -58,7 +58,8 @@ describe.each(adaptersUnderTest())("on %s", (adapter) => {
       const { createComputePipeline = 0, createComputePipelineAsync = 0 } = warm;
       expect(createComputePipeline + createComputePipelineAsync).toBe(gpu.device.pipelines);
       expect(await textsOf(decoder)).toEqual(cold);
-      for (const [i, ids] of PROMPTS.entries()) expect(await continued(decoder, ids, OPTIONS)).toEqual(cold[i]);
+      for (const [sequence, ids] of PROMPTS.entries())
+        expect(await continued(decoder, ids, { ...OPTIONS, sequence })).toEqual(cold[sequence]);
       expect(counts).toEqual(warm);
       // Again in the midst of its life: nothing left to make, and nothing left behind.
       expect((await decoder.warm()).map(({ pipelines }) => pipelines)).toEqual(parts.map(() => 0));
