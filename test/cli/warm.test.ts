@@ -7,7 +7,7 @@ import { type Cache, driverCache } from "../../cli/warm/caches.ts";
 import { fixture } from "../models/formats/shared.ts";
 import { temporary } from "../models/formats/temporary.ts";
 import { brokenModel } from "../support/broken-model.ts";
-import { adaptersUnderTest } from "../support/gpu.ts";
+import { adaptersUnderTest, onlyOn } from "../support/gpu.ts";
 import { launch } from "./launch.ts";
 import { cli, cliJson } from "./run.ts";
 
@@ -82,8 +82,8 @@ test("hearth unless a model is named; --model, arguments and shapes add up", asy
   ]);
 });
 
-test.runIf(adaptersUnderTest().includes(LAVAPIPE))(
-  "a second process finds in Mesa's cache all that the first one left there",
+test.each(onlyOn(LAVAPIPE))(
+  "on %s a second process finds in Mesa's cache all that the first one left there",
   async () => {
     const cache = at("mesa");
     const env = { MESA_SHADER_CACHE_DIR: cache, MESA_SHADER_CACHE_DISABLE: "false" };

@@ -14,6 +14,7 @@ import { dequantise, quantise } from "../../runtime/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { compareSimulated, compilePlans, planOf } from "../fuzz/run.ts";
 import { copyOf, LANE_TARGETS, nameOf, simulated } from "../support/lanes.ts";
+import { SEED } from "../support/random.ts";
 
 /** One use of a built-in kernel. What is not given is random: reals between -1 and 1, and 0 for u32. */
 interface Use {
@@ -291,12 +292,9 @@ describe("every built-in kernel does on lanes what it means", () => {
 });
 
 describe("random kernels do on lanes what they mean", () => {
-  const seed = Number(process.env.FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000));
-
-  it(`for every target (FUZZ_SEED=${seed})`, () => {
-    console.log(`fuzz seed ${seed}`);
-    const plans = Array.from({ length: 60 }, (_, i) => planOf(seed * 2003 + i, `k${i}`).plan);
-    const found = compareSimulated(plans, compilePlans(plans), seed, undefined, () => LANE_TARGETS);
+  it(`for every target (seed ${SEED})`, () => {
+    const plans = Array.from({ length: 60 }, (_, i) => planOf(SEED * 2003 + i, `k${i}`).plan);
+    const found = compareSimulated(plans, compilePlans(plans), SEED, undefined, () => LANE_TARGETS);
     expect(found.map((f) => `${f.where}: ${f.what}\n${JSON.stringify(f.plan.sizes)}\n${f.plan.source}`)).toEqual([]);
   });
 });

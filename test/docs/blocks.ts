@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import { compileFile } from "../../compiler/compile.ts";
 import type { TensorParam, TileProgram } from "../../compiler/index.ts";
 import type { DType } from "../../runtime/dtype.ts";
-import { blank, type Call, type Comparison, type Given, given } from "../examples-kernels/compare.ts";
+import { blank, type Call, type Comparison, type Given, given } from "../examples-kernels/given.ts";
 
 export interface Block {
   readonly language: string;

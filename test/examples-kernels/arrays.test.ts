@@ -1,11 +1,10 @@
 /** Example kernels over vectors, points and images: histogram, prefix sum, convolution, k-means, n-body, blur, Adam, dropout. */
-import { beforeAll, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
 const SEED = 20263;
-beforeAll(() => console.log(`example kernels (arrays): seed ${SEED}`));
 
 function numbers(count: number, seed: number): number[] {
   const next = normal(SEED + seed);
@@ -233,6 +232,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(everyAdapter())("%s", (adapter) => {
+describe.each(everyAdapter())(`%s, seed ${SEED}`, (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

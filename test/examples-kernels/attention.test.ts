@@ -1,11 +1,10 @@
 /** Example kernels of attention: prefill with a causal mask, decode in parts with a merge, rotary embedding. */
-import { beforeAll, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
 const SEED = 20262;
-beforeAll(() => console.log(`example kernels (attention): seed ${SEED}`));
 
 function numbers(count: number, seed: number): number[] {
   const next = normal(SEED + seed);
@@ -120,6 +119,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(everyAdapter())("%s", (adapter) => {
+describe.each(everyAdapter())(`%s, seed ${SEED}`, (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

@@ -1,11 +1,10 @@
 /** Example kernels that work row by row: softmax, layer norm, matrix products, top-k, transpose. */
-import { beforeAll, describe, test } from "vitest";
+import { describe, test } from "vitest";
 import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";
 import { blank, type Comparison, compareAdapter, compareInterpreter, given } from "./compare.ts";
 
 const SEED = 20261;
-beforeAll(() => console.log(`example kernels (rows): seed ${SEED}`));
 
 function numbers(count: number, seed: number, scale = 1): number[] {
   const next = normal(SEED + seed);
@@ -164,6 +163,6 @@ const CASES: Readonly<Record<string, Comparison>> = {
 
 test.each(Object.keys(CASES))("interpreter: %s", async (name) => compareInterpreter(CASES[name] as Comparison));
 
-describe.each(everyAdapter())("%s", (adapter) => {
+describe.each(everyAdapter())(`%s, seed ${SEED}`, (adapter) => {
   test.each(Object.keys(CASES))("%s", async (name) => compareAdapter(adapter, CASES[name] as Comparison));
 });

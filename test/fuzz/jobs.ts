@@ -32,8 +32,9 @@ function run(args: readonly string[]): Promise<number> {
       rest = lines.pop() ?? "";
       for (const line of lines) {
         const last = LAST.exec(line);
-        if (last === null) console.log(line);
-        else differences = Number(last[2]);
+        // The seed was told once for all of them.
+        if (last === null && !line.startsWith("seed ")) console.log(line);
+        else if (last !== null) differences = Number(last[2]);
       }
     });
     child.on("error", fail);

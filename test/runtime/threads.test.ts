@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { softwareThreads } from "../../runtime/threads.ts";
-import { adaptersUnderTest } from "../support/gpu.ts";
+import { onlyOn } from "../support/gpu.ts";
 import { runProgram } from "../support/program.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/threads.ts", import.meta.url));
@@ -12,7 +12,7 @@ test("small machines get two threads a core, others what the driver likes", () =
   expect([1, 2, 4, 7, 8, 64].map(softwareThreads)).toEqual([undefined, 4, 8, 14, undefined, undefined]);
 });
 
-test.runIf(adaptersUnderTest().includes("llvmpipe"))("lavapipe starts as many as it is asked for", async () => {
+test.each(onlyOn("llvmpipe"))("%s starts as many as it is asked for", async () => {
   const opened = async (asked: string): Promise<{ started: number; asked: string }> => {
     const { code, out, errors } = await runProgram(PROGRAM, ["llvmpipe"], { LP_NUM_THREADS: asked });
     expect(code, errors).toBe(0);

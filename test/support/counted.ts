@@ -12,6 +12,11 @@ const CREATORS = [
   "createQuerySet",
 ];
 
+/** Pipelines made, by either method: SwiftShader compiles in the thread that asks, other adapters beside it. */
+export function pipelinesIn(counts: Readonly<Record<string, number>>): number {
+  return (counts.createComputePipeline ?? 0) + (counts.createComputePipelineAsync ?? 0);
+}
+
 /** Counts by method, from now on. */
 export function counted(device: GPUDevice): Record<string, number> {
   const counts: Record<string, number> = {};

@@ -1,24 +1,24 @@
 /**
  * The adapters that GPU tests run on, and one open device of each per test file.
  *
- * Two software adapters with different subgroup sizes, features and limits keep kernels honest. With CI=true both must be there: a GPU suite that is
- * left out must fail, not pass. Elsewhere what is missing is named and the suites run on the rest.
+ * Two software adapters with different subgroup sizes, features and limits keep kernels honest; adapters.ts settles which of them a run is about.
  *
  * Deno brings a WebGPU of its own (wgpu, on rung L0, with another reader of WGSL). There it is a third adapter for those who ask for `everyAdapter`: all kernel
  * checks and a decoder, which shows that the shaders are not Dawn's alone. Whatever else uses a GPU leaves it out, since each of its submissions takes 12 ms.
+ *
+ * TILESTATE_TEST_PROFILE=gpu gives kernels and decoders the schedules that real GPUs get, on these adapters.
  */
-import { afterAll } from "vitest";
-import { openDawn } from "../../runtime/dawn.ts";
+import { afterAll, inject } from "vitest";
 import { type Device, openDevice } from "../../runtime/device.ts";
+import "./adapters.ts";
 
-const WANTED: readonly string[] = ["llvmpipe", "swiftshader"];
-/** The platform's own WebGPU, where tests are known to have one. */
-const PLATFORM: readonly string[] = process.versions.deno === undefined ? [] : ["native"];
-
-const present: readonly string[] = await probe(WANTED);
-const platform: readonly string[] = await probe(PLATFORM);
-if (present.length === 0) throw new Error(`no adapter to test on: expected at least one of ${WANTED.join(", ")}`);
+const NATIVE = "native";
+const all: readonly string[] = inject("adapters");
+const present: readonly string[] = all.filter((name) => name !== NATIVE);
 const open: Map<string, Promise<Device>> = new Map();
+
+/** True where the embedded SwiftShader exists. */
+export const EMBEDDED: boolean = process.platform === "linux" && process.arch === "x64";
 
 /** The adapters' names, for `describe.each`. */
 export function adaptersUnderTest(): readonly string[] {
@@ -27,14 +27,24 @@ export function adaptersUnderTest(): readonly string[] {
 
 /** Those, and under Deno `native`. */
 export function everyAdapter(): readonly string[] {
-  return [...present, ...platform];
+  return all;
+}
+
+/** The adapter's name if it is under test, for `test.each`: what only one adapter can show is declared on that one alone. */
+export function onlyOn(name: string): readonly string[] {
+  return present.filter((other) => other === name);
+}
+
+/** Each case on one adapter, in turn: for recorded results, which no adapter needs to reach twice. */
+export function inTurn<T extends object>(cases: readonly T[]): readonly (T & { readonly adapter: string })[] {
+  return cases.map((one, i) => ({ ...one, adapter: present[i % present.length] ?? "" }));
 }
 
 /** The device of an adapter; opened once, closed after the test file. */
 export async function withDevice(name: string): Promise<Device> {
   const known = await open.get(name);
   if (known?.isOpen) return known;
-  const opening = openDevice({ adapter: name });
+  const opening = openDevice({ adapter: name }).then(inProfile);
   open.set(name, opening);
   return opening;
 }
@@ -48,17 +58,16 @@ export async function closeDevices(): Promise<void> {
 
 afterAll(closeDevices);
 
-async function probe(wanted: readonly string[]): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (const name of wanted) {
-    try {
-      (await openDawn({ adapter: name })).release();
-      found.push(name);
-    } catch (error) {
-      const reason = (error as Error).message;
-      if (process.env.CI === "true") throw new Error(`CI=true, but the adapter ${name} is missing: ${reason}`);
-      console.warn(`GPU tests leave out the adapter ${name}: ${reason}`);
-    }
-  }
-  return found;
+/** Whether schedules of real GPUs are asked for on adapters that are none. */
+export const FORCED_PROFILE: "gpu" | undefined = forcedProfile(process.env.TILESTATE_TEST_PROFILE);
+
+function forcedProfile(said: string | undefined): "gpu" | undefined {
+  if (said === undefined || said === "" || said === "gpu") return said === "gpu" ? said : undefined;
+  throw new Error(`TILESTATE_TEST_PROFILE: expected gpu, got "${said}"`);
+}
+
+function inProfile(device: Device): Device {
+  if (FORCED_PROFILE !== undefined)
+    Object.defineProperty(device, "capabilities", { value: { ...device.capabilities, profile: FORCED_PROFILE } });
+  return device;
 }

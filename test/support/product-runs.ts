@@ -1,6 +1,5 @@
 /** The kernels of products.ts on the lane simulator, compared with the tile interpreter. */
 import { fileURLToPath } from "node:url";
-import { expect } from "vitest";
 import { compileFile } from "../../compiler/compile.ts";
 import {
   generate,
@@ -57,7 +56,7 @@ function inputs(program: TileProgram, use: Use, seed: number): Record<string, Ho
   const made: Record<string, HostTensor> = {};
   for (const p of program.params) {
     if (p.kind !== "tensor") continue;
-    const shape = p.dims.map((d) => use.sizes[d] ?? expect.fail(`${use.kernel}: no size for "${d}"`));
+    const shape = p.dims.map((d) => use.sizes[d] ?? fail(`${use.kernel}: no size for "${d}"`));
     const length = shape.reduce((a, b) => a * b, 1);
     const storage = use.storage?.[p.name] ?? (p.storage[0] as StorageType);
     // Numbers that f16 holds, and products of two of them; blocks with a scale that is a power of two. So matrix units have nothing to round.
@@ -79,6 +78,10 @@ export interface Ran {
   readonly before: Record<string, HostTensor>;
 }
 
+function fail(message: string): never {
+  throw new Error(message);
+}
+
 /** Compiles a kernel, which must come out tiled, and says what it should compute. */
 export function prepare(use: Use, target: Target, seed = 1): Ran {
   const program = programs.get(use.kernel) as TileProgram;
@@ -87,7 +90,7 @@ export function prepare(use: Use, target: Target, seed = 1): Ran {
   interpret(program, want, use.scalars);
   const storage = Object.fromEntries(Object.entries(before).map(([name, t]) => [name, t.storage]));
   const made = generate(program, { sizes: use.sizes, storage, cells: [] }, target, use.knobs);
-  expect(made.schedule.tiles, `${use.kernel} is not tiled`).toBeDefined();
+  if (made.schedule.tiles === undefined) fail(`${use.kernel} is not tiled`);
   return { lanes: made.lanes, want, before };
 }
 
@@ -108,7 +111,8 @@ export function check(use: Use, target: Target, tolerance = 1e-5, seed = 1): Lan
   const { lanes, want, before } = prepare(use, target, seed);
   const got = copyOf(before);
   simulateTensors(lanes, got, use.scalars);
-  expect(differenceOf(want, got)).toBeLessThan(tolerance);
+  const away = differenceOf(want, got);
+  if (!(away < tolerance)) fail(`${use.kernel} is ${away} away from what it means, expected less than ${tolerance}`);
   return lanes;
 }
 

@@ -1,7 +1,8 @@
 /**
  * Data that lies beside a checkout (trained checkpoints and tokenizers of others) and may not be copied into it.
  *
- * A plain clone does not have it, and the suites that need it say so; on CI its absence is a failure, so that they cannot fall silent there.
+ * A plain clone does not have it: the tests that need it are skipped then, counted as such, and the run says so once (support/setup.ts). With CI=true its
+ * absence is a failure.
  */
 
 import { existsSync } from "node:fs";

@@ -1,9 +1,6 @@
 /**
- * Generates many tokens with a bounded state and reports, as JSON, what was created on the device and how much memory was held on the way.
- *
- * A process of its own, since a test runner's memory grows with what it notes. Arguments: adapter, tokens, tokens that count as warming up.
+ * Generates many tokens with a bounded state and reports, as JSON, what was created on the device on the way. Arguments: adapter, tokens, tokens that count as warming up.
  */
-import { resident } from "../../../../bench/resident.ts";
 import { Decoder, openModel } from "../../../../models/index.ts";
 import { open } from "../../../../runtime/index.ts";
 import { counted } from "../../../support/counted.ts";
@@ -17,14 +14,9 @@ export interface Report {
   /** Objects created on the device by method: until warm, and afterwards. */
   readonly warming: Record<string, number>;
   readonly after: Record<string, number>;
-  /** Resident bytes that the process kept when asked to give back: after warming up, and at the end. */
-  readonly resident: { readonly warm: number; readonly end: number };
   /** Tokens kept in each layer at the end. */
   readonly kept: number[];
 }
-
-/** Seconds without a fall after which memory has settled. */
-const SETTLE = 5;
 
 const [adapter, tokens = 0, warm = 0] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const gpu = await open({ adapter });
@@ -36,7 +28,6 @@ const decoder = await Decoder.load(gpu, source, { state: "tova:128" });
 const before = gpu.device.allocated;
 let [most, least, strange, made] = [before, before, 0, 0];
 let warming: Record<string, number> = {};
-const held: number[] = [];
 const options = { tokens, temperature: 0.8, seed: 1, stop: [] };
 for await (const id of decoder.generate(tokenizer.encode("A tale from"), options)) {
   if (!(id < source.config.vocab)) strange++;
@@ -44,7 +35,6 @@ for await (const id of decoder.generate(tokenizer.encode("A tale from"), options
   most = Math.max(most, gpu.device.allocated);
   least = Math.min(least, gpu.device.allocated);
   if (made === warm) warming = { ...counts };
-  if (made === warm || made === tokens) held.push((await resident(SETTLE)).kept);
 }
 const after = Object.fromEntries(Object.entries(counts).map(([name, n]) => [name, n - (warming[name] ?? 0)]));
 const kept = (await decoder.kept()).map((positions) => positions.length);
@@ -54,7 +44,6 @@ const report: Report = {
   allocated: { before, most, least },
   warming,
   after,
-  resident: { warm: held[0] ?? 0, end: held[1] ?? 0 },
   kept,
 };
 decoder.destroy();
