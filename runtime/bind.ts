@@ -1,8 +1,8 @@
 /** Bind groups: the memory of a dispatch's tensors and its numbers, as its kernel binds them. */
 import type { Generated } from "../compiler/index.ts";
 import type { Device } from "./device.ts";
+import type { Memory } from "./failures.ts";
 import type { Dispatch } from "./kernels.ts";
-import { watched } from "./scopes.ts";
 import type { DeviceTensor } from "./tensor.ts";
 
 /** A range of a buffer in which the numbers of a dispatch lie. */
@@ -17,7 +17,7 @@ const UNIFORM = 0x40;
 const COPY_DST = 0x8;
 
 /**
- * One buffer with the numbers of all dispatches; undefined where none has any. `places` are in the order of the dispatches. To be called inside `watched`.
+ * One buffer with the numbers of all dispatches; undefined where none has any. `places` are in the order of the dispatches. To be called under scopes.
  */
 export function uniformsOf(
   device: Device,
@@ -40,7 +40,7 @@ export function uniformsOf(
   return { buffer, places: offsets.map((offset) => (offset === undefined ? undefined : { buffer, offset })) };
 }
 
-/** The bind group of a dispatch. Unless it is told where its numbers lie, they get a buffer of their own. */
+/** The bind group of a dispatch. Unless it is told where its numbers lie, they get a buffer of their own. To be called under scopes. */
 export function bindGroupOf(
   device: Device,
   dispatch: Dispatch,
@@ -49,18 +49,25 @@ export function bindGroupOf(
   const { variant, uniforms } = dispatch;
   const { pipeline } = variant;
   if (pipeline === undefined) throw new Error(`${variant.label} was not compiled`);
-  return watched(device, variant.label, () => {
-    const own = place === undefined ? uniformsOf(device, variant.label, [dispatch]) : undefined;
-    const scalars = place ?? own?.places[0];
-    const { buffers } = variant.generated.lanes;
-    const entries = buffers.map((b, binding): GPUBindGroupEntry => ({ binding, resource: resourceOf(dispatch, b) }));
-    if (scalars !== undefined)
-      entries.push({ binding: buffers.length, resource: { ...scalars, size: bytesOfUniforms(uniforms) } });
-    return {
-      group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }),
-      uniforms: own?.buffer,
-    };
-  });
+  const own = place === undefined ? uniformsOf(device, variant.label, [dispatch]) : undefined;
+  const scalars = place ?? own?.places[0];
+  const { buffers } = variant.generated.lanes;
+  const entries = buffers.map((b, binding): GPUBindGroupEntry => ({ binding, resource: resourceOf(dispatch, b) }));
+  if (scalars !== undefined)
+    entries.push({ binding: buffers.length, resource: { ...scalars, size: bytesOfUniforms(uniforms) } });
+  return {
+    group: device.raw.createBindGroup({ label: variant.label, layout: pipeline.getBindGroupLayout(0), entries }),
+    uniforms: own?.buffer,
+  };
+}
+
+/** The memory that a dispatch writes. */
+export function writtenBy({ variant, tensors }: Dispatch): Memory[] {
+  const written = variant.generated.lanes.buffers.filter((b) => b.writes || b.writable);
+  const names = written.flatMap((b) =>
+    b.window === undefined ? (b.members ?? [b]).map((m) => m.name) : [b.window.of],
+  );
+  return names.flatMap((name) => tensors.get(name)?.memory ?? []);
 }
 
 function resourceOf(dispatch: Dispatch, b: Generated["lanes"]["buffers"][number]): GPUBindingResource {

@@ -1,17 +1,23 @@
 /**
- * A WebGPU device with what WebGPU leaves to its user: which features and limits to ask for, a count of the bytes that live on it, errors that nobody
- * caught, a pool of read-back buffers, and an end after which the process can exit by itself.
+ * A WebGPU device with what WebGPU leaves to its user: which features and limits to ask for, a count of the bytes that live on it, who hears of its failures,
+ * a pool of read-back buffers, and an end after which the process can exit by itself.
  */
 import { type Capabilities, describeAdapter } from "./adapter.ts";
 import { type Dawn, type DawnRequest, type Origin, openDawn } from "./dawn.ts";
 import { onServer } from "./env.ts";
 import { UserError } from "./errors.ts";
+import { Failures } from "./failures.ts";
 import { failureOf } from "./scopes.ts";
-import { Pace } from "./wait.ts";
+import { Pace, turn, type Waiting } from "./wait.ts";
 
 /** What to open: an adapter by name, or a device that exists already (as in a browser). */
 export interface DeviceRequest extends DawnRequest {
   readonly device?: GPUDevice | undefined;
+  /**
+   * How the thread waits for the GPU. "block", the default, sleeps it for up to 4 ms between two looks: results come soonest and cost the least. "yield" is for
+   * programs that serve others on the same event loop, which it never blocks for more than a millisecond.
+   */
+  readonly waiting?: Waiting | undefined;
 }
 
 const FEATURES: readonly string[] = [
@@ -44,9 +50,12 @@ const STAGING_KEPT_BYTES: number = 16 << 20;
  * @throws UserError when there is no such adapter or it makes no device.
  */
 export async function openDevice(request: DeviceRequest = {}): Promise<Device> {
-  if (request.device !== undefined) return new Device(request.device, "given", []);
+  const { waiting = "block" } = request;
+  if (waiting !== "block" && waiting !== "yield")
+    throw new UserError(`waiting must be "block" or "yield", got ${JSON.stringify(waiting)}`);
+  if (request.device !== undefined) return new Device(request.device, "given", [], undefined, waiting);
   const dawn = await openDawn(request);
-  return new Device(await requestDevice(dawn), dawn.origin, dawn.notes, dawn);
+  return new Device(await requestDevice(dawn), dawn.origin, dawn.notes, dawn, waiting);
 }
 
 async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
@@ -75,6 +84,9 @@ export class Device {
   readonly lost: Promise<string>;
   /** True where waiting must not be left to the event loop (see wait.ts). */
   readonly paced: boolean;
+  readonly waiting: Waiting;
+  /** Who hears of what went wrong. */
+  readonly failures: Failures = new Failures();
   /** Bytes of all live tensors, padding included. */
   allocated = 0;
   /** Compute pipelines made so far. */
@@ -83,23 +95,24 @@ export class Device {
   readonly #dawn: Dawn | undefined;
   readonly #paces = new Map<string, Pace>();
   readonly #staging = new Map<number, GPUBuffer[]>();
-  readonly #pending = new Set<Promise<unknown>>();
+  /** Promises of the device that somebody waits for: the process must not end, nor a worker, while Dawn owes an answer. */
+  readonly #owed = new Set<Promise<unknown>>();
   readonly #onError: (event: GPUUncapturedErrorEvent) => void;
-  #failures: Error[] = [];
   #loss: string | undefined;
   #closed = false;
 
-  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], dawn?: Dawn) {
+  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], dawn?: Dawn, waiting: Waiting = "block") {
     this.raw = raw;
     this.origin = origin;
     this.notes = notes;
     this.#dawn = dawn;
+    this.waiting = waiting;
     this.capabilities = describeAdapter({ info: raw.adapterInfo, features: raw.features, limits: raw.limits });
     this.paced = origin === "native" ? false : origin === "given" ? onServer() && !isNative(raw) : true;
     this.#onError = (event) => {
       // Dawn prints what nobody prevents; here it becomes an exception instead.
       event.preventDefault();
-      this.#failures.push(failureOf("GPU error outside any guard", event.error));
+      this.failures.report(failureOf("GPU error outside any guard", event.error));
     };
     raw.addEventListener("uncapturederror", this.#onError);
     this.lost = raw.lost.then(({ reason, message }) => {
@@ -120,25 +133,25 @@ export class Device {
     if (this.#loss !== undefined) throw new Error(`the GPU device was lost: ${this.#loss}`);
   }
 
-  /** Takes over the outcome of an error scope: an error that it resolves to is thrown by the next wait. */
-  adopt(verdict: Promise<Error | undefined>): void {
-    const heard = verdict.then((failure) => {
-      if (failure !== undefined) this.#failures.push(failure);
-      this.#pending.delete(heard);
-    });
-    this.#pending.add(heard);
+  /** Is the device lost or closed, or about to be known as lost? What hangs on it may hear of the loss a moment earlier. */
+  async isGone(): Promise<boolean> {
+    for (let i = 0; this.isOpen && i < 2; i++) await Promise.race([this.lost, turn()]);
+    return !this.isOpen;
   }
 
-  /** Waits for adopted outcomes and throws what has been reported since the last time. */
+  /** Keeps `close` from coming back before this promise of the device is settled. */
+  owe<T>(promise: Promise<T>): Promise<T> {
+    const settled: Promise<unknown> = promise.catch(() => {}).then(() => this.#owed.delete(settled));
+    this.#owed.add(settled);
+    return promise;
+  }
+
+  /** Waits for the outcomes of all work and throws what nobody has heard of. */
   async drain(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
-    const [first, ...more] = this.#failures;
-    this.#failures = [];
+    await this.failures.settled();
+    const failure = this.failures.unheard();
     // The first failure explains those that follow from it, a loss included.
-    if (first !== undefined) {
-      if (more.length > 0) first.message += `\n(and ${more.length} more, the next: ${more[0]?.message})`;
-      throw first;
-    }
+    if (failure !== undefined) throw failure;
     this.assertOpen();
   }
 
@@ -189,8 +202,8 @@ export class Device {
       await this.raw.lost;
     }
     this.raw.removeEventListener("uncapturederror", this.#onError);
-    await Promise.all(this.#pending);
-    this.#failures = [];
+    if (this.origin !== "given") await Promise.all(this.#owed);
+    await this.failures.clear();
     this.allocated = 0;
     this.#dawn?.release();
   }

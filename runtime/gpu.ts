@@ -18,7 +18,7 @@ import {
   type TileProgram,
 } from "../compiler/index.ts";
 import type { Capabilities } from "./adapter.ts";
-import { bindGroupOf } from "./bind.ts";
+import { bindGroupOf, writtenBy } from "./bind.ts";
 import { awaitHint, describe } from "./describe.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device.ts";
 import type { DType } from "./dtype.ts";
@@ -27,6 +27,7 @@ import { Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
 import { Plan } from "./plan.ts";
 import { readMany, type TensorValues } from "./read.ts";
 import { Recording, recording, Strays } from "./recording.ts";
+import { submitted } from "./scopes.ts";
 import {
   createTensor,
   createTensors,
@@ -126,17 +127,20 @@ export class Gpu {
     if (recorder !== undefined) return recorder.add(this, kernel.name, () => kernel.prepare(args));
     this.#strays.assertNone(kernel.name);
     const dispatch = kernel.prepare(args);
-    const pipeline = compileHere(this.device, dispatch.variant);
-    const { group, uniforms } = bindGroupOf(this.device, dispatch);
-    const encoder = this.device.raw.createCommandEncoder({ label: kernel.name });
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(...dispatch.variant.generated.lanes.workgroups);
-    pass.end();
-    this.device.raw.queue.submit([encoder.finish()]);
-    // WebGPU keeps the buffer alive until the work is done.
-    uniforms?.destroy();
+    const written = writtenBy(dispatch);
+    const pipeline = compileHere(this.device, dispatch.variant, () => written);
+    submitted(this.device, dispatch.variant.label, written, () => {
+      const { group, uniforms } = bindGroupOf(this.device, dispatch);
+      const encoder = this.device.raw.createCommandEncoder({ label: kernel.name });
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(...dispatch.variant.generated.lanes.workgroups);
+      pass.end();
+      this.device.raw.queue.submit([encoder.finish()]);
+      // WebGPU keeps the buffer alive until the work is done.
+      uniforms?.destroy();
+    });
   }
 
   /**
@@ -178,13 +182,19 @@ export class Gpu {
     recorder.repeat(this, fn, this.#strays);
   }
 
-  /** Several tensors in one round trip. */
+  /**
+   * Several tensors in one round trip.
+   * @throws what went wrong with these tensors, and with work that writes them, since they were last read; nobody else's failure.
+   */
   async read(tensors: readonly DeviceTensor[]): Promise<TensorValues[]> {
     checkTensors(tensors);
     return readMany(this.device, tensors);
   }
 
-  /** Waits until submitted work is done, without spinning a core; throws what went wrong. Work of different lengths waits best under different names. */
+  /**
+   * Waits until submitted work is done, without spinning a core. Work of different lengths waits best under different names.
+   * @throws what went wrong and nobody has heard of yet. What a decoder does is not among it: whoever reads its text hears of that.
+   */
   async wait(work?: string): Promise<void> {
     await settle(this.device, work);
   }

@@ -6,6 +6,7 @@
  */
 import type { Generated } from "../compiler/index.ts";
 import type { Device } from "./device.ts";
+import type { Memory } from "./failures.ts";
 import { guarded, watched } from "./scopes.ts";
 
 /** One code and what it was compiled to. Its bindings follow from its text. */
@@ -74,8 +75,8 @@ export class Pipelines {
   }
 }
 
-/** Compiles now, blocking; what was compiled already costs nothing. */
-export function compileNow(device: Device, shader: Shader): GPUComputePipeline {
+/** Compiles now, blocking; what was compiled already costs nothing. Reads of the memory that is `written` hear of a failure. */
+export function compileNow(device: Device, shader: Shader, written: () => Iterable<Memory>): GPUComputePipeline {
   const make = (): GPUComputePipeline => {
     device.pipelines++;
     return device.raw.createComputePipeline(descriptor(device, shader));
@@ -84,7 +85,7 @@ export function compileNow(device: Device, shader: Shader): GPUComputePipeline {
   const failed = (): void => {
     shader.pipeline = undefined;
   };
-  shader.pipeline ??= watched(device, shader.label, make, { failed });
+  shader.pipeline ??= watched(device, shader.label, make, { touched: written, failed });
   return shader.pipeline;
 }
 

@@ -4,13 +4,14 @@
  * A fixed state makes every step the same work on the same buffers, so pipelines and bind groups are made while recording and a replay creates nothing
  * (facts: 1.4 us a dispatch instead of 40). Several steps go into one submission. A part of a plan may be marked to be repeated, as often as a run says.
  */
-import { bindGroupOf, uniformsOf } from "./bind.ts";
+import { bindGroupOf, uniformsOf, writtenBy } from "./bind.ts";
 import { describe } from "./describe.ts";
 import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
+import type { Memory } from "./failures.ts";
 import type { Dispatch } from "./kernels.ts";
 import { type Recorded, recording } from "./recording.ts";
-import { watched } from "./scopes.ts";
+import { guarded, owned, submitted, watched } from "./scopes.ts";
 import type { DeviceTensor } from "./tensor.ts";
 import { compileAll } from "./variants.ts";
 import { readBack } from "./wait.ts";
@@ -44,6 +45,8 @@ export class Plan {
   readonly #sections: readonly Section[];
   /** Each tensor of the dispatches once. */
   readonly #tensors: readonly DeviceTensor[];
+  /** What a run writes: reads of it hear of a run that failed. */
+  readonly #written: ReadonlySet<Memory>;
   readonly #life: Life;
 
   private constructor(
@@ -59,10 +62,14 @@ export class Plan {
     this.#sections = sections;
     this.length = sections.reduce((n, { steps }) => n + steps.length, 0);
     this.#tensors = [...new Set(dispatches.flatMap((d) => [...d.tensors.values()]))];
+    this.#written = new Set(dispatches.flatMap(writtenBy));
     this.#life = life;
   }
 
-  /** Compiles what the dispatches need, side by side, and makes their bind groups. What was made is freed again when any of it fails. */
+  /**
+   * Compiles what the dispatches need, side by side, and makes their bind groups. What was made is freed again when any of it fails.
+   * @throws what went wrong with that, or before with the tensors of the dispatches.
+   */
   static async make(device: Device, label: string, recorded: readonly Recorded[]): Promise<Plan> {
     const parts = recorded.map((r) => (isList(r) ? r : [r]));
     const dispatches = parts.flat();
@@ -75,19 +82,27 @@ export class Plan {
     for (const variant of held) variant.home.hold(variant);
     try {
       await compileAll(device, held);
-      const uniforms = watched(device, `plan "${label}"`, () => uniformsOf(device, label, dispatches));
-      buffer = uniforms?.buffer;
-      const steps = dispatches.map((d, i): Step => {
-        const { group } = bindGroupOf(device, d, uniforms?.places[i]);
-        const [x, y] = d.variant.generated.lanes.workgroups;
-        return { pipeline: d.variant.pipeline as GPUComputePipeline, group, x, y };
+      const mark = device.failures.mark();
+      const bind = (): Step[] => {
+        const uniforms = uniformsOf(device, label, dispatches);
+        buffer = uniforms?.buffer;
+        return dispatches.map((d, i): Step => {
+          const { group } = watched(device, d.variant.label, () => bindGroupOf(device, d, uniforms?.places[i]));
+          const [x, y] = d.variant.generated.lanes.workgroups;
+          return { pipeline: d.variant.pipeline as GPUComputePipeline, group, x, y };
+        });
+      };
+      const steps = await guarded(device, `plan "${label}"`, bind).catch(async (error) => {
+        // A tensor that could not be made explains what could not be done with it.
+        await device.failures.settled();
+        const memories = dispatches.flatMap((d) => [...d.tensors.values()].map((t) => t.memory));
+        throw device.failures.of(memories, mark) ?? error;
       });
       let at = 0;
       const sections = parts.map((part, i): Section => {
         at += part.length;
         return { repeats: isList(recorded[i]), steps: steps.slice(at - part.length, at) };
       });
-      await device.drain();
       return new Plan(device, label, dispatches, sections, { destroyed: false, free });
     } catch (error) {
       free();
@@ -96,12 +111,17 @@ export class Plan {
   }
 
   /**
-   * Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each.
+   * Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each. A failure goes to whoever reads what the plan
+   * writes, or waits for everything.
    * @throws UserError when the plan or one of its tensors was destroyed, inside of a recording, and for numbers that are no counts.
    */
   run(times = 1, turns = 1): void {
     this.#assertUsable();
     if (!(isCount(times) && isCount(turns))) throw this.#wrongCounts(times, turns);
+    submitted(this.#device, `plan "${this.label}"`, this.#written, () => this.#submit(times, turns));
+  }
+
+  #submit(times: number, turns: number): void {
     const encoder = this.#device.raw.createCommandEncoder({ label: this.label });
     const pass = encoder.beginComputePass({ label: this.label });
     let bound: GPUComputePipeline | undefined;
@@ -156,21 +176,24 @@ export class Plan {
     try {
       for (let from = 0; from < all.length; from += MOST_TIMED) {
         const steps = all.slice(from, from + MOST_TIMED);
-        const encoder = raw.createCommandEncoder({ label: `${this.label}, timed` });
-        // What starting a submission takes is not the first kernel's time, so something else goes before it.
-        encoder.clearBuffer(resolved);
-        for (const [i, s] of steps.entries()) {
-          const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
-          const pass = encoder.beginComputePass({ timestampWrites });
-          pass.setPipeline(s.pipeline);
-          pass.setBindGroup(0, s.group);
-          pass.dispatchWorkgroups(s.x, s.y);
-          pass.end();
-        }
-        encoder.resolveQuerySet(querySet, 0, 2 * steps.length, resolved, 0);
-        encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * steps.length);
-        raw.queue.submit([encoder.finish()]);
-        const words = new BigUint64Array(await readBack(this.#device, staging, 16 * steps.length, this.label));
+        const { verdict } = owned(this.#device, `plan "${this.label}", timed`, () => {
+          const encoder = raw.createCommandEncoder({ label: `${this.label}, timed` });
+          // What starting a submission takes is not the first kernel's time, so something else goes before it.
+          encoder.clearBuffer(resolved);
+          for (const [i, s] of steps.entries()) {
+            const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+            const pass = encoder.beginComputePass({ timestampWrites });
+            pass.setPipeline(s.pipeline);
+            pass.setBindGroup(0, s.group);
+            pass.dispatchWorkgroups(s.x, s.y);
+            pass.end();
+          }
+          encoder.resolveQuerySet(querySet, 0, 2 * steps.length, resolved, 0);
+          encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * steps.length);
+          raw.queue.submit([encoder.finish()]);
+        });
+        const timed = await readBack(this.#device, staging, 16 * steps.length, this.label, () => verdict);
+        const words = new BigUint64Array(timed);
         for (const w of words)
           times.push(Number(w - (words[0] ?? 0n)) / 1e6 + (from === 0 ? 0 : (times[2 * from - 1] ?? 0)));
       }

@@ -6,6 +6,7 @@ import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { fromPanels } from "./panels.ts";
 import { dequantise } from "./quantise.ts";
+import { owned } from "./scopes.ts";
 import { copyRows, rowsAround } from "./texture.ts";
 import { type Pace, readBack } from "./wait.ts";
 
@@ -21,6 +22,7 @@ export interface Readable {
   readonly panel: number;
   readonly buffer: GPUBuffer;
   readonly texture: GPUTexture | undefined;
+  readonly memory: GPUBuffer | GPUTexture;
   readonly offset: number;
   readonly length: number;
   readonly live: boolean;
@@ -50,7 +52,10 @@ export interface Chain {
   readonly pace: Pace;
 }
 
-/** Reads parts of tensors. */
+/**
+ * Reads parts of tensors.
+ * @throws what went wrong with these tensors (making them, writing them, kernels and plans that write them) since they were read before, and nobody else's failure.
+ */
 export async function readRanges(device: Device, ranges: readonly Range[], chain?: Chain): Promise<TensorValues[]> {
   device.assertOpen();
   // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
@@ -82,8 +87,10 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
       total += Math.ceil(copy.bytes / 16) * 16;
       next++;
     }
-    const staging = device.takeStaging(total);
-    try {
+    const names = batch.map(({ copy }) => `"${copy.tensor.label}"`).join(", ");
+    const mark = device.failures.mark();
+    const { value: staging, verdict } = owned(device, `reading ${names}`, () => {
+      const staging = device.takeStaging(total);
       const encoder = device.raw.createCommandEncoder();
       for (const { copy, at } of batch) {
         const { texture } = copy.tensor;
@@ -91,11 +98,21 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
         else copyRows(encoder, texture, copy.source, copy.bytes, staging, at);
       }
       device.raw.queue.submit([encoder.finish()]);
+      return staging;
+    });
+    const failure = async (): Promise<Error | undefined> => {
+      await device.failures.settled();
+      const memories = new Set(batch.map(({ copy }) => copy.tensor.memory));
+      return device.failures.of(memories, mark) ?? (await verdict);
+    };
+    let whole = false;
+    try {
       // Asking costs processor time, and before that nothing can have come.
       await chain?.after?.catch(() => {});
       const amount = batch.reduce((n, { copy }) => n + copy.count, 0);
       const work = chain === undefined ? `read ${Math.ceil(Math.log2(total))}` : { pace: chain.pace, amount };
-      const bytes = await readBack(device, staging, total, work);
+      const bytes = await readBack(device, staging, total, work, failure);
+      whole = true;
       for (const { copy, at } of batch) {
         const { dtype, panel, shape } = copy.tensor;
         if (panel > 1) {
@@ -105,7 +122,9 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
         } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
       }
     } finally {
-      device.returnStaging(staging);
+      // After a failure nobody knows what state the buffer is in.
+      if (whole) device.returnStaging(staging);
+      else staging.destroy();
     }
   }
   return results;

@@ -11,7 +11,7 @@ import { checkedLayout, type Layout, type ShapeLike, type TensorData, type Tenso
 import { intoPanels } from "./panels.ts";
 import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { type Chain, inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
-import { watched } from "./scopes.ts";
+import { submitted, watched } from "./scopes.ts";
 import { bytesOfTexture, newTexture, TEXEL_BYTES, WRITE_BYTES, writeTexels } from "./texture.ts";
 
 export type { ShapeLike, TensorData, TensorOptions } from "./layout.ts";
@@ -22,7 +22,8 @@ const USAGE = 128 | 4 | 8; // STORAGE | COPY_SRC | COPY_DST
 
 /**
  * Allocates a tensor, filled with zeros or with `data`.
- * @throws UserError naming the tensor when its shape or data are wrong or it exceeds a limit; when memory runs out, the device's next wait throws.
+ * @throws UserError naming the tensor when its shape or data are wrong or it exceeds a limit. When memory runs out, reading it throws, and so does the next wait
+ * for everything.
  */
 export function createTensor(
   device: Device,
@@ -120,7 +121,8 @@ interface Ownership {
 }
 
 function newBuffer(device: Device, what: string, label: string, size: number): GPUBuffer {
-  return watched(device, `${what} (${size} bytes)`, () => device.raw.createBuffer({ label, size, usage: USAGE }));
+  const make = (): GPUBuffer => device.raw.createBuffer({ label, size, usage: USAGE });
+  return watched(device, `${what} (${size} bytes)`, make, { touched: (made) => [made], lasting: true });
 }
 
 /** A tensor on a device, or a view of one. Made by `createTensor`. */
@@ -238,6 +240,10 @@ export class DeviceTensor {
   }
 
   #put(bytes: Uint8Array<ArrayBuffer>, at: number): void {
+    submitted(this.device, `writing tensor "${this.label}"`, [this.memory], () => this.#queue(bytes, at));
+  }
+
+  #queue(bytes: Uint8Array<ArrayBuffer>, at: number): void {
     const { queue } = this.device.raw;
     if (this.texture !== undefined) {
       // The texture is padded, too.

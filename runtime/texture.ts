@@ -37,7 +37,8 @@ function rowsFor(bytes: number, pitch: number): number {
 /** A texture of zeros with rows of `pitch` texels. */
 export function newTexture(device: Device, what: string, label: string, bytes: number, pitch: number): GPUTexture {
   const size = [pitch, rowsFor(bytes, pitch)];
-  return watched(device, what, () => device.raw.createTexture({ label, size, format: "rgba32uint", usage: USAGE }));
+  const make = (): GPUTexture => device.raw.createTexture({ label, size, format: "rgba32uint", usage: USAGE });
+  return watched(device, what, make, { touched: (made) => [made], lasting: true });
 }
 
 /** Bytes that a texture takes. */

@@ -6,6 +6,7 @@
  */
 import type { Binding, Generated } from "../compiler/index.ts";
 import type { Device } from "./device.ts";
+import type { Memory } from "./failures.ts";
 import { compile, compileNow, MOST_IDLE, Pipelines, type Shader } from "./pipelines.ts";
 
 /** One kernel for one binding of shapes, formats and adapter. */
@@ -122,9 +123,9 @@ export class Variants {
   }
 }
 
-/** Compiles the variant now, blocking; for calls outside a plan. */
-export function compileHere(device: Device, variant: Variant): GPUComputePipeline {
-  return compileNow(device, variant.home.shaderOf(variant));
+/** Compiles the variant now, blocking; for calls outside a plan. Reads of the memory that is `written` hear of a failure. */
+export function compileHere(device: Device, variant: Variant, written: () => Iterable<Memory>): GPUComputePipeline {
+  return compileNow(device, variant.home.shaderOf(variant), written);
 }
 
 /**

@@ -8,10 +8,15 @@
  * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy leaves the GPU without work, and who looks
  * too early only pays for a few polls.
  *
+ * Sleeping blocks the event loop, and whatever else the program serves on it. A device that was opened with `waiting: "yield"` sleeps less than a millisecond in
+ * each turn of the loop, whoever waits for what, and leaves the rest to timers.
+ *
  * Polls are not free: for each of them the binding makes a function whose memory, outside of the JavaScript heap too, comes back only with a collection of old
  * objects, and in Node that is rare enough for a process to grow by 25 MiB. So there are few where being late costs nothing, because other work follows.
  */
 import type { Device } from "./device.ts";
+import type { Ear, Verdict } from "./failures.ts";
+import { owned } from "./scopes.ts";
 
 /** Sleeps below this are not worth a call. */
 const SHORTEST_MS = 0.05;
@@ -32,6 +37,12 @@ const MANNERS = {
   /** Work that was submitted later keeps the adapter busy meanwhile. */
   followed: { rest: 1, early: 0.85, share: 0.08, most: 4 },
 } as const;
+
+/** What a wait does to the event loop: sleeps as long as it suits, or lets others have it at least once a millisecond. */
+export type Waiting = "block" | "yield";
+
+/** Milliseconds that an event loop which serves others is blocked in one turn: a sleep may be a little longer than asked for. */
+const YIELDING_MS = 0.8;
 
 /** Whether other work comes after what is waited for. */
 export type Company = keyof typeof MANNERS;
@@ -78,20 +89,21 @@ export interface Paced {
  * nearly be done, so it must only ask for a result (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
  */
 export async function patiently<T>(device: Device, work: string | Paced, start: () => Promise<T>): Promise<T> {
-  if (!device.paced) return start();
+  if (!device.paced) return device.owe(start());
   const { pace, amount } = typeof work === "string" ? { pace: device.pace(work), amount: 1 } : work;
   const begun = performance.now();
-  await rest(pace.rest(amount));
+  await rest(pace.rest(amount), device.waiting);
+  device.assertOpen();
   let settled = false;
   const mark = (): void => {
     settled = true;
   };
-  const promise = start();
+  const promise = device.owe(start());
   promise.then(mark, mark);
   let polls = 0;
   await turn();
   while (!settled) {
-    doze(pace.step(performance.now() - begun));
+    doze(pace.step(performance.now() - begun), device.waiting);
     polls++;
     await turn();
   }
@@ -101,59 +113,105 @@ export async function patiently<T>(device: Device, work: string | Paced, start: 
 
 /**
  * Waits until all submitted work is done. Work of different lengths waits best under different keys.
- * @throws what the GPU reported since the last wait, and when the device was lost.
+ * @param verdict what the GPU thinks of the work that is waited for, where that is known: then only its failure is thrown.
+ * @throws that failure, or else what nobody has heard of yet; what belongs to everybody; and when the device was lost.
  */
-export async function settle(device: Device, key = "settle"): Promise<void> {
+export async function settle(device: Device, key = "settle", verdict?: Verdict): Promise<void> {
   device.assertOpen();
-  await patiently(device, key, () => device.raw.queue.onSubmittedWorkDone());
-  await device.drain();
+  await device.failures.listening(async (ear) => {
+    const done = patiently(device, key, () => device.raw.queue.onSubmittedWorkDone());
+    const [outcome] = await Promise.allSettled([done]);
+    await blame(device, ear, outcome.status === "rejected" ? outcome.reason : undefined, async () => {
+      if (verdict !== undefined) return verdict;
+      await device.failures.settled();
+      return device.failures.unheard();
+    });
+  });
 }
 
 /**
  * Copies `bytes` (a multiple of 4) out of a MAP_READ buffer into which submitted work writes, and leaves the buffer unmapped.
- * @throws as `settle` does.
+ * @param failure looks for what went wrong with that work. Nobody else's failure is thrown.
+ * @throws that failure, what belongs to everybody, and when the device was lost.
  */
 export async function readBack(
   device: Device,
   staging: GPUBuffer,
   bytes: number,
   work: string | Paced = "readBack",
+  failure: () => Verdict = async () => undefined,
 ): Promise<ArrayBuffer> {
   device.assertOpen();
-  let copy: ArrayBuffer;
-  try {
-    await patiently(device, work, () => staging.mapAsync(MAP_READ, 0, bytes));
-    copy = staging.getMappedRange(0, bytes).slice(0);
-    staging.unmap();
-  } catch (error) {
-    // The cause, if the device knows one, says more than "mapping failed".
-    await device.drain();
-    throw error;
-  }
-  await device.drain();
-  return copy;
+  return device.failures.listening(async (ear) => {
+    let mapping: Verdict = Promise.resolve(undefined);
+    const read = async (): Promise<ArrayBuffer> => {
+      await patiently(device, work, () => {
+        const { value, verdict } = owned(device, "mapping a buffer", () => staging.mapAsync(MAP_READ, 0, bytes));
+        mapping = verdict;
+        return value;
+      });
+      const copy = staging.getMappedRange(0, bytes).slice(0);
+      staging.unmap();
+      return copy;
+    };
+    const [outcome] = await Promise.allSettled([read()]);
+    await blame(
+      device,
+      ear,
+      outcome.status === "rejected" ? outcome.reason : undefined,
+      async () => (await failure()) ?? mapping,
+    );
+    return (outcome as PromiseFulfilledResult<ArrayBuffer>).value;
+  });
+}
+
+/** Throws the cause of a failed wait: that of the work itself says more than "mapping failed", and a loss explains whatever came of it. */
+async function blame(device: Device, ear: Ear, thrown: unknown, failure: () => Verdict): Promise<void> {
+  const own = await failure();
+  if (thrown !== undefined || own !== undefined) await device.isGone();
+  if (own !== undefined && device.isOpen) throw own;
+  device.assertOpen();
+  const [shared] = ear.errors;
+  if (shared !== undefined) throw shared;
+  if (thrown !== undefined) throw thrown;
 }
 
 const MAP_READ = 1;
 const idle: Int32Array | undefined =
   typeof SharedArrayBuffer === "undefined" ? undefined : new Int32Array(new SharedArrayBuffer(4));
 
-/** Blocks this thread, precisely. */
-function doze(ms: number): void {
-  if (idle !== undefined) Atomics.wait(idle, 0, 0, ms);
+/** Milliseconds that devices which yield have slept in this turn of the event loop, all together. */
+let slept = 0;
+
+/** Blocks this thread, precisely; where it serves others, not for long in any turn of the event loop. */
+function doze(ms: number, waiting: Waiting): void {
+  if (idle === undefined) return;
+  const least = waiting === "block" ? ms : Math.min(ms, YIELDING_MS - slept);
+  if (least < SHORTEST_MS) return;
+  if (waiting === "yield") slept += least;
+  Atomics.wait(idle, 0, 0, least);
 }
 
-/** Sleeps `ms`: with a timer as far as timers are exact enough, then blocked. */
-async function rest(ms: number): Promise<void> {
+/** Sleeps `ms`: with a timer as far as timers are exact enough, then blocked. Who yields asks early instead. */
+async function rest(ms: number, waiting: Waiting): Promise<void> {
   const until = performance.now() + ms;
   if (ms > 2 * TIMER_SLACK_MS) await new Promise((wake) => setTimeout(wake, ms - TIMER_SLACK_MS));
   const left = until - performance.now();
-  if (left > SHORTEST_MS) doze(left);
+  if (left > SHORTEST_MS) doze(left, waiting);
 }
 
-/** One turn of the event loop, in which Dawn delivers what is ready. */
-function turn(): Promise<void> {
-  return new Promise((next) => {
-    setImmediate(next);
+let next: Promise<void> | undefined;
+
+/** One turn of the event loop, in which Dawn delivers what is ready. All who wait for one wake up in the same. */
+export function turn(): Promise<void> {
+  next ??= new Promise((wake) => {
+    const now = (): void => {
+      next = undefined;
+      slept = 0;
+      wake();
+    };
+    if (typeof setImmediate === "function") setImmediate(now);
+    else setTimeout(now);
   });
+  return next;
 }

@@ -2,6 +2,7 @@
  * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was made.
  */
 import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
+import { guarded } from "../../runtime/scopes.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
 import { createState } from "../state/state.ts";
@@ -54,31 +55,38 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
   const format = options.weights ?? "stored";
   checkBlocks(config, format);
   const memory = arena(gpu);
+  let step: Plan | undefined;
   try {
     // States first: they are the part that may be too large, and weights take long to read.
     const room = roomOf(config, policy);
-    const all = statesOf(batch).map(
-      (n): Rows => ({
-        state: createState(memory, config, room.slots, n),
-        own: createRows(memory, config, room, n),
-      }),
+    const all = await guarded(gpu.device, `the state of "${config.name}"`, () =>
+      statesOf(batch).map(
+        (n): Rows => ({
+          state: createState(memory, config, room.slots, n),
+          own: createRows(memory, config, room, n),
+        }),
+      ),
     );
     const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
     const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-    const [flow, together] = createFlows(memory, config, batch, ropeTables(frequencies(config, rounding)));
+    const tables = ropeTables(frequencies(config, rounding));
+    const [flow, together] = await guarded(gpu.device, "memory for tokens on their way", () =>
+      createFlows(memory, config, batch, tables),
+    );
     const k = await loadKernels(gpu);
     const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
     const w = await loadWeights(memory, source, format);
     const said = contract(source, policy, gpu.capabilities.f16, batch, format);
     const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
-    const step = await gpu.record("decode step", () => {
+    step = await gpu.record("decode step", () => {
       recordStep({ ...model, flow: together }, rows);
       recordChoice({ ...model, flow: together }, rows);
     });
-    reserve(gpu, batch);
+    await guarded(gpu.device, "memory to read tokens through", () => reserve(gpu, batch));
     const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
     return { arena: memory, policy, contract: said, model, guest, rows, step, join };
   } catch (error) {
+    step?.destroy();
     memory.destroy();
     throw error;
   }

@@ -8,6 +8,7 @@
 import { bytesOf, type DType, decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
 import type { DeviceTensor } from "../../runtime/index.ts";
 import { panelProblem } from "../../runtime/panels.ts";
+import { guarded, owned } from "../../runtime/scopes.ts";
 import type { TensorOptions } from "../../runtime/tensor.ts";
 import { pitchFor } from "../../runtime/texture.ts";
 import { settle } from "../../runtime/wait.ts";
@@ -104,7 +105,8 @@ class Loader {
   async one(name: CanonicalName): Promise<DeviceTensor> {
     const t = this.#source.tensor(name);
     const format = this.formatOf(name);
-    const tensor = this.#gpu.tensor(t.shape, format, { label: t.name, ...this.#placeOf(t.shape, [t.shape], format) });
+    const place = this.#placeOf(t.shape, [t.shape], format);
+    const tensor = await this.#make(t.shape, format, { label: t.name, ...place });
     await this.#fill(tensor, t, 0);
     return tensor;
   }
@@ -113,7 +115,7 @@ class Loader {
   async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
     const format = this.formatOf(names[0] as CanonicalName);
     const parts = names.map((name) => this.#source.tensor(name).shape);
-    const tensor = this.#gpu.tensor(shape, format, { label, ...this.#placeOf(shape, parts, format) });
+    const tensor = await this.#make(shape, format, { label, ...this.#placeOf(shape, parts, format) });
     let at = 0;
     for (const name of names) {
       const t = this.#source.tensor(name);
@@ -123,6 +125,11 @@ class Loader {
     return tensor;
   }
 
+  /** What goes wrong here is for whoever loads the model, and for nobody else on the device. */
+  #make(shape: readonly number[], format: DType, options: TensorOptions): Promise<DeviceTensor> {
+    return guarded(this.#gpu.device, `tensor "${options.label}"`, () => this.#gpu.tensor(shape, format, options));
+  }
+
   async #fill(to: DeviceTensor, t: WeightTensor, at: number): Promise<void> {
     const count = elements(t.shape);
     // Whole panels.
@@ -130,16 +137,16 @@ class Loader {
     const piece = to.panel === 1 ? PIECE : Math.ceil(PIECE / unit) * unit;
     for (let from = 0; from < count; from += t.part === undefined ? count : piece) {
       const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(piece, count - from));
-      to.write(to.dtype === t.dtype ? data : floats(data, t.dtype), at + from);
+      const values = to.dtype === t.dtype ? data : floats(data, t.dtype);
+      const { verdict } = owned(this.#gpu.device, `tensor "${to.label}"`, () => to.write(values, at + from));
       this.#waiting += data.byteLength;
-      if (this.#waiting > WAITING) await this.settle();
+      if (this.#waiting > WAITING) {
+        await settle(this.#gpu.device, "weights", verdict);
+        this.#waiting = 0;
+      }
+      const failure = await verdict;
+      if (failure !== undefined) throw failure;
     }
-    await this.#gpu.device.drain();
-  }
-
-  async settle(): Promise<void> {
-    await settle(this.#gpu.device, "weights");
-    this.#waiting = 0;
   }
 }
 
