@@ -10,6 +10,7 @@ import { printTileProgram, show } from "./show.ts";
 import { NOWHERE } from "./specialise.ts";
 import type { Statics } from "./syntax.ts";
 import { verify } from "./verify.ts";
+import { wellFormed } from "./well-formed.ts";
 
 /** Counted up when tile programs change so that older bundles cannot be read. */
 const FORMAT = 1;
@@ -61,7 +62,10 @@ export function fits(program: TileProgram, values: Statics[string] | undefined):
   return Object.entries(values ?? {}).every(([name, value]) => program.fixed?.[name] === value);
 }
 
-/** The programs called `names`. Throws BundleError when the bundle is of another version, lacks one, or has it with other compile-time parameters. */
+/**
+ * The programs called `names`, verified.
+ * @throws BundleError when the bundle is of another version, lacks one, has it with other compile-time parameters, or has something that is no program.
+ */
 export function programsOf(
   from: KernelBundle,
   names: readonly string[],
@@ -72,6 +76,8 @@ export function programsOf(
       `a kernel bundle of form ${from.tilestate}; this version of tilestate reads form ${FORMAT}`,
       "build it again with `tilestate kernels build`",
     );
+  if (typeof from.kernels !== "object" || from.kernels === null)
+    throw new BundleError("a kernel bundle without kernels");
   return new Map(
     names.map((name) => {
       const text = Object.hasOwn(from.kernels, name) ? from.kernels[name] : undefined;
@@ -141,12 +147,14 @@ function encode(program: TileProgram): string {
 
 function decode(name: string, text: string): TileProgram {
   try {
-    const program = JSON.parse(text, (key, value: unknown) => {
+    const read = JSON.parse(text, (key, value: unknown) => {
       if (key !== "span") return value;
       const [line, column] = value as [number, number];
       return { ...NOWHERE, line, column };
-    }) as TileProgram;
-    return verify(program, "bundle");
+    });
+    const program = verify(wellFormed(read), "bundle");
+    if (program.name !== name) throw new Error(`it is called "${program.name}"`);
+    return program;
   } catch (cause) {
     throw new BundleError(
       `the kernel "${name}" in the bundle is damaged: ${(cause as Error).message}`,

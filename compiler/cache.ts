@@ -2,38 +2,32 @@
  * The artefact cache: tile programs on disk, so that a second run loads neither ts-morph nor TypeScript.
  *
  * An entry is found by the kernel file and the names wanted, and is good while every file that was read still has the same hash and the compiler's front half
- * is the same. Entries are written to a temporary name and renamed, so that concurrent processes see all or nothing.
+ * is the same. Entries are written to a temporary name and renamed, so that concurrent processes see all or nothing; they carry a hash of themselves and are
+ * verified when read, and whatever is not in order is as good as not there. The folder is known by a CACHEDIR.TAG, and in it only files of our own form are
+ * ours: others are neither counted nor touched.
  */
+import { fingerprint } from "./fingerprint.ts";
+import { cacheRoot, makeFolder, readText, removeFile, writeWhole } from "./folders.ts";
 import type { TileProgram } from "./ir.ts";
-import { fs, hasFiles, os, path, pathOf, sha256 } from "./node.ts";
+import { fs, path, sha256 } from "./node.ts";
+import { verify } from "./verify.ts";
+import { wellFormed } from "./well-formed.ts";
 
-/** Bytes of all entries beyond which the oldest are removed. */
+/** Bytes of all entries beyond which those that were used longest ago are removed. */
 const MOST_BYTES = 64 << 20;
-/** Files whose text decides what tile programs come out. */
-const FRONT: readonly string[] = [
-  "builder",
-  "compile",
-  "convert",
-  "find-kernels",
-  "ir",
-  "kinds",
-  "lib",
-  "lower",
-  "lower-access",
-  "lower-expressions",
-  "lower-loops",
-  "lower-statements",
-  "lowering",
-  "order",
-  "param-types",
-  "prune",
-  "source",
-  "statics",
-  "unpack",
-  "verify",
-  "words",
-  "words-topk",
-];
+/** Names of our folder, the usual one first: the other is for where the user has a folder of that name. */
+const FOLDERS: readonly string[] = ["kernels", "tilestate-kernels"];
+const TAG = "CACHEDIR.TAG";
+/** The first line is that of https://bford.info/cachedir, by which programs for backups know caches. */
+const TAG_TEXT = `Signature: 8a477f597d28d172789f06886806bc55
+# Kernels that tilestate has compiled: all of it can be removed at any time.
+`;
+const ENTRY = /^[0-9a-f]{64}\.json$/;
+const DRAFT = /^[0-9a-f]{64}\.json\.\d+\.[0-9a-z]+$/;
+/** As entries were called before they carried a hash: a folder of them is ours. */
+const EARLIER = /^[0-9a-f]{24}\.json$/;
+/** A draft this old (milliseconds) was left behind by a process that has died. */
+const STALE = 24 * 60 * 60 * 1000;
 
 export interface Artefact {
   readonly compiler: string;
@@ -41,40 +35,16 @@ export interface Artefact {
   readonly programs: readonly TileProgram[];
 }
 
+/** The first 96 bits of a text's hash. */
 export function hashOf(text: string): string {
-  return sha256(text);
+  return sha256(text).slice(0, 24);
 }
 
-let fingerprint: string | undefined;
-
-/** What the compiler's front half is; "packed" where its source is not on disk. */
-export function compilerVersion(): string {
-  if (fingerprint !== undefined) return fingerprint;
-  try {
-    fingerprint = hashOf(
-      FRONT.map((f) => fs().readFileSync(pathOf(new URL(`./${f}.ts`, import.meta.url).href) ?? "", "utf8")).join("\0"),
-    );
-  } catch {
-    fingerprint = "packed";
-  }
-  return fingerprint;
-}
-
-/** The folder of everything this machine keeps for us; TILESTATE_CACHE moves it, "off" turns it off. */
-export function cacheRoot(): string | undefined {
-  if (!hasFiles()) return undefined;
-  const set = process.env.TILESTATE_CACHE;
-  if (set === "off") return undefined;
-  if (set !== undefined && set !== "") return set;
-  const home = os().homedir();
-  const base = process.env.XDG_CACHE_HOME ?? (home ? path().join(home, ".cache") : os().tmpdir());
-  return path().join(base, "tilestate");
-}
-
-/** Where this machine keeps compiled kernels. */
+/** Where this machine keeps compiled kernels; undefined where nothing is kept. */
 export function cacheFolder(): string | undefined {
   const root = cacheRoot();
-  return root === undefined ? undefined : path().join(root, "kernels");
+  if (root === undefined) return undefined;
+  return FOLDERS.map((name) => path().join(root, name)).find(isOurs);
 }
 
 /** Where this machine keeps what the tuner found (runtime/tuned.ts). */
@@ -83,9 +53,26 @@ export function tuningFolder(): string | undefined {
   return root === undefined ? undefined : path().join(root, "tuning");
 }
 
-function entryPath(file: string, names: readonly string[]): string | undefined {
+/** A folder with our tag, one of our files alone, or none yet. */
+function isOurs(folder: string): boolean {
+  if (readText(path().join(folder, TAG), 10_000) === TAG_TEXT) return true;
+  try {
+    return fs()
+      .readdirSync(folder)
+      .every((name) => [ENTRY, DRAFT, EARLIER].some((form) => form.test(name)));
+  } catch (error) {
+    return (error as { readonly code?: string }).code === "ENOENT";
+  }
+}
+
+/** What an entry is about: the file and the names wanted, which decide its name. */
+function keyOf(file: string, names: readonly string[]): string {
+  return [file, ...names].join("\0");
+}
+
+function entryPath(key: string): string | undefined {
   const folder = cacheFolder();
-  return folder === undefined ? undefined : path().join(folder, `${hashOf([file, ...names].join("\0"))}.json`);
+  return folder === undefined ? undefined : path().join(folder, `${sha256(key)}.json`);
 }
 
 /** True when every source still has the text it was compiled from. */
@@ -97,60 +84,102 @@ export function isFresh(artefact: Pick<Artefact, "sources">): boolean {
   }
 }
 
-/** The cached programs of a file, if they are still right. */
+/** The cached programs of a file, if they are still right. Being found makes an entry new again for `trim`. */
 export function lookUp(file: string, names: readonly string[]): readonly TileProgram[] | undefined {
-  const entry = entryPath(file, names);
-  if (entry === undefined) return undefined;
+  const key = keyOf(file, names);
+  const entry = entryPath(key);
+  const text = entry === undefined ? undefined : readText(entry, MOST_BYTES);
+  if (entry === undefined || text === undefined) return undefined;
   try {
-    const artefact = JSON.parse(fs().readFileSync(entry, "utf8")) as Artefact;
-    return artefact.compiler === compilerVersion() && isFresh(artefact) ? artefact.programs : undefined;
+    const artefact = unsealed(key, text);
+    if (artefact === undefined || artefact.compiler !== fingerprint() || !isFresh(artefact)) return undefined;
+    const programs = artefact.programs.map((p) => verify(wellFormed(p), "cache"));
+    touch(entry);
+    return programs;
   } catch {
     return undefined;
   }
 }
 
-/** Writes a file under a temporary name and renames it, so that readers see all of it or nothing; makes its folder. */
-export function writeWhole(file: string, text: string): void {
-  fs().mkdirSync(path().dirname(file), { recursive: true });
-  const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-  fs().writeFileSync(draft, text);
-  fs().renameSync(draft, file);
+/** Text of an entry: the artefact behind a hash of it and of what it is about. */
+function sealed(key: string, artefact: Artefact): string {
+  const body = JSON.stringify(artefact);
+  return `${headOf(key, body)}${body}}\n`;
+}
+
+function headOf(key: string, body: string): string {
+  return `{"hash":"${sha256(`${key}\0${body}`)}","artefact":`;
+}
+
+/** The artefact in the text of an entry; undefined where the two do not fit, as after a crash, an edit or a copy. */
+function unsealed(key: string, text: string): Artefact | undefined {
+  const start = headOf(key, "").length;
+  const body = text.slice(start, -2);
+  return `${headOf(key, body)}${body}}\n` === text ? (JSON.parse(body) as Artefact) : undefined;
+}
+
+function touch(entry: string): void {
+  try {
+    const now = new Date();
+    fs().utimesSync(entry, now, now);
+  } catch {
+    // A cache that is only read keeps the times it has.
+  }
 }
 
 /** Keeps programs for the next run. A cache that cannot be written is no error. */
 export function keep(file: string, names: readonly string[], artefact: Artefact): void {
-  const entry = entryPath(file, names);
-  if (entry === undefined) return;
   try {
-    writeWhole(entry, JSON.stringify(artefact));
+    const key = keyOf(file, names);
+    const entry = entryPath(key);
+    if (entry === undefined) return;
+    tag(path().dirname(entry));
+    writeWhole(entry, sealed(key, artefact));
     trim();
   } catch {
     // The next run compiles again.
   }
 }
 
-/** Entries of the cache, newest first. */
+/** Makes the folder with its tag. */
+function tag(folder: string): void {
+  makeFolder(folder);
+  const file = path().join(folder, TAG);
+  if (!fs().existsSync(file)) writeWhole(file, TAG_TEXT);
+}
+
+/** Entries of the cache, the one that was used last first. */
 export function cacheEntries(): { path: string; bytes: number; modified: number }[] {
+  return filesLike(ENTRY).sort((a, b) => b.modified - a.modified);
+}
+
+/** Ordinary files of a form in our folder. */
+function filesLike(form: RegExp): { path: string; bytes: number; modified: number }[] {
   const folder = cacheFolder();
   if (folder === undefined) return [];
+  let names: string[];
   try {
-    return fs()
-      .readdirSync(folder)
-      .map((name) => {
-        const entry = path().join(folder, name);
-        const s = fs().statSync(entry);
-        return { path: entry, bytes: s.size, modified: s.mtimeMs };
-      })
-      .sort((a, b) => b.modified - a.modified);
+    names = fs().readdirSync(folder);
   } catch {
     return [];
   }
+  return names.flatMap((name) => {
+    if (!form.test(name)) return [];
+    const file = path().join(folder, name);
+    try {
+      const s = fs().lstatSync(file);
+      return s.isFile() ? [{ path: file, bytes: s.size, modified: s.mtimeMs }] : [];
+    } catch {
+      // Another process has removed it.
+      return [];
+    }
+  });
 }
 
-/** Removes every entry; says how many there were. */
+/** Removes every entry, and drafts; says how many entries there were. */
 export function clearCache(): number {
   const entries = cacheEntries();
-  for (const e of entries) fs().rmSync(e.path, { force: true });
+  for (const { path: file } of [...entries, ...filesLike(DRAFT)]) fs().rmSync(file, { force: true });
   return entries.length;
 }
 
@@ -158,6 +187,7 @@ function trim(): void {
   let total = 0;
   for (const e of cacheEntries()) {
     total += e.bytes;
-    if (total > MOST_BYTES) fs().rmSync(e.path, { force: true });
+    if (total > MOST_BYTES) removeFile(e.path);
   }
+  for (const d of filesLike(DRAFT)) if (Date.now() - d.modified > STALE) removeFile(d.path);
 }

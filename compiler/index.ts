@@ -1,11 +1,13 @@
 /** The compiler's doors: load kernels, generate shaders, interpret programs. Nothing here imports ts-morph until source must be compiled. */
 export { type Generated, generate } from "./backend.ts";
 export { BundleError, bundle, isBundle, type KernelBundle, programsOf, registerBundle } from "./bundle.ts";
-export { cacheEntries, cacheFolder, clearCache, tuningFolder, writeWhole } from "./cache.ts";
+export { cacheEntries, cacheFolder, clearCache, tuningFolder } from "./cache.ts";
 export { type Diagnostic, KernelError } from "./diagnostics.ts";
+export { cacheRoot, libraryRoots, makeFolder, readText, writeWhole } from "./folders.ts";
 export { type HostTensor, interpret } from "./interpret.ts";
 export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";
 export { type Loaded, loadPrograms, type Way } from "./load.ts";
+export { sha256 } from "./node.ts";
 export { type Member, type Packing, type Place, planPacking } from "./packing.ts";
 export type { Knobs, Schedule, Target } from "./schedule.ts";
 export type { Binding } from "./specialise.ts";

@@ -6,7 +6,8 @@
  * always compiled, so that there is something to see.
  */
 import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
-import { compilerVersion, hashOf, isFresh, keep, lookUp } from "./cache.ts";
+import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
+import { fingerprint, PACKED } from "./fingerprint.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
 import { printTileProgram, show, showing } from "./show.ts";
@@ -22,27 +23,54 @@ export interface Shipped {
   readonly bundle: KernelBundle;
 }
 
-const shipped = new Map<string, KernelBundle | undefined>();
+/** What was found beside files, by folder: good as long as the files that decided about it are in the same state. */
+const shipped = new Map<string, Found>();
 
-/** The bundle beside a file, if it is still what its sources say. */
-function beside(file: string): KernelBundle | undefined {
-  const { dirname } = path();
-  const folder = dirname(file);
-  if (!shipped.has(folder)) shipped.set(folder, readShipped(folder));
-  return shipped.get(folder);
+interface Found {
+  readonly files: readonly string[];
+  readonly state: string;
+  readonly bundle: KernelBundle | undefined;
 }
 
-function readShipped(folder: string): KernelBundle | undefined {
-  const { join, resolve } = path();
-  try {
-    const read = JSON.parse(fs().readFileSync(join(folder, SHIPPED), "utf8")) as Shipped;
-    const sources = read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) }));
-    // In a checkout the sources are there and may have changed since; in a package without them they cannot.
-    const same = compilerVersion() === "packed" || compilerVersion() === read.compiler;
-    return same && (isFresh({ sources }) || !sources.some((s) => fs().existsSync(s.file))) ? read.bundle : undefined;
-  } catch {
-    return undefined;
+/** A file that was changed less than so many milliseconds ago may change again without a new time. */
+const UNSETTLED = 100;
+
+/** The bundle beside a file, if it is still what its sources say: a process may outlive an edit of them. */
+function beside(file: string): KernelBundle | undefined {
+  const folder = path().dirname(file);
+  let found = shipped.get(folder);
+  if (found === undefined || found.state !== stateOf(found.files)) {
+    found = readShipped(folder);
+    shipped.set(folder, found);
   }
+  return found.bundle;
+}
+
+function readShipped(folder: string): Found {
+  const { join, resolve } = path();
+  const artefact = join(folder, SHIPPED);
+  let files = [artefact];
+  let state = stateOf(files);
+  try {
+    const read = JSON.parse(fs().readFileSync(artefact, "utf8")) as Shipped;
+    const sources = read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) }));
+    files = [artefact, ...sources.map((s) => s.file)];
+    state = stateOf(files);
+    // In a checkout the sources are there and may have changed since; in a package without them they cannot.
+    const same = fingerprint() === PACKED || fingerprint() === read.compiler;
+    const good = same && (isFresh({ sources }) || !sources.some((s) => fs().existsSync(s.file)));
+    return { files, state, bundle: good ? read.bundle : undefined };
+  } catch {
+    return { files, state, bundle: undefined };
+  }
+}
+
+/** Sizes and times of files as one text, which differs when one of them was changed. */
+function stateOf(files: readonly string[]): string {
+  const states = files.map((file) => fs().statSync(file, { throwIfNoEntry: false }));
+  const latest = Math.max(...states.map((s) => Math.max(s?.mtimeMs ?? 0, s?.ctimeMs ?? 0)));
+  if (Math.abs(Date.now() - latest) < UNSETTLED) return `unsettled ${Math.random()}`;
+  return states.map((s) => (s === undefined ? "-" : `${s.size} ${s.mtimeMs} ${s.ctimeMs} ${s.ino}`)).join("\n");
 }
 
 /** How programs were come by, for reports and tests. */
@@ -70,11 +98,8 @@ export async function loadPrograms(url: string, names: readonly string[], static
   const wanted = [...names].sort();
   const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
   if (file !== undefined && !(source && showing(wanted))) {
-    const ready = beside(file);
-    if (ready !== undefined && wanted.every((n) => Object.hasOwn(ready.kernels, n))) {
-      const programs = [...programsOf(ready, wanted).values()];
-      if (programs.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
-    }
+    const programs = programsIn(beside(file), wanted, source);
+    if (programs?.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
   }
   if (!source)
     return done("bundled", bundledOr(wanted, statics, `${file ?? url} is no TypeScript file that can be read`));
@@ -86,11 +111,26 @@ export async function loadPrograms(url: string, names: readonly string[], static
     return done("bundled", bundledOr(wanted, statics, "the compiler is not part of this program"));
   const compiled = compileFile(file, wanted, statics);
   keep(file, entry, {
-    compiler: compilerVersion(),
+    compiler: fingerprint(),
     sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })),
     programs: compiled.programs,
   });
   return done("compiled", compiled.programs);
+}
+
+/** The wanted programs of a shipped bundle, if it has them all. A damaged one counts for nothing where there is a source to compile. */
+function programsIn(
+  ready: KernelBundle | undefined,
+  wanted: readonly string[],
+  source: boolean,
+): readonly TileProgram[] | undefined {
+  if (ready === undefined) return undefined;
+  try {
+    return wanted.every((n) => Object.hasOwn(ready.kernels, n)) ? [...programsOf(ready, wanted).values()] : undefined;
+  } catch (error) {
+    if (source) return undefined;
+    throw error;
+  }
 }
 
 /** Undefined in programs that were packed without it. */

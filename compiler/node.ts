@@ -32,7 +32,7 @@ export function pathOf(url: string): string | undefined {
   }
 }
 
-/** The first 96 bits of a text's SHA-256, in hexadecimal. */
-export function sha256(text: string): string {
-  return process.getBuiltinModule("node:crypto").createHash("sha256").update(text).digest("hex").slice(0, 24);
+/** SHA-256 of a text or of bytes, in hexadecimal: 64 digits. */
+export function sha256(data: string | Uint8Array): string {
+  return process.getBuiltinModule("node:crypto").createHash("sha256").update(data).digest("hex");
 }

@@ -7,8 +7,9 @@
 import { dirname, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundle } from "./bundle.ts";
-import { compilerVersion, hashOf } from "./cache.ts";
+import { hashOf } from "./cache.ts";
 import { compileFile } from "./compile.ts";
+import { fingerprint } from "./fingerprint.ts";
 import type { Shipped } from "./load.ts";
 
 /** Compiles the named kernels of the module at `url`; the result is the text of the `compiled.json` beside it. */
@@ -17,7 +18,7 @@ export function shippedText(url: string, names: readonly string[]): string {
   const { programs, sources } = compileFile(file, [...names].sort());
   const sorted = [...programs].sort((a, b) => (a.name < b.name ? -1 : 1));
   const artefact: Shipped = {
-    compiler: compilerVersion(),
+    compiler: fingerprint(),
     sources: sources
       .map((s) => ({ file: relative(dirname(file), s.file).split(sep).join("/"), hash: hashOf(s.text) }))
       .sort((a, b) => (a.file < b.file ? -1 : 1)),

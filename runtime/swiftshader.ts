@@ -3,12 +3,19 @@
  *
  * SwiftShader is Google's Vulkan on the CPU; a build of it lies in the npm package @sparticuz/chromium. Dawn looks for `libvulkan.so.1` beside its own
  * binary before it asks the system, so a copy of Dawn's binary with SwiftShader under that name next to it needs no loader, no driver list and no
- * rights. The copy lives in a cache folder: node_modules stays as it was, and the original binary in the same process still sees the system's adapters.
+ * rights. The copy lives in a cache folder: node_modules stays as it was, and the original binary in the same process still sees the system's adapters. Its
+ * name ends in the length and the hash of what is in it, which are compared before it is loaded: a library that was cut off would end the process with a bus
+ * error. One that is not whole is unpacked anew.
  *
  * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing in.
  */
-import { env } from "./env.ts";
+import { libraryRoots, makeFolder, sha256 } from "../compiler/index.ts";
 import { UserError } from "./errors.ts";
+
+/** What a folder of ours holds. */
+const LIBRARIES: readonly string[] = ["dawn.node", "libvulkan.so.1"];
+/** A draft this old (milliseconds) was left behind by a process that has died. */
+const STALE = 24 * 60 * 60 * 1000;
 
 /** What a Dawn binary exports. */
 export interface DawnModule {
@@ -30,11 +37,13 @@ export function loadEmbeddedDawn(): DawnModule {
   return loaded;
 }
 
-/** Makes sure that the folder with the two libraries exists and returns its path. Safe when several processes do it at once. */
+/**
+ * Makes sure that the folder with the two libraries exists, whole, and returns its path. Safe when several processes do it at once.
+ * @throws UserError where there are no such libraries, and where no folder can be written.
+ */
 export function unpackEmbedded(root?: string): string {
   const fs = process.getBuiltinModule("node:fs");
   const path = process.getBuiltinModule("node:path");
-  const zlib = process.getBuiltinModule("node:zlib");
   if (process.platform !== "linux" || process.arch !== "x64") {
     throw new UserError(
       `the embedded software adapter exists for Linux on x86-64 only, not for ${process.platform} on ${process.arch}`,
@@ -44,63 +53,109 @@ export function unpackEmbedded(root?: string): string {
   const chromium = packageFolder("@sparticuz/chromium", "../..");
   const dawnBinary = path.join(dawn.folder, "dist", "linux-x64", "dawn.node");
   const archive = path.join(chromium.folder, "bin", "swiftshader.tar.br");
-  const name = `swiftshader-${chromium.version}-dawn-${dawn.version}-${fs.statSync(dawnBinary).size}`;
+  const name = `swiftshader-${chromium.version}-dawn-${dawn.version}`;
 
   const refused: string[] = [];
-  for (const base of root === undefined ? cacheRoots() : [root]) {
-    const final = path.join(base, name);
-    // The folder is renamed into place only when it is complete, so its being there is enough.
-    if (fs.existsSync(final)) return final;
+  for (const base of root === undefined ? libraryRoots() : [root]) {
+    const found = wholeOne(base, name);
+    if (found !== undefined) return found;
     try {
-      fs.mkdirSync(base, { recursive: true, mode: 0o700 });
+      makeFolder(base, 0o700);
+      removeDrafts(base);
       const draft = fs.mkdtempSync(path.join(base, "unpacking-"));
       try {
-        fs.copyFileSync(dawnBinary, path.join(draft, "dawn.node"));
-        const tar = zlib.brotliDecompressSync(fs.readFileSync(archive));
-        fs.writeFileSync(path.join(draft, "libvulkan.so.1"), fileInTar(tar, "libvk_swiftshader.so", archive));
-        fs.renameSync(draft, final);
-      } catch (error) {
+        unpackInto(draft, dawnBinary, archive);
+        const final = path.join(base, `${name}-${contentsOf(draft)}`);
+        moveInto(final, draft);
+        return final;
+      } finally {
         fs.rmSync(draft, { recursive: true, force: true });
-        // Another process may have been faster; its folder is as good as ours.
-        if (!fs.existsSync(final)) throw error;
       }
-      return final;
     } catch (error) {
       if (error instanceof UserError) throw error;
       refused.push(`${base} (${(error as Error).message})`);
     }
   }
-  throw new UserError(`the embedded software adapter could not be unpacked: tried ${refused.join("; ")}`, {
+  const tried = refused.length === 0 ? "there is no folder to try" : `tried ${refused.join("; ")}`;
+  throw new UserError(`the embedded software adapter could not be unpacked: ${tried}`, {
     hint: "set TILESTATE_CACHE to a folder that can be written",
   });
 }
 
-/** Where the copy may live, best first: what the user says, the user's cache, a private folder among the temporary files. */
-function cacheRoots(): string[] {
-  const path = process.getBuiltinModule("node:path");
-  const os = process.getBuiltinModule("node:os");
-  const chosen = env("TILESTATE_CACHE");
-  // "off" is about compiled kernels; the adapter's library needs a place in any case.
-  if (chosen !== undefined && chosen !== "off") return [path.resolve(chosen)];
-  const roots: string[] = [];
-  const xdg = env("XDG_CACHE_HOME");
-  const home = env("HOME");
-  if (xdg !== undefined) roots.push(path.join(xdg, "tilestate"));
-  else if (home !== undefined) roots.push(path.join(home, ".cache", "tilestate"));
-  const shared = path.join(os.tmpdir(), `tilestate-${process.getuid?.() ?? "user"}`);
-  if (ownedByUs(shared)) roots.push(shared);
-  return roots;
+/** Writes the libraries. */
+function unpackInto(folder: string, dawnBinary: string, archive: string): void {
+  const fs = process.getBuiltinModule("node:fs");
+  const { join } = process.getBuiltinModule("node:path");
+  const tar = process.getBuiltinModule("node:zlib").brotliDecompressSync(fs.readFileSync(archive));
+  const contents = [fs.readFileSync(dawnBinary), fileInTar(tar, "libvk_swiftshader.so", archive)];
+  for (const [i, name] of LIBRARIES.entries()) fs.writeFileSync(join(folder, name), contents[i] ?? "");
+  // Made for its owner alone; who may read the cache may read this.
+  fs.chmodSync(folder, 0o755);
 }
 
-/** Libraries are loaded from this folder, so one that somebody else prepared among the temporary files must not be used. */
-function ownedByUs(folder: string): boolean {
-  const fs = process.getBuiltinModule("node:fs");
+/** A folder of such a name that is whole. */
+function wholeOne(base: string, name: string): string | undefined {
+  const { join } = process.getBuiltinModule("node:path");
   try {
-    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const state = fs.lstatSync(folder);
-    return state.isDirectory() && state.uid === process.getuid?.() && (state.mode & 0o022) === 0;
+    const all = process.getBuiltinModule("node:fs").readdirSync(base);
+    return all.flatMap((n) => (n.startsWith(`${name}-`) ? join(base, n) : [])).find(isWhole);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Puts a finished folder in its place, where there may be a broken one, or since a moment ago a whole one of another process. */
+function moveInto(final: string, draft: string): void {
+  const fs = process.getBuiltinModule("node:fs");
+  if (isWhole(final)) return;
+  const old = `${draft}.old`;
+  try {
+    if (fs.existsSync(final)) fs.renameSync(final, old);
+    fs.renameSync(draft, final);
+  } catch (error) {
+    if (!isWhole(final)) throw error;
+  } finally {
+    fs.rmSync(old, { recursive: true, force: true });
+  }
+}
+
+/** True for a folder with libraries of the length and the hash that its name ends in. */
+function isWhole(folder: string): boolean {
+  const said = /-(\d+)-[0-9a-f]{24}$/.exec(folder);
+  try {
+    return said !== null && Number(said[1]) === lengthOf(folder) && folder.endsWith(`-${contentsOf(folder)}`);
   } catch {
     return false;
+  }
+}
+
+/** Length and hash of the libraries in a folder, as its name ends in them. */
+function contentsOf(folder: string): string {
+  const fs = process.getBuiltinModule("node:fs");
+  const { join } = process.getBuiltinModule("node:path");
+  const each = LIBRARIES.map((name) => sha256(fs.readFileSync(join(folder, name))));
+  return `${lengthOf(folder)}-${sha256(each.join(" ")).slice(0, 24)}`;
+}
+
+function lengthOf(folder: string): number {
+  const fs = process.getBuiltinModule("node:fs");
+  const { join } = process.getBuiltinModule("node:path");
+  return LIBRARIES.map((name) => fs.statSync(join(folder, name)).size).reduce((a, b) => a + b);
+}
+
+/** Removes what processes that died while unpacking have left: folders of such a name with nothing but our files in them. */
+function removeDrafts(base: string): void {
+  const fs = process.getBuiltinModule("node:fs");
+  const { join } = process.getBuiltinModule("node:path");
+  for (const name of fs.readdirSync(base)) {
+    if (!/^unpacking-\w{6}(\.old)?$/.test(name)) continue;
+    const folder = join(base, name);
+    try {
+      const ours = fs.readdirSync(folder).every((f) => LIBRARIES.includes(f));
+      if (ours && Date.now() - fs.lstatSync(folder).mtimeMs > STALE) fs.rmSync(folder, { recursive: true });
+    } catch {
+      // Another process does the same, or it is not ours to remove.
+    }
   }
 }
 

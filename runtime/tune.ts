@@ -10,6 +10,7 @@ import type { Device } from "./device.ts";
 import { UserError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { type Dispatch, Kernel } from "./kernels.ts";
+import { CHOICES } from "./knobs.ts";
 import { Plan } from "./plan.ts";
 import { readMany, type TensorValues } from "./read.ts";
 import { createTensor, type DeviceTensor } from "./tensor.ts";
@@ -17,19 +18,6 @@ import { adapterKey, bindingKey, programHash, type TuningRecord } from "./tuned.
 import { compileAll } from "./variants.ts";
 import { patiently } from "./wait.ts";
 
-/** What is tried for each knob, in the order in which they are gone through. 0 lanes stands for a subgroup. */
-const CHOICES: { readonly [K in keyof Knobs]-?: readonly number[] } = {
-  lanes: [1, 0, 32, 64, 128, 256],
-  rows: [1, 2, 4, 8, 16],
-  unroll: [1, 2, 4, 8, 16],
-  depth: [1, 2, 4, 8],
-  tileRows: [16, 32, 64, 128],
-  tileColumns: [16, 32, 64, 128],
-  tileDepth: [8, 16, 32, 64],
-  tileStages: [1, 2],
-  // Never less precise than what the kernel does untuned.
-  precision: [32],
-};
 /** Less is noise, and the compiler's own choice needs no record to be kept right. */
 const WORTH = 0.97;
 /** A candidate this much slower than the best is not timed again. */

@@ -5,9 +5,10 @@
  * The user's own records, in the folder `tuning` of the cache, come before those that ship with the package (tuned.json, same form). They are read once a
  * process; a kernel whose name is in no record costs one look into a map. TILESTATE_TUNING=off does without.
  */
-import { type Binding, type Knobs, type TileProgram, tuningFolder } from "../compiler/index.ts";
+import { type Binding, type Knobs, readText, type TileProgram, tuningFolder } from "../compiler/index.ts";
 import type { Capabilities } from "./adapter.ts";
 import { env } from "./env.ts";
+import { areKnobs } from "./knobs.ts";
 import shipped from "./tuned.json" with { type: "json" };
 
 /** One finding. Times are medians in microseconds, with and without the knobs. */
@@ -29,6 +30,8 @@ export interface TuningFile {
 }
 
 const FORMAT = 1;
+/** Bytes of a file of records beyond which it is none of ours. */
+const LARGEST = 64 << 20;
 
 /** Names an adapter for records: without versions of drivers, and with the rung and the sizes of subgroups, which decide what code is generated. */
 export function adapterKey(c: Capabilities): string {
@@ -38,14 +41,30 @@ export function adapterKey(c: Capabilities): string {
   return [c.vendor, name, c.rung, min === max ? min : `${min}-${max}`].join("/").toLowerCase();
 }
 
-/** Names sizes and formats. */
+/**
+ * Names all that a kernel is specialised to: sizes, formats and scalars in memory; and, where there are any, panels, textures, and what shares a binding. How
+ * tensors lie decides what is fast as much as their sizes do.
+ */
 export function bindingKey(b: Binding): string {
+  const { panels = {}, pitches = {}, packing } = b;
   const sorted = (x: Readonly<Record<string, number | string>>): string =>
     Object.entries(x)
       .sort(([a], [c]) => (a < c ? -1 : 1))
       .map(([k, v]) => `${k}=${v}`)
       .join(" ");
-  return [sorted(b.sizes), sorted(b.storage), [...b.cells].sort().join(" ")].join("; ");
+  const named = (what: string, text: string): string[] => (text === "" ? [] : [`${what} ${text}`]);
+  const packs = (packing?.packs ?? []).map((pack) => pack.map((m) => `${m.name}@${m.at}`).join("+")).sort();
+  const parted = (packing?.parted ?? []).map((p) => `${p.name}/${p.words}`).sort();
+  return [
+    sorted(b.sizes),
+    sorted(b.storage),
+    [...b.cells].sort().join(" "),
+    ...named("panels", sorted(panels)),
+    ...named("textures", sorted(pitches)),
+    ...named("writable", [...(packing?.writable ?? [])].sort().join(" ")),
+    ...named("packs", packs.join(" ")),
+    ...named("parts", parted.join(" ")),
+  ].join("; ");
 }
 
 /** A hash of what a kernel does: its tile IR without positions in the source. */
@@ -67,14 +86,26 @@ export function tuningPath(adapter: string): string | undefined {
   return folder === undefined ? undefined : `${folder}/${adapter.replace(/[^a-z0-9]+/g, "-")}.json`;
 }
 
-/** The records of a file; none when it is missing or of another form. */
+/** The records of a file that are in order; none when it is missing or of another form. What is left out here is gone once the file is written again. */
 export function readRecords(file: string): readonly TuningRecord[] {
   try {
-    const read = JSON.parse(process.getBuiltinModule("node:fs").readFileSync(file, "utf8")) as TuningFile;
-    return read.tilestate === FORMAT && Array.isArray(read.records) ? read.records : [];
+    const read = JSON.parse(readText(file, LARGEST) ?? "null") as TuningFile | null;
+    if (read?.tilestate !== FORMAT || !Array.isArray(read.records)) return [];
+    return (read.records as unknown[]).filter(isRecord);
   } catch {
     return [];
   }
+}
+
+/** Has this all fields of a record, with values that the tuner could have written? */
+function isRecord(x: unknown): x is TuningRecord {
+  if (typeof x !== "object" || x === null) return false;
+  const r = x as Readonly<Record<string, unknown>>;
+  return (
+    [r.adapter, r.kernel, r.hash, r.binding].every((text) => typeof text === "string") &&
+    [r.us, r.untunedUs].every((us) => typeof us === "number" && us > 0) &&
+    areKnobs(r.knobs)
+  );
 }
 
 /** Text of a file of records: the old ones with the new ones in their place. */

@@ -99,7 +99,7 @@ function moduleText(made: KernelBundle, out: string, files: readonly string[]): 
   const entries = Object.entries(made.kernels).map(([name, text]) => `    ${JSON.stringify(name)}: ${quoted(text)},`);
   return [
     `// The kernels of ${of}, compiled by \`tilestate kernels build\`. Build again when they change.`,
-    ...(typed ? ['import type { KernelBundle, TileProgram } from "tilestate/runtime";', ""] : []),
+    ...(typed ? ['import type { KernelBundle } from "tilestate/runtime";', ""] : []),
     `const bundle${typed ? ": KernelBundle" : ""} = {`,
     `  tilestate: ${made.tilestate},`,
     "  kernels: {",
