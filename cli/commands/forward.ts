@@ -1,8 +1,7 @@
 /** `tilestate forward`: logits after each of the given tokens, as a safetensors file. What a reference implementation is compared with. */
 import { readFile } from "node:fs/promises";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { WeightFormat } from "../../models/index.ts";
-import type { RopeFrequencies } from "../../models/llama/rope.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { rate } from "../format.ts";
@@ -21,7 +20,6 @@ interface Options extends ModelOptions {
   readonly ids?: number[];
   readonly idsFile?: string;
   readonly state: string;
-  readonly ropeFrequencies: RopeFrequencies;
   readonly weights?: WeightFormat;
   readonly out: string;
   readonly json?: boolean;
@@ -36,21 +34,11 @@ export function configure(command: Command, context: Context): void {
     .option("--ids <list>", "token ids, as in 1,2,3", idList)
     .option("--ids-file <file>", "token ids as JSON: a list, or an object with the list as ids or input_ids")
     .addOption(stateOption())
-    .addOption(ropeOption())
     .addOption(weightsOption())
     .requiredOption("--out <file>", "the safetensors file to write: tensor logits, f32, [tokens, vocab]")
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action((options: Options) => forward(options, context));
-}
-
-export function ropeOption(): Option {
-  return new Option(
-    "--rope-frequencies <how>",
-    "RoPE frequencies as computed, rounded to the format of the weights, or chosen by the length of the context",
-  )
-    .choices(["auto", "exact", "stored"])
-    .default("auto");
 }
 
 async function forward(options: Options, context: Context): Promise<void> {
@@ -66,8 +54,8 @@ async function forward(options: Options, context: Context): Promise<void> {
   ]);
   const source = await openModel(options.model);
   await withGpu(context, options.adapter, async (gpu) => {
-    const { state, ropeFrequencies, weights } = options;
-    const decoder = await Decoder.load(gpu, source, { state, ropeFrequencies, weights });
+    const { state, weights } = options;
+    const decoder = await Decoder.load(gpu, source, { state, weights });
     announce(context, gpu, source, decoder);
     const began = performance.now();
     const logits = await decoder.forward(ids);

@@ -9,7 +9,7 @@ import { createState } from "../state/state.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
 import { type Contract, checkBlocks, contract, roomOf, type WeightFormat } from "./memory.ts";
-import { frequencies, type RopeFrequencies, ropeTables, roundingOf } from "./rope.ts";
+import { frequencies, ropeTables } from "./rope.ts";
 import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
 import { reserve } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
@@ -21,8 +21,6 @@ export interface DecoderOptions {
   readonly batch?: number;
   /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
   readonly piece?: number;
-  /** How RoPE's frequencies are rounded; see rope.ts. */
-  readonly ropeFrequencies?: RopeFrequencies;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
   readonly weights?: WeightFormat | undefined;
 }
@@ -68,8 +66,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
       ),
     );
     const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
-    const rounding = roundingOf(options.ropeFrequencies ?? "auto", config, source.tensor("layers.0.q").dtype);
-    const tables = ropeTables(frequencies(config, rounding));
+    const tables = ropeTables(frequencies(config));
     const [flow, together] = await guarded(gpu.device, "memory for tokens on their way", () =>
       createFlows(memory, config, batch, tables),
     );

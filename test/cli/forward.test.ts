@@ -64,18 +64,6 @@ test("ids may come as a list, in an object, or on the command line: the same log
   expect(await written("--ids-file", at("object.json"))).toEqual(one);
 });
 
-test("--rope-frequencies changes what a 16-bit model computes", async () => {
-  const written = async (how: string): Promise<Float32Array> => {
-    const out = at(`${how}.safetensors`);
-    const model = ["--model", fixture("families/tinyllama-f16"), "--ids", "1,2,3,4,5,6,7,8"];
-    const said = await cli("forward", ...model, "--rope-frequencies", how, "--adapter", fastest, "--out", out);
-    expect(said.code, said.err).toBe(0);
-    return (await tensorOf(out, "logits")).data;
-  };
-  const [exact, stored] = [await written("exact"), await written("stored")];
-  expect(distance(exact, stored)).toBeGreaterThan(1e-7);
-});
-
 interface Inspected {
   readonly parameters: number;
   readonly storage: string;
