@@ -1,6 +1,6 @@
 /** `tilestate eval recall`: questions about earlier text, answered under several state policies. */
 import type { Command } from "commander";
-import type { Reading, Score } from "../../models/eval/recall.ts";
+import type { Asked, Reading, Score } from "../../models/eval/recall.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 import { type Context, printJson } from "../context.ts";
@@ -46,17 +46,22 @@ export function configure(command: Command, context: Context): void {
 export interface StateScore extends Score {
   readonly state: string;
   readonly stateBytes: number;
+  /** What it says to the question that it was asked. */
+  readonly said: string | undefined;
 }
 
-/** Reads the tales under one state. The first few tokens are read twice: a kernel's first run is not what is measured. */
+/**
+ * Reads the tales under one state, and then asks `asked`, if there is such a question. The first few tokens are read twice: a kernel's first run is not what is
+ * measured, and neither is the question.
+ */
 export async function scoreState(
   gpu: Gpu,
   source: ModelSource,
   state: string,
   readings: readonly Reading[],
-  progress?: (done: number) => void,
+  asked?: Asked,
 ): Promise<StateScore> {
-  const [{ Decoder }, { recall }] = await Promise.all([
+  const [{ Decoder }, { answerTo, recall }] = await Promise.all([
     import("../../models/index.ts"),
     import("../../models/eval/recall.ts"),
   ]);
@@ -64,8 +69,9 @@ export async function scoreState(
   try {
     // Adapters compile when a kernel first runs, those of a prompt in pieces too; that is not to be timed.
     await decoder.predict((readings[0]?.ids ?? [0]).slice(0, 48));
-    const score = await recall(decoder, readings, progress);
-    return { ...score, state: decoder.policy.text, stateBytes: decoder.contract.state };
+    const score = await recall(decoder, readings);
+    const said = asked === undefined ? undefined : await answerTo(asked, decoder, await source.tokenizer());
+    return { ...score, said, state: decoder.policy.text, stateBytes: decoder.contract.state };
   } finally {
     decoder.destroy();
   }

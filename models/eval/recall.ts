@@ -12,6 +12,8 @@ export interface Question {
   /** Character at which the answer begins. */
   readonly at: number;
   readonly answer: string;
+  /** Words since the answer was last read, if the file says so. */
+  readonly distance?: number;
 }
 
 export interface Tale {
@@ -107,6 +109,49 @@ export function prepare(tale: Tale, tokenizer: Tokenizer, context: number): Read
     if (touched.length > 0 && touched.every((i) => i > 0 && i < context)) answers.push(touched);
   }
   return { ids: all.slice(0, context), answers };
+}
+
+/** A question of a tale, to be answered freely. */
+export interface Asked {
+  /** As it stands in the tale, without what marks it as a question. */
+  readonly question: string;
+  readonly answer: string;
+  /** Words since the answer was last read. */
+  readonly distance: number;
+  /** The tale up to the answer. */
+  readonly ids: readonly number[];
+}
+
+/** Question number `which` of a tale. Throws `UserError` if the tale has none. */
+export function questionOf(tale: Tale, which: number, tokenizer: Tokenizer): Asked {
+  const asked = tale.questions[which];
+  if (asked === undefined)
+    throw new UserError(`the tale has ${tale.questions.length} questions, so none numbered ${which}`);
+  const { at, answer, distance = 0 } = asked;
+  const before = tale.text.slice(0, at);
+  const line = before.slice(before.lastIndexOf("\n") + 1);
+  const question = line.replace(/^Question: /, "").replace(/ *Answer: *$/, "");
+  const { answers } = prepare({ text: tale.text, questions: [asked] }, tokenizer, Number.POSITIVE_INFINITY);
+  const ids = tokenizer.encode(tale.text).slice(0, answers[0]?.[0]);
+  return { question, answer, distance, ids };
+}
+
+/** Tokens that an answer may have. */
+const ANSWER_TOKENS = 12;
+
+/** What a model says to a question: the most likely words up to the end of the sentence. */
+export async function answerTo(
+  { ids }: Pick<Asked, "ids">,
+  teller: { generate(ids: readonly number[], options: { readonly tokens: number }): AsyncIterable<number> },
+  tokenizer: Tokenizer,
+): Promise<string> {
+  const stream = tokenizer.stream();
+  let text = "";
+  for await (const id of teller.generate(ids, { tokens: ANSWER_TOKENS })) {
+    text += stream.push(id);
+    if (/[.\n]/.test(text)) break;
+  }
+  return (text + stream.end()).split(/[.\n]/, 1).join("").trim();
 }
 
 export interface Score {
