@@ -53,18 +53,28 @@ export async function compare(
   { io }: Context,
 ): Promise<void> {
   const { context } = source.config;
-  const began = performance.now();
-  const first = await scoreState(gpu, source, "full", all.slice(0, 1), asked);
-  const each = performance.now() - began;
   const rows = PARTS.flatMap((part) => statesOf(context / part).map((state) => ({ part, state })));
-  // The full cache is the slowest state, so its time (and a tenth for what else the machine does) tells how many tales there is time for. The question is
-  // asked once a state, however many there are.
-  const asking = asked === undefined ? 0 : asked.ids.length / (asked.ids.length + first.tokens);
+  // Which state is slowest depends on the adapter: one that keeps all, or one that drops a token for each it reads. The slower one's time for a tale (and a
+  // tenth for what else the machine does) tells how many tales there is time for. The question is asked once a state, however many there are.
+  const firsts = new Map<string, StateScore>();
+  let each = 0;
+  for (const state of ["full", `tova:${context / (PARTS[0] ?? 8)}`]) {
+    const began = performance.now();
+    firsts.set(state, await scoreState(gpu, source, state, all.slice(0, 1), asked));
+    each = Math.max(each, performance.now() - began);
+  }
+  const read = firsts.get("full")?.tokens ?? 0;
+  const asking = asked === undefined ? 0 : asked.ids.length / (asked.ids.length + read);
   const turn = each * (1 - asking);
   const left = deadline - performance.now() - rows.length * each * asking;
-  const tales = Math.max(1, Math.min(all.length, Math.floor((left + turn) / (1.1 * turn * (rows.length + 1)))));
+  const tales = Math.max(1, Math.min(all.length, Math.floor((left + 2 * turn) / (1.1 * turn * (rows.length + 1)))));
   const readings = all.slice(0, tales);
-  const full = tales === 1 ? first : together(first, await scoreState(gpu, source, "full", readings.slice(1)));
+  const score = async (state: string): Promise<StateScore> => {
+    const first = firsts.get(state);
+    if (first === undefined) return scoreState(gpu, source, state, readings, asked);
+    return tales === 1 ? first : together(first, await scoreState(gpu, source, state, readings.slice(1)));
+  };
+  const full = await score("full");
   const long = Math.round(full.tokens / tales / 10) * 10;
   const what = tales === 1 ? `A tale of some ${long} tokens` : `${tales} tales of some ${long} tokens each`;
   io.out(`\n${what}, with ${full.questions} questions about what was said earlier.\n`);
@@ -88,7 +98,7 @@ export async function compare(
     // The smallest states are what it is about; the others give way where time is short.
     if (i >= rows.length / PARTS.length && started + last > deadline) omitted.push(state);
     else {
-      print(`1/${part}`, await scoreState(gpu, source, state, readings, asked));
+      print(`1/${part}`, await score(state));
       last = performance.now() - started;
     }
   }
