@@ -76,6 +76,8 @@ class Dealer {
   /** Values that come from no memory, which are cheaper made again than handed around. */
   readonly #plain: Set<number> = new Set();
   readonly #axes: Map<number, readonly number[]> = new Map();
+  /** Tensors that are touched in one place only. What happens in several places to one element, one lane does, in order. */
+  readonly #once: ReadonlySet<string>;
   #next: number;
 
   constructor(
@@ -90,6 +92,11 @@ class Dealer {
     this.#dealt = dealt;
     this.#spread = spread;
     this.#next = 1 + highest(program.body);
+    const places = new Map<string, number>();
+    everyOp(program.body, (op) => {
+      if (op.op === "load" || op.op === "store") places.set(op.param, (places.get(op.param) ?? 0) + 1);
+    });
+    this.#once = new Set([...places].flatMap(([name, n]) => (n === 1 ? [name] : [])));
   }
 
   walk(ops: readonly Op[]): Op[] {
@@ -205,6 +212,7 @@ class Dealer {
 
   /** A tile that no spread axis meets is stored by the lanes that hold it, instead of all of it by the first. */
   #store(op: Op & { op: "store" }): Op {
+    if (!this.#once.has(op.param)) return op;
     const ids = [...op.index, op.value];
     const axes = ids.flatMap((id) => this.#axes.get(id) ?? []);
     const along = ids.filter((id) => (this.#axes.get(id) ?? []).includes(this.#axis));

@@ -69,6 +69,7 @@ export function render(d: Diagnostic, sources: ReadonlyMap<string, SourceText>):
   return lines.join("\n");
 }
 
-function shortName(file: string): string {
+/** The name of a file without its folders. */
+export function shortName(file: string): string {
   return file.slice(file.lastIndexOf("/") + 1);
 }

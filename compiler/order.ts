@@ -1,118 +1,228 @@
 /**
- * Which loads may see which stores.
+ * Which accesses of a kernel may come in another order than they are written in.
  *
- * Programs run in any order and lanes of one program do not wait for each other, so a kernel must not read back what it, or another program, has written. A
- * kernel that changes a tensor in place is fine as long as every element is read before it is written, by the program that writes it. This file checks that
- * as far as index expressions tell, and refuses the rest: a race would show on one adapter and not on another.
+ * Programs run in any order and lanes of one program do not wait for each other, so what happens to one element is in order only where one lane does all of it.
+ * A lane keeps to its own elements where two accesses can only touch the same element at the same place along every axis (places.ts); whatever schedule is
+ * chosen, that place belongs to one lane. A store may also follow other lanes' loads where what it depends on is made of all of them. The rest is refused: it
+ * would be right on one adapter and wrong on another.
  */
 import { Definitions } from "./affine.ts";
-import { Located } from "./diagnostics.ts";
-import type { Op, TileProgram } from "./ir.ts";
-import { isValue, operands } from "./ir.ts";
-import { everyOp } from "./specialise.ts";
+import { Located, shortName } from "./diagnostics.ts";
+import type { Branch, Loop, Op, Span, TileProgram } from "./ir.ts";
+import { operands } from "./ir.ts";
+import { type Meeting, Places, turnOf } from "./places.ts";
+import { type Polynomial, quantitiesOf, textOf } from "./polynomials.ts";
+import { Waits } from "./waits.ts";
 
 type Load = Op & { op: "load" };
 type Store = Op & { op: "store" };
 
-/** Returns the program unchanged, or throws TS-220 at the load that is not safe. */
-export function checkOrder(program: TileProgram): TileProgram {
-  const definitions = new Definitions(program);
-  const text = structure(definitions);
-  const depends = (id: number, on: (op: Op) => boolean, loop?: number): boolean => {
-    if (id === loop) return true;
-    const op = definitions.ops.get(id);
-    return op !== undefined && (on(op) || operands(op).some((x) => depends(x, on, loop)));
-  };
-  /** Positions in which load and store are indexed alike. */
-  const alike = (l: Load, s: Store): number[] => l.index.filter((id, i) => text(id) === text(s.index[i] ?? -1));
-  const apart = (l: Load, s: Store): boolean =>
-    l.index.some((id, i) => {
-      const [a, b] = [definitions.constant(id), definitions.constant(s.index[i] ?? -1)];
-      return a !== undefined && b !== undefined && a !== b;
-    });
-  const refuse = (l: Load, s: Store, how: string, help: string): never => {
-    throw new Located({
-      code: "TS-220",
-      message: `"${l.param}" is read here and ${how} in line ${s.span.line}`,
-      span: l.span,
-      help,
-    });
-  };
+/** A load or store, and what is around it. */
+interface Access<T extends Load | Store = Load | Store> {
+  readonly op: T;
+  readonly index: readonly Polynomial[];
+  readonly loops: readonly Loop[];
+  /** Branches around it, and whether it is on the side of `yes`. */
+  readonly branches: readonly { readonly branch: Branch; readonly yes: boolean; readonly depth: number }[];
+  readonly number: number;
+}
 
-  const loads: Load[] = [];
-  const stores: Store[] = [];
-  everyOp(program.body, (op) => {
-    if (op.op === "load") loads.push(op);
-    if (op.op === "store") stores.push(op);
-  });
-  for (const l of loads) {
-    for (const s of stores) {
-      if (s.param !== l.param) continue;
-      const same = alike(l, s);
-      const shared = program.grid.find(
-        (g) =>
-          !same.some((id) =>
-            depends(id, (op) =>
-              g.axis === undefined ? op.op === "program" && op.dim === g.dim : op.op === "iota" && op.axis === g.axis,
-            ),
-          ),
-      );
-      if (shared !== undefined)
-        refuse(
-          l,
-          s,
-          `written by other programs of the grid ("${shared.dim}")`,
-          "programs run in any order: write to another tensor, or index both by the program's own place",
-        );
+/** Returns the program unchanged, or throws TS-220 at the access whose order is not kept. */
+export function checkOrder(program: TileProgram): TileProgram {
+  const order = new Order(program);
+  order.betweenPrograms();
+  order.readBack();
+  order.readAcross();
+  order.written();
+  return program;
+}
+
+class Order {
+  readonly #p: TileProgram;
+  readonly #d: Definitions;
+  readonly #places: Places;
+  readonly #waits: Waits;
+  readonly #loads: Access<Load>[] = [];
+  readonly #stores: Access<Store>[] = [];
+
+  constructor(program: TileProgram) {
+    this.#p = program;
+    this.#d = new Definitions(program);
+    this.#places = new Places(program, this.#d);
+    this.#waits = new Waits(program, this.#d);
+    this.#collect(program.body, [], []);
+  }
+
+  #collect(ops: readonly Op[], loops: Access["loops"], branches: Access["branches"]): void {
+    for (const op of ops) {
+      if (op.op === "loop") this.#collect(op.body, [...loops, op], branches);
+      if (op.op === "if")
+        for (const yes of [true, false])
+          this.#collect(yes ? op.yes : op.no, loops, [...branches, { branch: op, yes, depth: loops.length }]);
+      if (op.op !== "load" && op.op !== "store") continue;
+      const number = this.#loads.length + this.#stores.length;
+      const around = { index: op.index.map((i) => this.#places.of(i)), loops, branches, number };
+      if (op.op === "load") this.#loads.push({ op, ...around });
+      else this.#stores.push({ op, ...around });
     }
   }
 
-  const after = (ops: readonly Op[], before: readonly Store[]): Store[] => {
-    let seen = [...before];
-    for (const op of ops) {
-      if (op.op === "store") seen.push(op);
-      else if (op.op === "if") seen = [...new Set([...after(op.yes, seen), ...after(op.no, seen)])];
-      else if (op.op === "loop") {
-        seen = after(op.body, seen);
-        const inside = new Set<Op>();
-        everyOp(op.body, (x) => inside.add(x));
-        for (const l of loads) {
-          if (!inside.has(l)) continue;
-          for (const s of stores) {
-            if (s.param !== l.param || !inside.has(s) || apart(l, s)) continue;
-            if (alike(l, s).some((id) => depends(id, () => false, op.index.id))) continue;
-            refuse(l, s, "written in an earlier turn of the loop, too,", AGAIN);
-          }
+  /** Loads and stores of one tensor, in the order of the loads. */
+  *#pairs(): Iterable<readonly [Access<Load>, Access<Store>]> {
+    for (const l of this.#loads) for (const s of this.#stores) if (l.op.param === s.op.param) yield [l, s];
+  }
+
+  /** What one program reads, no other may write. */
+  betweenPrograms(): void {
+    for (const [l, s] of this.#pairs()) {
+      const { never, same } = this.#places.meet(l.index, s.index, () => false);
+      if (never) continue;
+      const shared = this.#p.grid.find((g) => {
+        const place = g.axis === undefined ? `program:${g.dim}` : `axis:${g.axis}`;
+        return !same.has(place) && !promised(l, s, place);
+      });
+      if (shared === undefined) continue;
+      refuse(
+        l.op.span,
+        `"${l.op.param}" is read here and written by other programs of the grid ("${shared.dim}") ${at(s.op.span)}`,
+        "programs run in any order: write to another tensor, or index both by the program's own place",
+      );
+    }
+  }
+
+  /** What a program has written, it may not read. */
+  readBack(): void {
+    const after = (ops: readonly Op[], before: readonly Access<Store>[]): Access<Store>[] => {
+      let seen = [...before];
+      for (const op of ops) {
+        if (op.op === "store") seen.push(...this.#stores.filter((s) => s.op === op));
+        else if (op.op === "if") seen = [...new Set([...after(op.yes, seen), ...after(op.no, seen)])];
+        else if (op.op === "loop") {
+          seen = after(op.body, seen);
+          this.#earlierTurns(op);
+        } else if (op.op === "load") {
+          const l = this.#loads.find((x) => x.op === op);
+          const s = seen.find((x) => x.op.param === op.param && l !== undefined && !this.#within(l, x).never);
+          if (s !== undefined)
+            refuse(op.span, `"${op.param}" is read here and written before that, ${at(s.op.span)}`, AGAIN);
         }
-      } else if (op.op === "load") {
-        const s = seen.find((x) => x.param === op.param && !apart(op, x));
-        if (s !== undefined) refuse(op, s, "written before that,", AGAIN);
+      }
+      return seen;
+    };
+    after(this.#p.body, []);
+  }
+
+  /** What an earlier turn of a loop has written, a later one may read only where it belongs to the same lane and the indices say that turns differ. */
+  #earlierTurns(loop: Loop): void {
+    for (const [l, s] of this.#pairs()) {
+      if (!l.loops.includes(loop) || !s.loops.includes(loop)) continue;
+      const meeting = this.#within(l, s);
+      if (meeting.never || meeting.same.has(turnOf(loop))) continue;
+      const turning = l.index.some(
+        (p, i) => textOf(p) === textOf(s.index[i] ?? p) && this.#depends(l.op.index[i] ?? -1, loop.index.id),
+      );
+      if (turning && this.#ownLane(l, s, meeting)) continue;
+      refuse(
+        l.op.span,
+        `"${l.op.param}" is read here and written in an earlier turn of the loop, too, ${at(s.op.span)}`,
+        AGAIN,
+      );
+    }
+  }
+
+  /** What other lanes have yet to read, no lane may write. */
+  readAcross(): void {
+    for (const [l, s] of this.#pairs()) {
+      const later = s.number > l.number || l.loops.some((x) => s.loops.includes(x));
+      if (!later || exclusive(l, s)) continue;
+      const meeting = this.#within(l, s);
+      if (meeting.never || this.#ownLane(l, s, meeting)) continue;
+      const apart = this.#axes(l).filter((a) => !meeting.same.has(`axis:${a}`));
+      if (this.#waits.for(s.op, l.op, new Set(apart))) continue;
+      refuse(
+        l.op.span,
+        `"${l.op.param}" is read here and written ${at(s.op.span)}, where one lane may write what another has yet to read`,
+        ACROSS,
+      );
+    }
+  }
+
+  /** What two lanes write to one element would stay as it comes. */
+  written(): void {
+    for (const [n, one] of this.#stores.entries()) {
+      for (const other of this.#stores.slice(n)) {
+        if (one.op.param !== other.op.param || this.#ordered(one, other)) continue;
+        const where = one === other ? "in several turns of the loop" : `and ${at(one.op.span)}`;
+        refuse(
+          other.op.span,
+          `"${other.op.param}" is written here ${where}, where two lanes may write one element`,
+          one.op.combine === undefined && other.op.combine === undefined ? ACROSS : ATOMIC,
+        );
       }
     }
-    return seen;
-  };
-  after(program.body, []);
-  return program;
+  }
+
+  #ordered(one: Access<Store>, other: Access<Store>): boolean {
+    if (one.op.combine !== undefined && one.op.combine === other.op.combine) return true;
+    if (exclusive(one, other)) return true;
+    const meeting = this.#within(one, other);
+    if (meeting.never || this.#ownLane(one, other, meeting)) return true;
+    // Whoever scatters says that no two elements go to one place, or that it does not matter which of them stays.
+    if (one !== other)
+      return (
+        one.op.combine === undefined &&
+        other.op.combine === undefined &&
+        one.index.every((p, i) => textOf(p) === textOf(other.index[i] ?? p))
+      );
+    const quantities = one.index.flatMap(quantitiesOf);
+    return quantities.some((q) => q.data) || !quantities.some((q) => [...q.varies].some((v) => v.startsWith("turn:")));
+  }
+
+  /** What two accesses of one program have in common when they touch one element. */
+  #within(one: Access, other: Access): Meeting {
+    return this.#places.meet(one.index, other.index, (v) => v.startsWith("program:") || v.startsWith("block:"));
+  }
+
+  /** Is an element that both touch at the same place along all their axes? What has no axis, the first lane does. */
+  #ownLane(one: Access, other: Access, { same }: Meeting): boolean {
+    return [...this.#axes(one), ...this.#axes(other)].every((a) => same.has(`axis:${a}`));
+  }
+
+  #axes(access: Access): number[] {
+    return [...new Set(access.op.index.flatMap((i) => this.#d.axesOf(i)))];
+  }
+
+  #depends(id: number, on: number): boolean {
+    const op = this.#d.ops.get(id);
+    return id === on || (op !== undefined && operands(op).some((x) => this.#depends(x, on)));
+  }
+}
+
+/** Do both go by the same element of some tensor at this place of the grid? That no two programs do is the kernel's promise. */
+function promised(l: Access, s: Access, place: string): boolean {
+  return l.index.some(
+    (p, i) =>
+      textOf(p) === textOf(s.index[i] ?? new Map()) && quantitiesOf(p).some((q) => q.data && q.varies.has(place)),
+  );
+}
+
+/** Do they stand on different sides of a branch that is taken once? */
+function exclusive(one: Access, other: Access): boolean {
+  return one.branches.some((a) =>
+    other.branches.some((b) => a.branch === b.branch && a.yes !== b.yes && a.depth === 0),
+  );
+}
+
+function at(span: Span): string {
+  return `at ${shortName(span.file)}:${span.line}:${span.column}`;
+}
+
+function refuse(span: Span, message: string, help: string): never {
+  throw new Located({ code: "TS-220", message, span, help });
 }
 
 const AGAIN =
   "lanes do not wait for each other: keep the value in a variable, write to another tensor, or make it two kernels";
-
-/** A text for each value that is the same for expressions that must have the same value. */
-function structure(definitions: Definitions): (id: number) => string {
-  const known = new Map<number, string>();
-  const text = (id: number): string => {
-    const found = known.get(id);
-    if (found !== undefined) return found;
-    const op = definitions.ops.get(id);
-    let made = `%${id}`;
-    if (op !== undefined && isValue(op) && op.op !== "load") {
-      const { id: _, span: __, ...rest } = op;
-      const own = Object.entries(rest).filter(([key]) => !["x", "a", "b", "cond", "yes", "no", "index"].includes(key));
-      made = `(${JSON.stringify(own)} ${operands(op).map(text).join(" ")})`;
-    }
-    known.set(id, made);
-    return made;
-  };
-  return text;
-}
+const ACROSS =
+  "lanes do not wait for each other: index both alike, so that each lane keeps to its own elements, write to another tensor, or make it two kernels";
+const ATOMIC = "only updates of one kind may meet in an element: update another tensor, or make it two kernels";

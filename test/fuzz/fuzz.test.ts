@@ -4,7 +4,8 @@ import { type Gpu, open } from "../../runtime/index.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 import { SEED } from "../support/random.ts";
 import { Choices, shrink } from "./choices.ts";
-import { compare, compilePlans, planOf } from "./run.ts";
+import { order } from "./orders.ts";
+import { compare, compilePlans, orderly, planOf } from "./run.ts";
 
 const PROGRAMS = 24;
 
@@ -40,6 +41,32 @@ describe("random kernels", () => {
     expect(await compare(gpu, [plan], programs, 3)).toEqual([]);
     expect((await compare(gpu, [plan], programs, 3, wrong)).length).toBeGreaterThan(0);
     expect((await compare("simulator", [plan], programs, 3, wrong)).length).toBeGreaterThan(0);
+  });
+});
+
+describe("random kernels that load and store one tensor", () => {
+  const SEED = 13;
+  const COUNT = 60;
+
+  it("are refused, or do what their statements say in their order, on every adapter and at L0", async () => {
+    const { taken, refused } = orderly(
+      Array.from({ length: COUNT }, (_, i) => planOf(SEED * 1009 + i, `k${i}`, undefined, order).plan),
+    );
+    // Both happen often enough to say something.
+    expect(taken.length).toBeGreaterThan(12);
+    expect(refused).toBeGreaterThan(12);
+    const programs = compilePlans(taken);
+    const told = (found: Awaited<ReturnType<typeof compare>>): string[] =>
+      found.map((f) => `${f.where}: ${f.what}\n${f.plan.source}`);
+    expect(told(await compare("simulator", taken, programs, SEED))).toEqual([]);
+    for (const adapter of adaptersUnderTest()) {
+      const gpu = await open({ adapter });
+      try {
+        expect(told(await compare(gpu, taken, programs, SEED, programs, 1))).toEqual([]);
+      } finally {
+        await gpu.close();
+      }
+    }
   });
 });
 

@@ -14,6 +14,8 @@ export interface TensorPlan {
   readonly dims: readonly string[];
   readonly storage: Storage;
   readonly output: boolean;
+  /** What it holds before, where that is not what the format suggests: a permutation of the places of each row, or (an output) values as in an input. */
+  readonly fill?: "values" | "permutation";
 }
 
 export interface KernelPlan {

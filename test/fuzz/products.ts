@@ -15,8 +15,8 @@ const INNER: readonly number[] = [32, 4, 7, 12, 64, 96, 100, 128];
 export function product(c: Choices, name: string): KernelPlan {
   const sizes: Record<string, number> = { n: c.of(COLUMNS), k: c.of(INNER) };
   const tensors: TensorPlan[] = [];
-  const tensor = (id: string, dims: readonly string[], storage: Storage, output = false): string => {
-    tensors.push({ name: id, dims, storage, output });
+  const tensor = (id: string, dims: readonly string[], storage: Storage): string => {
+    tensors.push({ name: id, dims, storage, output: false });
     return id;
   };
   const rows = c.of(["none", "block", "program", "sized"] as const);
@@ -53,13 +53,16 @@ export function product(c: Choices, name: string): KernelPlan {
   const inPlace = c.chance(30);
   const target = rows === "none" ? "j" : c.chance(50) ? "i, j" : "j, i";
   const order = target === "j" ? ["n"] : target === "i, j" ? ["m", "n"] : ["n", "m"];
+  // What is added may be what the result replaces.
+  const replaces = inPlace && c.chance(50);
   if (inPlace) {
-    const old = tensor("r", order, "f32");
+    const old = replaces ? "out" : tensor("r", order, "f32");
     value = `${value} + ${old}.at(${target})`;
   }
   const inexact = c.chance(25);
   if (inexact) value = `tanh(min(max(${value}, -8), 8))`;
-  lines.push(`${tensor("out", order, "f32", true)}.set([${target}], ${value});`);
+  tensors.push({ name: "out", dims: order, storage: "f32", output: true, ...(replaces ? { fill: "values" } : {}) });
+  lines.push(`out.set([${target}], ${value});`);
   const params = tensors.map((t) => `${t.name}: Tensor<"${t.dims.join(" ")}", ${t.storage}>`);
   if (limit !== undefined) params.push("limit: Scalar<u32>");
   const body = [...head, ...lines].map((l) => `  ${l}`).join("\n");
