@@ -37,7 +37,7 @@ export class Origins {
   /** How often 2 surely divides a u32. */
   twos(x: Atom): number {
     if (x.kind === "ref") return this.#twos.get(x.name) ?? 0;
-    return x.value === 0 ? 31 : Math.min(31, Math.log2(x.value & -x.value));
+    return x.value === 0 ? 31 : Math.min(31, Math.log2((x.value & -x.value) >>> 0));
   }
 
   /** The operation that made a name, if it was one of two operands. */
