@@ -6,7 +6,8 @@
  */
 
 /** How an element is stored. Kernels widen f16 and bf16 to f32 when they load them. */
-export type DType = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
+export type DType = (typeof DTYPES)[number];
+export const DTYPES = ["f32", "f16", "bf16", "q8", "q4", "u32", "i32"] as const;
 
 /** Bytes of one stored element; the block formats share the two bytes of a scale among 32 elements. */
 export function bytesOf(dtype: DType): number {

@@ -47,15 +47,25 @@ export function quantiseBlocks(
   return { elements, scales: encodeF16(scales) };
 }
 
-/** The values that the blocks stand for. */
+/** The values that the blocks stand for: `count` elements, and behind them their scales. */
 export function dequantise(bytes: Uint8Array, count: number, format: "q8" | "q4"): Float32Array<ArrayBuffer> {
-  const per = format === "q8" ? 1 : 0.5;
-  const start = count * per;
-  const scales = decodeF16(new Uint16Array(bytes.slice(start, start + (count / QUANT_BLOCK) * 2).buffer));
+  const start = count * (format === "q8" ? 1 : 0.5);
+  const scales = new Uint16Array(bytes.slice(start, start + (count / QUANT_BLOCK) * 2).buffer);
+  return dequantiseBlocks(bytes, scales, count, format);
+}
+
+/** The same from the two parts, with the bits of the scales. */
+export function dequantiseBlocks(
+  elements: Uint8Array,
+  scaleBits: Uint16Array,
+  count: number,
+  format: "q8" | "q4",
+): Float32Array<ArrayBuffer> {
+  const scales = decodeF16(scaleBits);
   return Float32Array.from({ length: count }, (_, i) => {
     const scale = scales[Math.floor(i / QUANT_BLOCK)] ?? 0;
-    if (format === "q8") return (((bytes[i] ?? 0) << 24) >> 24) * scale;
-    const byte = bytes[(i >> 3) * 4 + (i & 3)] ?? 0;
+    if (format === "q8") return (((elements[i] ?? 0) << 24) >> 24) * scale;
+    const byte = elements[(i >> 3) * 4 + (i & 3)] ?? 0;
     return (((byte >> (i & 4)) & 15) - 8) * scale;
   });
 }

@@ -1,11 +1,13 @@
 /**
  * Reading tensors back: any number of them, or parts of them, in as few submissions as possible, through pooled staging buffers.
  */
+
+import { describe } from "./describe.ts";
 import type { Device } from "./device.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
 import { UserError } from "./errors.ts";
 import { fromPanels } from "./panels.ts";
-import { dequantise } from "./quantise.ts";
+import { dequantiseBlocks, QUANT_BLOCK } from "./quantise.ts";
 import { owned } from "./scopes.ts";
 import { copyRows, rowsAround } from "./texture.ts";
 import { type Pace, readBack } from "./wait.ts";
@@ -58,33 +60,15 @@ export interface Chain {
  */
 export async function readRanges(device: Device, ranges: readonly Range[], chain?: Chain): Promise<TensorValues[]> {
   device.assertOpen();
-  // What is copied: whole words around the range, to the next multiple of 16 in the staging buffer.
-  const copies = ranges.map(({ tensor, start, count }) => {
-    const size = bytesOf(tensor.dtype);
-    const what = `tensor "${tensor.label}" [${tensor.shape.join(", ")}] ${tensor.dtype}`;
-    if (!tensor.live) throw new UserError(`${what}: it was destroyed`);
-    if (tensor.device !== device) throw new UserError(`${what}: it lives on another device`);
-    if (!isRange(start, count, tensor.length)) {
-      throw new UserError(`${what}: a read of ${count} elements from ${start} leaves its ${tensor.length}`);
-    }
-    if (tensor.panel > 1 && !inPanels(tensor, start, count))
-      throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
-    const from = tensor.offset + start * size;
-    const source = Math.floor(from / 4) * 4;
-    const bytes = Math.ceil((from + count * size - source) / 4) * 4;
-    const { texture } = tensor;
-    if (texture === undefined) return { tensor, count, source, skip: from - source, bytes };
-    const rows = rowsAround(texture, source, bytes);
-    return { tensor, count, source, skip: rows.skip + from - source, bytes: rows.bytes };
-  });
+  const copies = ranges.map((range) => copyOf(device, range));
   const results: TensorValues[] = [];
   for (let next = 0; next < copies.length; ) {
-    const batch: { readonly copy: (typeof copies)[number]; readonly at: number }[] = [];
+    const batch: { readonly copy: Copy; readonly at: number }[] = [];
     let total = 0;
     for (let copy = copies[next]; copy !== undefined; copy = copies[next]) {
       if (batch.length > 0 && total + copy.bytes > READ_BYTES) break;
       batch.push({ copy, at: total });
-      total += Math.ceil(copy.bytes / 16) * 16;
+      total += copy.bytes;
       next++;
     }
     const names = batch.map(({ copy }) => `"${copy.tensor.label}"`).join(", ");
@@ -94,8 +78,10 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
       const encoder = device.raw.createCommandEncoder();
       for (const { copy, at } of batch) {
         const { texture } = copy.tensor;
-        if (texture === undefined) encoder.copyBufferToBuffer(copy.tensor.buffer, copy.source, staging, at, copy.bytes);
-        else copyRows(encoder, texture, copy.source, copy.bytes, staging, at);
+        for (const { source, bytes, to } of copy.pieces) {
+          if (texture === undefined) encoder.copyBufferToBuffer(copy.tensor.buffer, source, staging, at + to, bytes);
+          else copyRows(encoder, texture, source, bytes, staging, at + to);
+        }
       }
       device.raw.queue.submit([encoder.finish()]);
       return staging;
@@ -113,14 +99,7 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
       const work = chain === undefined ? `read ${Math.ceil(Math.log2(total))}` : { pace: chain.pace, amount };
       const bytes = await readBack(device, staging, total, work, failure);
       whole = true;
-      for (const { copy, at } of batch) {
-        const { dtype, panel, shape } = copy.tensor;
-        if (panel > 1) {
-          const stored = new Uint8Array(bytes, at + copy.skip, copy.count * bytesOf(dtype));
-          const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
-          results.push(decode(dtype, rows.buffer, 0, copy.count, true));
-        } else results.push(decode(dtype, bytes, at + copy.skip, copy.count, batch.length === 1));
-      }
+      for (const { copy, at } of batch) results.push(decode(copy, bytes, at, batch.length === 1));
     } finally {
       // After a failure nobody knows what state the buffer is in.
       if (whole) device.returnStaging(staging);
@@ -130,9 +109,80 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
   return results;
 }
 
+/** Bytes that lie side by side: what is copied of them (whole words; of a texture whole rows), where to, and where in the copy they begin. */
+interface Piece {
+  readonly source: number;
+  readonly bytes: number;
+  readonly skip: number;
+  readonly to: number;
+}
+
+/** What is copied for a range: of the block formats whole blocks, their elements and, from behind all elements, their scales. */
+interface Copy extends Range {
+  readonly pieces: readonly Piece[];
+  /** In the staging buffer, a multiple of 16. */
+  readonly bytes: number;
+}
+
+function copyOf(device: Device, { tensor, start, count }: Range): Copy {
+  const { dtype, offset, length } = tensor;
+  const what = `tensor "${tensor.label}" [${tensor.shape.join(", ")}] ${dtype}`;
+  if (!tensor.live) throw new UserError(`${what}: it was destroyed`);
+  if (tensor.device !== device) throw new UserError(`${what}: it lives on another device`);
+  if (!isRange(start, count, length))
+    throw new UserError(`${what}: a read of ${describe(count)} elements from ${describe(start)} leaves its ${length}`);
+  if (tensor.panel > 1 && !inPanels(tensor, start, count))
+    throw new UserError(`${what}: a read of panels is of whole ones, got ${count} from ${start}`);
+  const pieces: Piece[] = [];
+  let to = 0;
+  const piece = (from: number, size: number): void => {
+    const source = Math.floor(from / 4) * 4;
+    const words = Math.ceil((from + size - source) / 4) * 4;
+    const { skip, bytes } =
+      tensor.texture === undefined ? { skip: 0, bytes: words } : rowsAround(tensor.texture, source, words);
+    pieces.push({ source, bytes, skip: skip + from - source, to });
+    to += Math.ceil(bytes / 16) * 16;
+  };
+  if (dtype === "q8" || dtype === "q4") {
+    const [first, blocks] = blocksOf(start, count);
+    const per = dtype === "q8" ? QUANT_BLOCK : QUANT_BLOCK / 2;
+    piece(offset + first * per, blocks * per);
+    piece(offset + (length / QUANT_BLOCK) * per + 2 * first, 2 * blocks);
+  } else piece(offset + start * bytesOf(dtype), count * bytesOf(dtype));
+  return { tensor, start, count, pieces, bytes: to };
+}
+
+/** The first of the blocks that elements lie in, and their number. */
+function blocksOf(start: number, count: number): [first: number, blocks: number] {
+  const first = Math.floor(start / QUANT_BLOCK);
+  return [first, Math.ceil((start + count) / QUANT_BLOCK) - first];
+}
+
 /** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
-function decode(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
-  if (dtype === "q8" || dtype === "q4") return dequantise(new Uint8Array(bytes, at), count, dtype);
+function decode({ tensor, start, count, pieces }: Copy, staged: ArrayBuffer, at: number, own: boolean): TensorValues {
+  const { dtype, panel, shape } = tensor;
+  const places = pieces.map(({ to, skip }) => at + to + skip);
+  const [place = 0, scales = 0] = places;
+  if (dtype === "q8" || dtype === "q4") {
+    const [first, blocks] = blocksOf(start, count);
+    const all = QUANT_BLOCK * blocks;
+    const values = dequantiseBlocks(new Uint8Array(staged, place), new Uint16Array(staged, scales, blocks), all, dtype);
+    const skip = start - QUANT_BLOCK * first;
+    return count === all ? values : values.slice(skip, skip + count);
+  }
+  if (panel === 1) return numbersOf(dtype, staged, place, count, own);
+  const stored = new Uint8Array(staged, place, count * bytesOf(dtype));
+  const rows = fromPanels(stored, (shape.at(-1) ?? 1) * bytesOf(dtype), panel);
+  return numbersOf(dtype, rows.buffer, 0, count, true);
+}
+
+function numbersOf(
+  dtype: Exclude<DType, "q8" | "q4">,
+  bytes: ArrayBuffer,
+  at: number,
+  count: number,
+  own: boolean,
+): TensorValues {
   if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
   if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
   const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;

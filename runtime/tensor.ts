@@ -4,10 +4,21 @@
  * A tensor is a range of a GPU buffer with a shape, an element type and a name that every error about it carries. Buffers are padded to 16 bytes so that
  * kernels may load the tail as a vec4. Views share the buffer, and so do tensors that are made together, which a kernel can then bind as one.
  */
+
+import { describe } from "./describe.ts";
 import type { Device } from "./device.ts";
-import { bytesOf, type DType, encodeBF16, encodeF16 } from "./dtype.ts";
+import { bytesOf, type DType } from "./dtype.ts";
+import { encodeData, floatsOf } from "./encode.ts";
 import { UserError } from "./errors.ts";
-import { checkedLayout, type Layout, type ShapeLike, type TensorData, type TensorOptions } from "./layout.ts";
+import {
+  checkedLayout,
+  checkedShape,
+  checkOptions,
+  type Layout,
+  type ShapeLike,
+  type TensorData,
+  type TensorOptions,
+} from "./layout.ts";
 import { intoPanels } from "./panels.ts";
 import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
 import { type Chain, inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
@@ -31,6 +42,7 @@ export function createTensor(
   dtype: DType,
   options: TensorOptions = {},
 ): DeviceTensor {
+  checkOptions("a tensor", options);
   const { label = "tensor", data } = options;
   const { padded, ...layout } = checkedLayout(device, shape, dtype, options);
   const what = `tensor "${label}"`;
@@ -67,9 +79,16 @@ export function createTensors<K extends string>(
   device: Device,
   specs: Readonly<Record<K, TensorSpec>>,
 ): Record<K, DeviceTensor> {
+  if (typeof specs !== "object" || specs === null || Array.isArray(specs))
+    throw new UserError(`tensors: expected { name: { shape, … } }, got ${describe(specs)}`);
   const names = Object.keys(specs) as K[];
   const parts = names.map((name) => {
-    const { shape, dtype = "f32", label = name, data, panel } = specs[name];
+    checkOptions(`tensor "${name}"`, specs[name], ["shape", "dtype"]);
+    const { shape, dtype = "f32", label = name, data, panel, ...rest } = specs[name];
+    // A buffer that several share is neither a texture nor longer than a binding.
+    const alone = Object.entries(rest).find(([, value]) => value === true)?.[0];
+    if (alone !== undefined)
+      throw new UserError(`tensor "${name}": option "${alone}" is for tensors that are made alone`);
     return { name, data, layout: checkedLayout(device, shape, dtype, { label, panel }) };
   });
   parts.sort((a, b) => a.layout.padded - b.layout.padded);
@@ -189,11 +208,18 @@ export class DeviceTensor {
   write(data: TensorData, elementOffset?: number): void {
     this.#assertLive();
     const raw = data instanceof Uint8Array;
+    if (elementOffset !== undefined && !Number.isSafeInteger(elementOffset))
+      throw this.#error(`expected the number of an element to write from, got ${describe(elementOffset)}`);
     if (this.dtype === "q8" || this.dtype === "q4") {
-      if (!raw) return this.#writeBlocks(this.#floats(data), this.dtype, elementOffset);
+      if (!raw)
+        return this.#writeBlocks(
+          floatsOf(data, (problem) => this.#error(problem)),
+          this.dtype,
+          elementOffset,
+        );
       if (elementOffset !== undefined) throw this.#error("raw bytes of block formats are written whole");
     }
-    const stored = this.#encode(data);
+    const stored = encodeData(data, this.dtype, (problem) => this.#error(problem));
     const size = bytesOf(this.dtype);
     const start = elementOffset ?? 0;
     const count = stored.byteLength / size;
@@ -267,7 +293,10 @@ export class DeviceTensor {
     return this.readRange(0, this.length);
   }
 
-  /** `count` elements from element `start`, as they are now. */
+  /**
+   * `count` elements from element `start`, as they are now; of tensors in panels whole panels.
+   * @throws UserError when the range leaves the tensor.
+   */
   async readRange(start: number, count: number, chain?: Chain): Promise<TensorValues> {
     const [values] = await readRanges(this.device, [{ tensor: this, start, count }], chain);
     return values as TensorValues;
@@ -276,26 +305,35 @@ export class DeviceTensor {
   /** The same elements under another shape. */
   view(shape: ShapeLike): DeviceTensor {
     this.#assertLive();
-    const extents: readonly number[] = Array.isArray(shape) ? shape : Object.values(shape);
-    const length = extents.reduce((a, b) => a * b, 1);
+    const { extents, dims, length } = checkedShape(`${this.#name()}: a view`, shape);
     if (length !== this.length) {
       throw this.#error(`a view has the same ${this.length} elements, got [${extents.join(", ")}] with ${length}`);
     }
+    if (this.#blocks && (extents.at(-1) ?? 1) % QUANT_BLOCK !== 0)
+      throw this.#error(
+        `a view of ${this.dtype} has rows of whole blocks of ${QUANT_BLOCK}, got [${extents.join(", ")}]`,
+      );
     if (this.panel > 1 && extents.at(-1) !== this.shape.at(-1))
       throw this.#error(`a view of panels has rows of ${this.shape.at(-1)}, got [${extents.join(", ")}]`);
-    return this.#derive(extents, Array.isArray(shape) ? undefined : Object.keys(shape), this.offset);
+    return this.#derive(extents, dims, this.offset);
   }
 
   /**
    * `count` entries of the leading dimension from entry `start`, as a view.
-   * @throws UserError when the range leaves the tensor or does not start at a multiple of 256 bytes, where a binding must start.
+   * @throws UserError when the range leaves the tensor or does not start at a multiple of 256 bytes, where a binding must start; for tensors in textures, parts
+   * of panels, and parts of q8 and q4, whose scales lie behind all elements.
    */
   slice(start: number, count: number): DeviceTensor {
     this.#assertLive();
     const [lead, ...rest] = this.shape;
     if (lead === undefined) throw this.#error("a tensor without dimensions has no slices");
-    if (!isRange(start, count, lead)) throw this.#error(`slice of ${count} from ${start} leaves the ${lead} entries`);
+    if (!isRange(start, count, lead))
+      throw this.#error(`slice of ${describe(count)} from ${describe(start)} leaves the ${lead} entries`);
     if (this.pitch !== undefined) throw this.#error("a tensor in a texture is bound whole, and has no slices");
+    if (this.#blocks && count !== lead)
+      throw this.#error(
+        `its scales lie behind all elements, so a part is no tensor of its own: ${this.dtype} has no slices`,
+      );
     const offset = this.offset + (start * this.bytes) / lead;
     const each = this.length / lead;
     if (this.panel > 1 && !inPanels(this, start * each, count * each))
@@ -321,34 +359,8 @@ export class DeviceTensor {
     return new DeviceTensor(this.device, layout, this.#state, true);
   }
 
-  /** The data as this tensor stores it. */
-  #encode(data: TensorData): ArrayBufferView<ArrayBuffer> {
-    const { dtype } = this;
-    if (data instanceof Uint8Array) {
-      if (data.byteLength % bytesOf(dtype) !== 0) {
-        throw this.#error(`${data.byteLength} raw bytes are not a whole number of ${dtype} elements`);
-      }
-      return data as Uint8Array<ArrayBuffer>;
-    }
-    if (dtype === "f16" || dtype === "bf16") {
-      if (data instanceof Uint16Array) return data as Uint16Array<ArrayBuffer>;
-      const floats = this.#floats(data);
-      return dtype === "f16" ? encodeF16(floats) : encodeBF16(floats);
-    }
-    if (dtype === "f32") return this.#floats(data) as Float32Array<ArrayBuffer>;
-    const Own = dtype === "u32" ? Uint32Array : Int32Array;
-    if (data instanceof Own) return data as Uint32Array<ArrayBuffer>;
-    if (!Array.isArray(data)) throw this.#error(`expected ${Own.name} or numbers, got ${nameOfData(data)}`);
-    const [low, high] = dtype === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
-    const bad = data.findIndex((value) => !Number.isInteger(value) || value < low || value > high);
-    if (bad >= 0) throw this.#error(`element ${bad} is ${data[bad]}, which is no ${dtype}`);
-    return Own.from(data);
-  }
-
-  #floats(data: TensorData): Float32Array {
-    if (data instanceof Float32Array) return data;
-    if (data instanceof Float64Array || Array.isArray(data)) return Float32Array.from(data);
-    throw this.#error(`expected floats, got ${nameOfData(data)}`);
+  get #blocks(): boolean {
+    return this.dtype === "q8" || this.dtype === "q4";
   }
 
   #assertLive(): void {
@@ -356,11 +368,11 @@ export class DeviceTensor {
     if (!this.#state.live) throw this.#error("it was destroyed");
   }
 
-  #error(problem: string): UserError {
-    return new UserError(`tensor "${this.label}" [${this.shape.join(", ")}] ${this.dtype}: ${problem}`);
+  #name(): string {
+    return `tensor "${this.label}" [${this.shape.join(", ")}] ${this.dtype}`;
   }
-}
 
-function nameOfData(data: TensorData): string {
-  return Array.isArray(data) ? "numbers" : data.constructor.name;
+  #error(problem: string): UserError {
+    return new UserError(`${this.#name()}: ${problem}`);
+  }
 }
