@@ -110,6 +110,7 @@ export class Gpu {
     from: { readonly url: string } | KernelBundle,
     functions: T,
   ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
+    checkKernels(from, functions);
     const names = Object.keys(functions);
     const programs = await programsFrom(from, names, staticsOf(functions));
     const launches = names.map((name) => {
@@ -213,4 +214,18 @@ function checkTensors(given: unknown): asserts given is readonly DeviceTensor[] 
       `read: expected tensors, got ${describe(given[wrong])} (number ${wrong + 1})`,
       awaitHint(given[wrong]),
     );
+}
+
+/** @throws UserError when there is nothing to load from, or what is to be loaded are no kernels. */
+function checkKernels(from: unknown, functions: unknown): void {
+  const place = typeof from === "object" && from !== null ? (from as { readonly url?: unknown }) : undefined;
+  if (place === undefined || !(isBundle(place) || typeof place.url === "string"))
+    throw new UserError(`kernels: expected import.meta or a bundle, got ${describe(from)}`, awaitHint(from));
+  if (typeof functions !== "object" || functions === null || Array.isArray(functions))
+    throw new UserError(`kernels: expected { name: kernel }, got ${describe(functions)}`);
+  for (const [name, f] of Object.entries(functions as Readonly<Record<string, unknown>>)) {
+    const kernel = typeof f === "object" && f !== null ? (f as { readonly kernel?: unknown }).kernel : f;
+    if (typeof kernel !== "function")
+      throw new UserError(`kernels: "${name}" expected a kernel function, got ${describe(f)}`);
+  }
 }

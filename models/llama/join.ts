@@ -20,6 +20,13 @@ export class Join {
   /** Records the copy from the one sequence of `guest` to a row of `rows`, and puts all rows at rest. */
   static async make({ gpu, k }: Model, maker: Maker, guest: Rows, rows: Rows): Promise<Join> {
     const to = maker.tensor([1, FEED], "u32", { label: "where to join" });
+    const feed = new Uint32Array(rows.state.sequences * FEED);
+    for (let row = 0; row < rows.state.sequences; row++) {
+      feed[row * FEED + SEQUENCE] = row;
+      feed[row * FEED + ROW] = row;
+      feed[row * FEED + RESTS] = 1;
+    }
+    rows.own.feed.write(feed);
     const plan = await gpu.record("join", () => {
       for (const [i, from] of guest.state.layers.entries()) {
         const into = rows.state.layers[i] as LayerState;
@@ -28,13 +35,6 @@ export class Join {
       const [a, b] = [guest.own, rows.own];
       k.moveRow(a.feed, a.settings, a.stops, guest.state.free, to, b.feed, b.settings, b.stops, rows.state.free);
     });
-    const feed = new Uint32Array(rows.state.sequences * FEED);
-    for (let row = 0; row < rows.state.sequences; row++) {
-      feed[row * FEED + SEQUENCE] = row;
-      feed[row * FEED + ROW] = row;
-      feed[row * FEED + RESTS] = 1;
-    }
-    rows.own.feed.write(feed);
     return new Join(plan, to);
   }
 

@@ -1,7 +1,7 @@
 /**
  * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was made.
  */
-import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
+import type { Gpu, Plan } from "../../runtime/index.ts";
 import { guarded } from "../../runtime/scopes.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
@@ -9,8 +9,9 @@ import { createState } from "../state/state.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
 import { type Contract, checkBlocks, contract, roomOf, type WeightFormat } from "./memory.ts";
+import { checkLoad } from "./options.ts";
 import { frequencies, ropeTables } from "./rope.ts";
-import { type Arena, arena, CHUNKS, createFlows, createRows, statesOf } from "./scratch.ts";
+import { type Arena, arena, createFlows, createRows, statesOf } from "./scratch.ts";
 import { reserve } from "./stream.ts";
 import { loadWeights } from "./weights.ts";
 
@@ -38,17 +39,11 @@ export interface Parts {
   readonly join: Join | undefined;
 }
 
-/** Rows of a batch at most. */
-const MOST_BATCH = 256;
-
 /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
 export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderOptions): Promise<Parts> {
+  checkLoad(gpu, source, options);
   const { config } = source;
   const { batch = 1, piece } = options;
-  if (piece !== undefined && !CHUNKS.slice(1).includes(piece))
-    throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${piece}`);
-  if (!(Number.isInteger(batch) && batch >= 1 && batch <= MOST_BATCH))
-    throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${batch}`);
   const policy = parsePolicy(options.state ?? "full");
   const format = options.weights ?? "stored";
   checkBlocks(config, format);

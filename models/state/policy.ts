@@ -4,6 +4,7 @@
  * A policy is a kernel that, after a step, names for each layer and sequence the slot that the next token overwrites there: one dispatch for all layers. It is asked
  * at every step and heard only when all slots are taken and the sequence has not come to rest, so it need not know about either. A new policy is a file in policies/ and an entry in POLICIES.
  */
+import { describe } from "../../runtime/describe.ts";
 import { type DeviceTensor, type Gpu, UserError } from "../../runtime/index.ts";
 import { tova } from "./policies/tova.ts";
 import { window } from "./policies/window.ts";
@@ -84,6 +85,7 @@ export function protectedBy(policy: PolicySpec): Protection {
 
 /** Reads `name`, `name:C` or `name:C,option=N,…`. Throws UserError saying what is allowed. */
 export function parsePolicy(text: string): PolicySpec {
+  if (typeof text !== "string") throw new UserError(`expected a state, got ${describe(text)}`, { hint: EXAMPLE });
   const [name = "", rest] = text.split(/:(.*)/s) as [string, string | undefined];
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
   if (policy === undefined)

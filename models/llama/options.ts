@@ -1,0 +1,34 @@
+/** What `Decoder.load` is given, looked at before anything is made of it: nothing tells a caller without types of a forgotten `await`. */
+
+import { awaitHint, describe } from "../../runtime/describe.ts";
+import { Gpu, UserError } from "../../runtime/index.ts";
+import { WEIGHT_FORMATS } from "./memory.ts";
+import { CHUNKS } from "./scratch.ts";
+
+/** Rows of a batch at most. */
+const MOST_BATCH = 256;
+
+/** @throws UserError naming what is not what it should be. The state is checked when it is parsed. */
+export function checkLoad(gpu: unknown, source: unknown, options: unknown): void {
+  if (!(gpu instanceof Gpu)) throw wrong("a gpu, as open() gives", gpu);
+  if (!isSource(source)) throw wrong("a model, as openModel() gives", source);
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw wrong('options, such as { state: "tova:128" }', options);
+  const { batch = 1, piece, weights } = options as Readonly<Record<string, unknown>>;
+  if (piece !== undefined && !CHUNKS.slice(1).some((n) => n === piece))
+    throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${describe(piece)}`);
+  if (!(Number.isInteger(batch) && (batch as number) >= 1 && (batch as number) <= MOST_BATCH))
+    throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${describe(batch)}`);
+  if (weights !== undefined && !(WEIGHT_FORMATS as readonly unknown[]).includes(weights))
+    throw new UserError(`weights are kept as one of ${WEIGHT_FORMATS.join(", ")}, got ${describe(weights)}`);
+}
+
+function isSource(x: unknown): boolean {
+  if (typeof x !== "object" || x === null) return false;
+  const { config, tensor } = x as Readonly<Record<string, unknown>>;
+  return typeof config === "object" && config !== null && typeof tensor === "function";
+}
+
+function wrong(expected: string, got: unknown): UserError {
+  return new UserError(`Decoder.load: expected ${expected}, got ${describe(got)}`, awaitHint(got));
+}
