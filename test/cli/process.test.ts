@@ -1,4 +1,7 @@
 /** The command as a process of its own: it ends by itself, with the right code, also after Ctrl-C and where there is no adapter at all. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fixture } from "../models/formats/shared.ts";
 import { golden } from "../support/goldens.ts";
@@ -29,12 +32,15 @@ test("Ctrl-C closes the GPU and ends with 130, saying nothing", async () => {
 describe("no adapter at all", () => {
   test("tells what was tried and what to install", async () => {
     const none = fixture("nothing-here");
-    // The embedded adapter cannot be unpacked into something that is a file.
+    // The embedded adapter cannot be unpacked into something that is a file, neither there nor among the temporary files.
     const cache = fixture("families/llama2-mha/config.json/cache");
+    const temporaries = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    writeFileSync(join(temporaries, `tilestate-${process.getuid?.() ?? "user"}`), "");
     const [, ended] = launch(["generate"], {
       VK_DRIVER_FILES: none,
       VK_ICD_FILENAMES: none,
       TILESTATE_CACHE: cache,
+      TMPDIR: temporaries,
       TILESTATE_ADAPTER: "auto",
     });
     const { code, out, err } = await ended;

@@ -236,6 +236,28 @@ describe("`kernels build`", () => {
     },
   );
 
+  test("writes TypeScript that tsc takes, with the types that the package exports", async () => {
+    const out = at("project/typed.bundle.ts");
+    expect(await cli("kernels", "build", at("project/kernels.ts"), "--out", out)).toMatchObject({ code: 0, err: "" });
+    const config = {
+      extends: join(root, "tsconfig.json"),
+      compilerOptions: { typeRoots: [join(root, "node_modules/@types"), join(root, "node_modules")] },
+      files: ["typed.bundle.ts"],
+      include: [],
+    };
+    await writeFile(at("project/tsconfig.json"), JSON.stringify(config));
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const deno = process.versions.deno === undefined ? [] : ["run", "-A"];
+    const check = (): Promise<{ stdout: string }> =>
+      run(process.execPath, [...deno, tsc, "-p", at("project/tsconfig.json")], { cwd: at("project") }).catch(
+        (error: { stdout: string }) => error,
+      );
+    expect((await check()).stdout).toBe("");
+    // It would say so.
+    await writeFile(out, (await readFile(out, "utf8")).replace("tilestate: 1", 'tilestate: "1"'));
+    expect((await check()).stdout).toMatch(/typed\.bundle\.ts\(\d+,\d+\): error TS2322/);
+  });
+
   test("takes some kernels of several files, and refuses what it cannot name or find", async () => {
     await cp(at("project/kernels.ts"), at("project/more.ts"));
     await writeFile(at("project/other.ts"), KERNELS.replace("* factor", "/ factor"));

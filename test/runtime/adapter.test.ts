@@ -1,4 +1,14 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -11,7 +21,7 @@ import { adaptersUnderTest, EMBEDDED, withDevice } from "../support/gpu.ts";
 
 const kept = { ...process.env };
 afterEach(() => {
-  for (const name of ["TILESTATE_ADAPTER", "TILESTATE_RUNG", "TILESTATE_CACHE"]) {
+  for (const name of ["TILESTATE_ADAPTER", "TILESTATE_RUNG", "TILESTATE_CACHE", "TMPDIR"]) {
     if (kept[name] === undefined) delete process.env[name];
     else process.env[name] = kept[name];
   }
@@ -162,6 +172,68 @@ describe("unpacking the embedded adapter", () => {
     expect(readdirSync(folder).sort()).toEqual(["dawn.node", "libvulkan.so.1"]);
     expect(unpackEmbedded(root)).toBe(folder);
     expect(readdirSync(root)).toHaveLength(1);
+    rmSync(root, { recursive: true });
+  });
+
+  const damage: readonly [string, (folder: string) => void][] = [
+    ["a library cut off", (folder) => truncateSync(join(folder, "libvulkan.so.1"), 4096)],
+    ["Dawn cut off", (folder) => truncateSync(join(folder, "dawn.node"), 1 << 20)],
+    [
+      "one byte changed",
+      (folder) => {
+        const file = join(folder, "libvulkan.so.1");
+        const bytes = readFileSync(file);
+        bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+        writeFileSync(file, bytes);
+      },
+    ],
+    ["a library missing", (folder) => rmSync(join(folder, "dawn.node"))],
+    [
+      "a file in its place",
+      (folder) => {
+        rmSync(folder, { recursive: true });
+        writeFileSync(folder, "");
+      },
+    ],
+  ];
+  it.runIf(EMBEDDED).each(damage)("makes a folder anew that has %s", (_, spoil) => {
+    const root = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    const folder = unpackEmbedded(root);
+    const sizes = (): number[] => readdirSync(folder).map((name) => statSync(join(folder, name)).size);
+    const whole = sizes();
+    const library = readFileSync(join(folder, "libvulkan.so.1"));
+    spoil(folder);
+    expect(unpackEmbedded(root)).toBe(folder);
+    expect(sizes()).toEqual(whole);
+    expect(readFileSync(join(folder, "libvulkan.so.1")).equals(library)).toBe(true);
+    expect(readdirSync(root)).toHaveLength(1);
+    rmSync(root, { recursive: true });
+  });
+
+  it.runIf(EMBEDDED)("removes what a process left that died while unpacking, and no folder of others", () => {
+    const root = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    const then = new Date(Date.now() - 25 * 3_600_000);
+    for (const [name, file] of [
+      ["unpacking-abc123", "dawn.node"],
+      ["unpacking-mine77", "thesis.txt"],
+      ["unpacking-young1", "dawn.node"],
+    ] as const) {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, file), "");
+      if (!name.includes("young")) utimesSync(join(root, name), then, then);
+    }
+    unpackEmbedded(root);
+    const names = readdirSync(root).filter((name) => name.startsWith("unpacking"));
+    expect(names.sort()).toEqual(["unpacking-mine77", "unpacking-young1"]);
+    rmSync(root, { recursive: true });
+  });
+
+  it.runIf(EMBEDDED)("goes among the temporary files where TILESTATE_CACHE is no folder", () => {
+    const root = mkdtempSync(join(tmpdir(), "tilestate-test-"));
+    writeFileSync(join(root, "file"), "");
+    process.env.TILESTATE_CACHE = join(root, "file");
+    process.env.TMPDIR = root;
+    expect(unpackEmbedded().startsWith(join(root, `tilestate-${process.getuid?.()}`, "swiftshader-"))).toBe(true);
     rmSync(root, { recursive: true });
   });
 

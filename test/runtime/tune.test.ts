@@ -1,11 +1,13 @@
 /** The tuner: what it tries, what it discards and restores, what it keeps, and that kernels use what was kept. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { type Binding, type Generated, type Knobs, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import type { Op } from "../../compiler/ir.ts";
 import { Gpu } from "../../runtime/gpu.ts";
 import { Kernel } from "../../runtime/kernels.ts";
+import type { DeviceTensor } from "../../runtime/tensor.ts";
 import { differenceOf, sampleArguments, tune } from "../../runtime/tune.ts";
 import shipped from "../../runtime/tuned.json" with { type: "json" };
 import {
@@ -59,6 +61,102 @@ function tuning(adapter: string): string[] {
   const args = ["kernels", "tune", "accumulate", "--file", "test/runtime/programs/tuning.ts", "--adapter", adapter];
   return [...args, "--size", "rows=8", "--size", "columns=256", "--rounds", "1"];
 }
+
+test("a binding's name tells all that it is specialised to", () => {
+  const plain: Binding = { sizes: { n: 4, m: 2 }, storage: { x: "f32", y: "f16" }, cells: ["s"] };
+  const pack = [
+    { name: "x", at: 0 },
+    { name: "y", at: 64 },
+  ];
+  const all: readonly Binding[] = [
+    plain,
+    { ...plain, sizes: { n: 4, m: 3 } },
+    { ...plain, storage: { x: "f32", y: "f32" } },
+    { ...plain, cells: [] },
+    { ...plain, panels: { x: 8 } },
+    { ...plain, panels: { x: 16 } },
+    { ...plain, pitches: { x: 8 } },
+    { ...plain, packing: { writable: ["x"], packs: [] } },
+    { ...plain, packing: { writable: [], packs: [pack] } },
+    { ...plain, packing: { writable: [], packs: [[...pack.slice(0, 1), { name: "y", at: 128 }]] } },
+    { ...plain, packing: { writable: [], packs: [], parted: [{ name: "x", words: 32 }] } },
+  ];
+  expect(new Set(all.map(bindingKey)).size).toBe(all.length);
+  // What is the same in another order has one name.
+  const turned: Binding = { sizes: { m: 2, n: 4 }, storage: { y: "f16", x: "f32" }, cells: ["s"] };
+  expect(bindingKey(turned)).toBe(bindingKey(plain));
+});
+
+describe("records on disk", () => {
+  const good: TuningRecord = {
+    adapter: "a",
+    kernel: "k",
+    hash: "h",
+    binding: "b",
+    knobs: { lanes: 32 },
+    us: 1,
+    untunedUs: 2,
+  };
+  const read = (text: string): readonly TuningRecord[] => {
+    writeFileSync(at("records.json"), text);
+    return readRecords(at("records.json"));
+  };
+
+  test.each<[string, unknown, boolean]>([
+    ["knobs the tuner tries", { knobs: { lanes: 64, rows: 16, unroll: 8, depth: 4 } }, true],
+    ["no knobs", { knobs: {} }, true],
+    ["workgroup tiles, or none", { knobs: { tileRows: 0, tileColumns: 64, tileDepth: 8, tileStages: 2 } }, true],
+    ["all the precision there is", { knobs: { precision: 32 } }, true],
+    ["less precision than a kernel has untuned", { knobs: { precision: 16 } }, false],
+    ["lanes that are no power of two", { knobs: { lanes: 3 } }, false],
+    ["no lanes", { knobs: { lanes: 0 } }, false],
+    ["more lanes than any adapter has", { knobs: { lanes: 4096 } }, false],
+    ["a negative number", { knobs: { unroll: -1 } }, false],
+    ["a fraction", { knobs: { depth: 0.5 } }, false],
+    ["text", { knobs: { rows: "4" } }, false],
+    ["an unknown knob", { knobs: { lines: 4 } }, false],
+    ["a knob of every object", { knobs: { toString: 4 } }, false],
+    ["a list of knobs", { knobs: [32] }, false],
+    ["null for knobs", { knobs: null }, false],
+    ["no kernel", { kernel: undefined }, false],
+    ["a number for a hash", { hash: 7 }, false],
+    ["a time that is none", { us: "1" }, false],
+  ])("with %s", (_, change, kept) => {
+    const record = { ...good, ...(change as object) };
+    const other = { ...good, binding: "c" };
+    const text = JSON.stringify({ tilestate: 1, records: [record, other] });
+    expect(read(text)).toEqual(kept ? [record, other] : [other]);
+    // What is in order is all that is written back.
+    const again = read(recordsText(read(text), [{ ...good, binding: "d" }]));
+    expect(again.map((r) => r.binding)).toEqual(kept ? ["b", "c", "d"] : ["c", "d"]);
+  });
+
+  test("changed or cut off anywhere are left out or in order, and never an error", () => {
+    const text = recordsText([], [good, { ...good, kernel: "l", knobs: { rows: 4, depth: 2 } }]);
+    const bytes = fc.constantFrom("0", "9", "-", '"', "}", "[", "x", "null");
+    const changed = fc.oneof(
+      fc.nat(text.length).map((n) => text.slice(0, n)),
+      fc.tuple(fc.nat(text.length - 1), bytes).map(([n, by]) => text.slice(0, n) + by + text.slice(n + 1)),
+      fc.json(),
+    );
+    let left = 0;
+    fc.assert(
+      fc.property(changed, (spoilt) => {
+        const records = read(spoilt);
+        left += records.length;
+        for (const r of records) {
+          for (const key of ["adapter", "kernel", "hash", "binding"] as const) expect(typeof r[key]).toBe("string");
+          for (const [knob, value] of Object.entries(r.knobs)) {
+            expect(["lanes", "rows", "depth"]).toContain(knob);
+            expect([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]).toContain(value);
+          }
+        }
+      }),
+      { seed: 20251201, numRuns: 400 },
+    );
+    expect(left).toBeGreaterThan(20);
+  });
+});
 
 describe.each(adaptersUnderTest())("on %s", (name) => {
   test("every knob is tried, no result is wrong, and what the kernel overwrites is restored", async () => {
@@ -159,6 +257,33 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
     forgetTuning();
     expect(lanesOf()).toBe(usual);
     for (const a of args) if (typeof a === "object") a.destroy();
+  });
+
+  test("knobs found on plain buffers are not used where tensors lie otherwise", async () => {
+    const gpu = new Gpu(await withDevice(name));
+    const variant = (x: DeviceTensor, total: DeviceTensor, knobs?: Knobs): Generated =>
+      new Kernel(gpu.device, program, gpu.target, knobs).prepare([x, total]).variant.generated;
+    const shape = { rows: 24, columns: 512 };
+    const total = gpu.tensor({ rows: 24 });
+    const calls: (readonly [string, DeviceTensor])[] = [
+      ["buffers", gpu.tensor(shape)],
+      ["panels", gpu.tensor(shape, "f32", { panel: 8 })],
+      ["a texture", gpu.tensor(shape, "f32", { texture: true })],
+    ];
+    const keys = calls.map(([, x]) => bindingKey(variant(x, total, {}).specialised.binding));
+    expect(new Set(keys).size).toBe(calls.length);
+    expect(keys[0]).toBe("columns=512 rows=24; total=f32 x=f32; ");
+    const path = tuningPath(adapterKey(gpu.capabilities)) ?? "";
+    mkdirSync(dirname(path), { recursive: true });
+    const found = { kernel: "accumulate", hash: programHash(program), knobs: { lanes: 1 }, us: 1, untunedUs: 2 };
+    writeFileSync(path, recordsText([], [{ ...found, adapter: adapterKey(gpu.capabilities), binding: keys[0] ?? "" }]));
+    forgetTuning();
+    for (const [what, x] of calls) {
+      const untuned = variant(x, total, {}).wgsl;
+      expect([what, variant(x, total).wgsl === untuned]).toEqual([what, what !== "buffers"]);
+    }
+    for (const [, x] of calls) x.destroy();
+    total.destroy();
   });
 
   test("`kernels tune` keeps its findings where kernels look for them", async () => {

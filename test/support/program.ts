@@ -13,15 +13,17 @@ function runtimeArguments(): string[] {
   return "Bun" in globalThis ? [] : ["--import", "tsx"];
 }
 
-/** Runs `file` to its end, with some of the environment changed. */
+/** Runs `file` to its end, with some of the environment changed; it is killed after `limit` milliseconds, if there is a limit. */
 export function runProgram(
   file: string,
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
+  limit?: number,
 ): Promise<Ending> {
   return new Promise((done, fail) => {
     const child = spawn(process.execPath, [...runtimeArguments(), file, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
+      ...(limit === undefined ? {} : { timeout: limit, killSignal: "SIGKILL" }),
       // One arena that is trimmed at once: what freed memory the C library hoards is not the program's.
       env: { ...process.env, MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", ...env },
     });
