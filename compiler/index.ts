@@ -6,7 +6,7 @@ export { type Diagnostic, KernelError } from "./diagnostics.ts";
 export { cacheRoot, libraryRoots, makeFolder, readText, writeWhole } from "./folders.ts";
 export { type HostTensor, interpret } from "./interpret.ts";
 export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";
-export { type Loaded, loadPrograms, type Way } from "./load.ts";
+export { type KernelModule, type Loaded, loadPrograms, type Shipped, type Way } from "./load.ts";
 export { sha256 } from "./node.ts";
 export { type Member, type Packing, type Place, planPacking } from "./packing.ts";
 export type { Knobs, Schedule, Target } from "./schedule.ts";

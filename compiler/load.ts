@@ -1,9 +1,9 @@
 /**
  * From `import.meta` and kernel names to tile programs, by the cheapest way.
  *
- * First the artefact that ships beside the file (`compiled.json`, how built-in kernels come), then, where there is no TypeScript source, registered bundles;
- * then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW shows a kernel it is
- * always compiled, so that there is something to see.
+ * First what came compiled with the module (how built-in kernels come; no file is read for it where their sources are not at hand), then, where there is no
+ * source, registered bundles; then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW
+ * shows a kernel whose source is at hand it is always compiled, so that there is something to see.
  */
 import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
 import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
@@ -13,62 +13,55 @@ import { fs, path, pathOf } from "./node.ts";
 import { printTileProgram, show, showing } from "./show.ts";
 import type { Statics } from "./syntax.ts";
 
-/** The name of the artefact beside shipped kernels. */
-export const SHIPPED = "compiled.json";
-
-/** What `compiled.json` holds; ship.ts makes it. File names are relative to its folder. */
+/**
+ * Kernels that come compiled with their module, as built-in ones do; ship.ts writes such a module. File names are relative to the folder of the module that the
+ * kernels are loaded from.
+ */
 export interface Shipped {
   readonly compiler: string;
   readonly sources: readonly { readonly file: string; readonly hash: string }[];
   readonly bundle: KernelBundle;
 }
 
-/** What was found beside files, by folder: good as long as the files that decided about it are in the same state. */
-const shipped = new Map<string, Found>();
+/** Where kernels are loaded from. `import.meta` is one. */
+export interface KernelModule {
+  readonly url: string;
+  /** What came compiled with it. */
+  readonly shipped?: Shipped | undefined;
+}
 
-interface Found {
-  readonly files: readonly string[];
+/** What was found out about shipped kernels: good as long as the files that decided about it are in the same state. */
+const judged = new WeakMap<Shipped, Judged>();
+
+interface Judged {
   readonly state: string;
-  readonly bundle: KernelBundle | undefined;
+  readonly good: boolean;
 }
 
 /** A file that was changed less than so many milliseconds ago may change again without a new time. */
 const UNSETTLED = 100;
 
-/** The bundle beside a file, if it is still what its sources say: a process may outlive an edit of them. */
-function beside(file: string): KernelBundle | undefined {
-  const folder = path().dirname(file);
-  let found = shipped.get(folder);
-  if (found === undefined || found.state !== stateOf(found.files)) {
-    found = readShipped(folder);
-    shipped.set(folder, found);
-  }
-  return found.bundle;
-}
-
-function readShipped(folder: string): Found {
-  const { join, resolve } = path();
-  const artefact = join(folder, SHIPPED);
-  let files = [artefact];
-  let state = stateOf(files);
-  try {
-    const read = JSON.parse(fs().readFileSync(artefact, "utf8")) as Shipped;
-    const sources = read.sources.map((s) => ({ ...s, file: resolve(folder, s.file) }));
-    files = [artefact, ...sources.map((s) => s.file)];
-    state = stateOf(files);
+/** The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the module, if it has one. */
+function still(shipped: Shipped, file: string | undefined): KernelBundle | undefined {
+  if (file === undefined) return shipped.bundle;
+  const { dirname, resolve } = path();
+  const sources = shipped.sources.map((s) => ({ ...s, file: resolve(dirname(file), s.file) }));
+  const state = stateOf(sources.map((s) => s.file));
+  let known = judged.get(shipped);
+  if (known === undefined || known.state !== state) {
     // In a checkout the sources are there and may have changed since; in a package without them they cannot.
-    const same = fingerprint() === PACKED || fingerprint() === read.compiler;
-    const good = same && (isFresh({ sources }) || !sources.some((s) => fs().existsSync(s.file)));
-    return { files, state, bundle: good ? read.bundle : undefined };
-  } catch {
-    return { files, state, bundle: undefined };
+    const there = sources.some((s) => fs().existsSync(s.file));
+    const same = fingerprint() === PACKED || fingerprint() === shipped.compiler;
+    known = { state, good: !there || (same && isFresh({ sources })) };
+    judged.set(shipped, known);
   }
+  return known.good ? shipped.bundle : undefined;
 }
 
 /** Sizes and times of files as one text, which differs when one of them was changed. */
 function stateOf(files: readonly string[]): string {
   const states = files.map((file) => fs().statSync(file, { throwIfNoEntry: false }));
-  const latest = Math.max(...states.map((s) => Math.max(s?.mtimeMs ?? 0, s?.ctimeMs ?? 0)));
+  const latest = Math.max(0, ...states.map((s) => Math.max(s?.mtimeMs ?? 0, s?.ctimeMs ?? 0)));
   if (Math.abs(Date.now() - latest) < UNSETTLED) return `unsettled ${Math.random()}`;
   return states.map((s) => (s === undefined ? "-" : `${s.size} ${s.mtimeMs} ${s.ctimeMs} ${s.ino}`)).join("\n");
 }
@@ -83,10 +76,15 @@ export interface Loaded {
 }
 
 /**
- * Loads the kernels called `names` of the module whose `import.meta.url` is given; `statics` are the values of their compile-time parameters that the host
+ * Loads the kernels called `names` of a module, given as its `import.meta` or the URL in it; `statics` are the values of their compile-time parameters that the host
  * knows. Throws KernelError with located diagnostics, and BundleError where there is neither a source nor a bundle.
  */
-export async function loadPrograms(url: string, names: readonly string[], statics: Statics = {}): Promise<Loaded> {
+export async function loadPrograms(
+  from: string | KernelModule,
+  names: readonly string[],
+  statics: Statics = {},
+): Promise<Loaded> {
+  const { url, shipped }: KernelModule = typeof from === "string" ? { url: from } : from;
   const file = pathOf(url);
   const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
     const programs = new Map([...list].map((p) => [p.name, p]));
@@ -97,8 +95,8 @@ export async function loadPrograms(url: string, names: readonly string[], static
   };
   const wanted = [...names].sort();
   const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
-  if (file !== undefined && !(source && showing(wanted))) {
-    const programs = programsIn(beside(file), wanted, source);
+  if (shipped !== undefined && !(source && showing(wanted))) {
+    const programs = programsIn(still(shipped, file), wanted, source);
     if (programs?.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
   }
   if (!source)

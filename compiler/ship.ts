@@ -1,7 +1,7 @@
 /**
- * The artefact that ships beside built-in kernels, `compiled.json`: made here, read by load.ts.
+ * Built-in kernels come compiled, as a module beside them: its text is made here, and load.ts reads what it exports.
  *
- * It holds a bundle of tile programs with the hashes of the sources it was compiled from (names relative to its folder) and of the compiler's front half. In
+ * It is a module and no file to be read, so that bundles and browsers have it. It holds a bundle of tile programs with the hashes of the sources it was compiled from (names relative to its folder) and of the compiler's front half. In
  * a checkout it counts only while both are unchanged, so that editing a kernel is never without effect.
  */
 import { dirname, relative, sep } from "node:path";
@@ -12,7 +12,7 @@ import { compileFile } from "./compile.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { Shipped } from "./load.ts";
 
-/** Compiles the named kernels of the module at `url`; the result is the text of the `compiled.json` beside it. */
+/** Compiles the named kernels of the module at `url`; the result is the text of a module beside it, `compiled.ts`. */
 export function shippedText(url: string, names: readonly string[]): string {
   const file = fileURLToPath(url);
   const { programs, sources } = compileFile(file, [...names].sort());
@@ -24,5 +24,10 @@ export function shippedText(url: string, names: readonly string[]): string {
       .sort((a, b) => (a.file < b.file ? -1 : 1)),
     bundle: bundle(sorted),
   };
-  return `${JSON.stringify(artefact, undefined, 1)}\n`;
+  const head = "/** Built-in kernels as they compile. Written by `npm run ship`. */";
+  const types = relative(dirname(file), fileURLToPath(new URL("./index.ts", import.meta.url)))
+    .split(sep)
+    .join("/");
+  const value = JSON.stringify(artefact, undefined, 1);
+  return `${head}\nimport type { Shipped } from "${types}";\n\nexport const shipped: Shipped = ${value};\n`;
 }

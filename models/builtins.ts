@@ -1,16 +1,23 @@
-/** Which kernels ship compiled with the package: those of the decoder and those of the cache policies, each with the module they are loaded from. */
+/** Which kernels come compiled with the package: those of the decoder and those of the cache policies, each with the module they are loaded from. */
+import type { KernelModule } from "../compiler/index.ts";
 import * as kernels from "./kernels/index.ts";
-import { tova } from "./state/policies/tova.ts";
-import { window } from "./state/policies/window.ts";
+import { KERNELS } from "./kernels/module.ts";
+import * as policies from "./state/policies/index.ts";
+import { POLICY_KERNELS } from "./state/policies/module.ts";
 
-export interface BuiltIn {
-  readonly url: string;
+export interface BuiltIn extends KernelModule {
   readonly names: readonly string[];
+  /** The module that `npm run ship` writes. */
+  readonly compiled: URL;
 }
 
 export function builtIns(): readonly BuiltIn[] {
   return [
-    { url: new URL("./kernels/index.ts", import.meta.url).href, names: Object.keys(kernels) },
-    { url: new URL("./state/policy.ts", import.meta.url).href, names: Object.keys({ tova, window }) },
+    { ...KERNELS, names: Object.keys(kernels), compiled: new URL("./kernels/compiled.ts", import.meta.url) },
+    {
+      ...POLICY_KERNELS,
+      names: Object.keys(policies),
+      compiled: new URL("./state/policies/compiled.ts", import.meta.url),
+    },
   ];
 }

@@ -11,6 +11,7 @@ import {
   BundleError,
   isBundle,
   type KernelBundle,
+  type KernelModule,
   loadPrograms,
   programsOf,
   type Statics,
@@ -63,12 +64,12 @@ export function targetOf(c: Capabilities): Target {
 }
 
 async function programsFrom(
-  from: { readonly url: string } | KernelBundle,
+  from: KernelModule | KernelBundle,
   names: readonly string[],
   statics: Statics,
 ): Promise<ReadonlyMap<string, TileProgram>> {
   try {
-    return isBundle(from) ? programsOf(from, names, statics) : (await loadPrograms(from.url, names, statics)).programs;
+    return isBundle(from) ? programsOf(from, names, statics) : (await loadPrograms(from, names, statics)).programs;
   } catch (cause) {
     if (!(cause instanceof BundleError)) throw cause;
     throw new UserError(cause.message, { hint: cause.hint, cause });
@@ -107,7 +108,7 @@ export class Gpu {
    * with `specialise(kernel, { … })` is that kernel with its compile-time parameters given. Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
    */
   async kernels<T extends Record<string, Loadable>>(
-    from: { readonly url: string } | KernelBundle,
+    from: KernelModule | KernelBundle,
     functions: T,
   ): Promise<{ [K in keyof T]: Launch<T[K]> }> {
     checkKernels(from, functions);

@@ -184,7 +184,7 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
     if (part === "tile") return printTileProgram(program);
     if (part !== "syntax") return stageText(part, generated);
     const { readKernels } = await import("../../compiler/source.ts");
-    const module = readKernels(fileURLToPath(entry.url), [name]);
+    const module = readKernels(fileURLToPath(entry.module.url), [name]);
     return printSyntax(module, module.kernels.get(name)?.key ?? "");
   };
   for (const [i, part] of parts.entries()) {

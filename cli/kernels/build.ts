@@ -61,9 +61,9 @@ async function build(files: readonly string[], options: BuildArguments, { io }: 
   let made: KernelBundle;
   try {
     const programs: TileProgram[] = [];
-    for (const url of new Set(wanted.map((e) => e.url))) {
-      const names = wanted.filter((e) => e.url === url).map((e) => e.name);
-      programs.push(...(await loadPrograms(url, [...new Set(names)])).programs.values());
+    for (const module of new Set(wanted.map((e) => e.module))) {
+      const names = wanted.filter((e) => e.module === module).map((e) => e.name);
+      programs.push(...(await loadPrograms(module, [...new Set(names)])).programs.values());
     }
     made = bundle(programs);
   } catch (cause) {

@@ -6,6 +6,7 @@
  */
 import type { DeviceTensor, Gpu, Launch } from "../../runtime/index.ts";
 import * as kernels from "../kernels/index.ts";
+import { KERNELS } from "../kernels/module.ts";
 import type { PolicyInputs } from "../state/policy.ts";
 import type { LayerState, State } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
@@ -14,10 +15,8 @@ import type { Weights } from "./weights.ts";
 
 export type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
 
-const HERE = { url: new URL("../kernels/index.ts", import.meta.url).href };
-
 export async function loadKernels(gpu: Gpu): Promise<Kernels> {
-  return (await gpu.kernels(HERE, { ...kernels })) as Kernels;
+  return (await gpu.kernels(KERNELS, { ...kernels })) as Kernels;
 }
 
 /** All that recording a step takes. */

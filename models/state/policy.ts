@@ -6,8 +6,8 @@
  */
 import { describe } from "../../runtime/describe.ts";
 import { type DeviceTensor, type Gpu, UserError } from "../../runtime/index.ts";
-import { tova } from "./policies/tova.ts";
-import { window } from "./policies/window.ts";
+import { tova, window } from "./policies/index.ts";
+import { POLICY_KERNELS } from "./policies/module.ts";
 
 /** A parsed policy. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
 export interface PolicySpec {
@@ -48,8 +48,6 @@ export interface Policy {
   load(gpu: Gpu, options: Readonly<Record<string, number>>): Promise<(inputs: PolicyInputs) => void>;
 }
 
-const HERE = { url: import.meta.url };
-
 export const POLICIES: Readonly<Record<string, Policy>> = {
   full: {
     options: {},
@@ -62,7 +60,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
     unbounded: false,
     protects: ({ first = 0 }, slots) => ({ recent: slots - first, first }),
     async load(gpu, { first = 0 }) {
-      const k = await gpu.kernels(HERE, { window });
+      const k = await gpu.kernels(POLICY_KERNELS, { window });
       return (s) => k.window(s.positions, first, s.victim);
     },
   },
@@ -71,7 +69,7 @@ export const POLICIES: Readonly<Record<string, Policy>> = {
     unbounded: false,
     protects: ({ recent = 0, first = 0 }) => ({ recent, first }),
     async load(gpu, { recent = 0, first = 0 }) {
-      const k = await gpu.kernels(HERE, { tova });
+      const k = await gpu.kernels(POLICY_KERNELS, { tova });
       return (s) => k.tova(s.scores, s.lse, s.positions, s.clock, recent, first, s.victim);
     },
   },

@@ -228,7 +228,7 @@ describe(`policies (seed ${SEED})`, () => {
   const used = new Set<string>();
   async function check(name: string, use: Use): Promise<void> {
     used.add(name);
-    await checkKernel(await load("state/policy.ts", name), use);
+    await checkKernel(await load("state/policies/index.ts", name), use);
   }
 
   test.each([

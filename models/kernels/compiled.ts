@@ -1,4 +1,7 @@
-{
+/** Built-in kernels as they compile. Written by `npm run ship`. */
+import type { Shipped } from "../../compiler/index.ts";
+
+export const shipped: Shipped = {
  "compiler": "1fabd8c69370ba581d3ec7b1",
  "sources": [
   {
@@ -103,4 +106,4 @@
    "weigh": "{\"name\":\"weigh\",\"params\":[{\"kind\":\"tensor\",\"name\":\"scores\",\"dims\":[\"heads\",\"tokens\"],\"storage\":[\"f32\"],\"reads\":true,\"writes\":false},{\"kind\":\"tensor\",\"name\":\"lse\",\"dims\":[\"heads\"],\"storage\":[\"f32\"],\"reads\":true,\"writes\":false},{\"kind\":\"tensor\",\"name\":\"weights\",\"dims\":[\"tokens\"],\"storage\":[\"f32\"],\"reads\":false,\"writes\":true}],\"axes\":[{\"id\":0,\"dim\":\"tokens\",\"kind\":\"block\"}],\"grid\":[{\"dim\":\"tokens\",\"axis\":0}],\"body\":[{\"op\":\"iota\",\"type\":\"u32\",\"axes\":[0],\"span\":[25,13],\"axis\":0,\"id\":0},{\"op\":\"const\",\"type\":\"f32\",\"axes\":[],\"span\":[26,16],\"value\":0,\"id\":1},{\"op\":\"splat\",\"type\":\"f32\",\"axes\":[0],\"span\":[26,16],\"x\":1,\"id\":2},{\"op\":\"size\",\"type\":\"u32\",\"axes\":[],\"span\":[27,25],\"dim\":\"heads\",\"id\":3},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[27,19],\"value\":0,\"id\":4},{\"op\":\"loop\",\"kind\":\"range\",\"start\":4,\"limit\":3,\"index\":{\"id\":5,\"type\":\"u32\",\"axes\":[],\"span\":[27,3]},\"carried\":[{\"name\":\"4\",\"init\":2,\"inside\":{\"id\":6,\"type\":\"f32\",\"axes\":[0],\"span\":[26,16]},\"next\":11,\"after\":{\"id\":12,\"type\":\"f32\",\"axes\":[0],\"span\":[27,3]}}],\"body\":[{\"op\":\"load\",\"type\":\"f32\",\"axes\":[0],\"span\":[27,55],\"param\":\"scores\",\"index\":[5,0],\"id\":7},{\"op\":\"load\",\"type\":\"f32\",\"axes\":[],\"span\":[27,73],\"param\":\"lse\",\"index\":[5],\"id\":8},{\"op\":\"binary\",\"fn\":\"sub\",\"type\":\"f32\",\"axes\":[0],\"span\":[27,55],\"a\":7,\"b\":8,\"id\":9},{\"op\":\"unary\",\"fn\":\"exp\",\"type\":\"f32\",\"axes\":[0],\"span\":[27,51],\"x\":9,\"id\":10},{\"op\":\"binary\",\"fn\":\"add\",\"type\":\"f32\",\"axes\":[0],\"span\":[27,41],\"a\":6,\"b\":10,\"id\":11}],\"span\":[27,3]},{\"op\":\"size\",\"type\":\"u32\",\"axes\":[],\"span\":[28,29],\"dim\":\"heads\",\"id\":13},{\"op\":\"cast\",\"type\":\"f32\",\"axes\":[],\"span\":[28,20],\"x\":13,\"id\":14},{\"op\":\"binary\",\"fn\":\"div\",\"type\":\"f32\",\"axes\":[0],\"span\":[28,20],\"a\":12,\"b\":14,\"id\":15},{\"op\":\"store\",\"param\":\"weights\",\"index\":[0],\"value\":15,\"span\":[28,3]}]}"
   }
  }
-}
+};

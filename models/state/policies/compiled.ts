@@ -1,37 +1,40 @@
-{
+/** Built-in kernels as they compile. Written by `npm run ship`. */
+import type { Shipped } from "../../../compiler/index.ts";
+
+export const shipped: Shipped = {
  "compiler": "1fabd8c69370ba581d3ec7b1",
  "sources": [
   {
-   "file": "../../dsl/helpers.ts",
+   "file": "../../../dsl/helpers.ts",
    "hash": "0e9e8054188f34bc775abf04"
   },
   {
-   "file": "../../dsl/index.ts",
+   "file": "../../../dsl/index.ts",
    "hash": "100e1617c7f88ebdf52853ad"
   },
   {
-   "file": "../../dsl/specialise.ts",
+   "file": "../../../dsl/specialise.ts",
    "hash": "a550653a76422b140d21805d"
   },
   {
-   "file": "../../dsl/types.ts",
+   "file": "../../../dsl/types.ts",
    "hash": "ea2e717a2e887ab26362defb"
   },
   {
-   "file": "../../dsl/words.ts",
+   "file": "../../../dsl/words.ts",
    "hash": "a3f5e4762cfc995a6b6b77ba"
   },
   {
-   "file": "policies/tova.ts",
+   "file": "index.ts",
+   "hash": "428b7a244e68d8aeb03e3571"
+  },
+  {
+   "file": "tova.ts",
    "hash": "9e6ebbf7d94e9591d06521da"
   },
   {
-   "file": "policies/window.ts",
+   "file": "window.ts",
    "hash": "5b9e1645087544e6dde349c3"
-  },
-  {
-   "file": "policy.ts",
-   "hash": "9bb697a37f92256a137bb1e8"
   }
  ],
  "bundle": {
@@ -41,4 +44,4 @@
    "window": "{\"name\":\"window\",\"params\":[{\"kind\":\"tensor\",\"name\":\"positions\",\"dims\":[\"layers\",\"sequences\",\"slots\"],\"storage\":[\"u32\"],\"reads\":true,\"writes\":false},{\"kind\":\"scalar\",\"name\":\"first\",\"dtype\":\"u32\"},{\"kind\":\"tensor\",\"name\":\"victim\",\"dims\":[\"layers\",\"lanes\"],\"storage\":[\"u32\"],\"reads\":false,\"writes\":true}],\"axes\":[{\"id\":0,\"dim\":\"slots\",\"kind\":\"over\"}],\"grid\":[{\"dim\":\"layers\"},{\"dim\":\"sequences\"}],\"body\":[{\"op\":\"scalar\",\"type\":\"u32\",\"axes\":[],\"span\":[7,3],\"param\":\"first\",\"id\":0},{\"op\":\"program\",\"type\":\"u32\",\"axes\":[],\"span\":[10,13],\"dim\":\"layers\",\"id\":1},{\"op\":\"program\",\"type\":\"u32\",\"axes\":[],\"span\":[11,13],\"dim\":\"sequences\",\"id\":2},{\"op\":\"size\",\"type\":\"u32\",\"axes\":[],\"span\":[14,19],\"dim\":\"slots\",\"id\":3},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[14,19],\"value\":0,\"id\":4},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[18,5],\"value\":0,\"id\":26},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[19,5],\"value\":4294967295,\"id\":27},{\"op\":\"loop\",\"kind\":\"over\",\"axis\":0,\"start\":4,\"limit\":3,\"index\":{\"id\":28,\"type\":\"u32\",\"axes\":[0],\"span\":[14,3]},\"carried\":[{\"name\":\"6\",\"init\":26,\"inside\":{\"id\":29,\"type\":\"u32\",\"axes\":[],\"span\":[18,5]},\"next\":42,\"after\":{\"id\":44,\"type\":\"u32\",\"axes\":[],\"span\":[14,3]}},{\"name\":\"5\",\"init\":27,\"inside\":{\"id\":30,\"type\":\"u32\",\"axes\":[],\"span\":[19,5]},\"next\":43,\"after\":{\"id\":45,\"type\":\"u32\",\"axes\":[],\"span\":[14,3]}}],\"body\":[{\"op\":\"load\",\"type\":\"u32\",\"axes\":[0],\"span\":[15,16],\"param\":\"positions\",\"index\":[1,2,28],\"id\":31},{\"op\":\"binary\",\"fn\":\"lt\",\"type\":\"bool\",\"axes\":[0],\"span\":[16,24],\"a\":31,\"b\":0,\"id\":32},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[16,17],\"value\":4294967295,\"id\":33},{\"op\":\"select\",\"type\":\"u32\",\"axes\":[0],\"span\":[16,17],\"cond\":32,\"yes\":33,\"no\":31,\"id\":34},{\"op\":\"reduce\",\"fn\":\"min\",\"type\":\"u32\",\"axes\":[],\"span\":[17,17],\"x\":34,\"axis\":0,\"id\":35},{\"op\":\"binary\",\"fn\":\"lt\",\"type\":\"bool\",\"axes\":[],\"span\":[18,12],\"a\":35,\"b\":30,\"id\":36},{\"op\":\"reduce\",\"fn\":\"min\",\"type\":\"u32\",\"axes\":[],\"span\":[18,27],\"x\":34,\"axis\":0,\"id\":37},{\"op\":\"binary\",\"fn\":\"eq\",\"type\":\"bool\",\"axes\":[0],\"span\":[18,27],\"a\":34,\"b\":37,\"id\":38},{\"op\":\"const\",\"type\":\"u32\",\"axes\":[],\"span\":[18,27],\"value\":4294967295,\"id\":39},{\"op\":\"select\",\"type\":\"u32\",\"axes\":[0],\"span\":[18,27],\"cond\":38,\"yes\":28,\"no\":39,\"id\":40},{\"op\":\"reduce\",\"fn\":\"min\",\"type\":\"u32\",\"axes\":[],\"span\":[18,27],\"x\":40,\"axis\":0,\"id\":41},{\"op\":\"select\",\"type\":\"u32\",\"axes\":[],\"span\":[18,12],\"cond\":36,\"yes\":41,\"no\":29,\"id\":42},{\"op\":\"binary\",\"fn\":\"min\",\"type\":\"u32\",\"axes\":[],\"span\":[19,14],\"a\":35,\"b\":30,\"id\":43}],\"span\":[14,3]},{\"op\":\"store\",\"param\":\"victim\",\"index\":[1,2],\"value\":44,\"span\":[21,3]}]}"
   }
  }
-}
+};
