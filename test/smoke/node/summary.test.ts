@@ -25,7 +25,7 @@ function summarise(
   const testResults = [{ name: "a.test.ts", status: "passed", message: "", assertionResults, ...more }];
   const path = join(folder, "node.json");
   writeFileSync(path, JSON.stringify({ success: true, testResults }));
-  return run(failedSteps, path);
+  return run(failedSteps, `${path}=llvmpipe,swiftshader`);
 }
 
 function run(failedSteps: number, ...paths: string[]): [number | null, string] {
@@ -46,6 +46,16 @@ describe("the summary", () => {
     ["an adapter without tests", { "adds on llvmpipe": "passed" }, {}, "1 passed, 1 failed"],
   ])("fails %s", (_, tests, more, last) => {
     expect(summarise(tests, more)).toEqual([1, last]);
+  });
+
+  it("asks only for the adapters that the run was about", () => {
+    const path = join(folder, "bare.json");
+    const assertionResults = [{ fullName: "adds on swiftshader", status: "passed" }];
+    const testResults = [{ name: "a.test.ts", status: "passed", message: "", assertionResults }];
+    writeFileSync(path, JSON.stringify({ success: true, testResults }));
+    expect(run(0, `${path}=swiftshader`)).toEqual([0, "1 passed, 0 failed"]);
+    expect(run(0, `${path}=swiftshader,native`)).toEqual([1, "1 passed, 1 failed"]);
+    expect(run(0, path)).toEqual([0, "1 passed, 0 failed"]);
   });
 
   it("fails a step outside of the tests, an absent report, a run that crashed after its tests, and nothing at all", () => {
