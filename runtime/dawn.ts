@@ -23,6 +23,11 @@ export interface DawnRequest {
   readonly adapter?: string | undefined;
   /** Dawn toggles to switch on; with a leading "-", off. */
   readonly toggles?: readonly string[] | undefined;
+  /**
+   * Use the matrix units of a GPU that has some (rung L4). Dawn offers them among its unsafe APIs only, which are off otherwise: turn this on for kernels that
+   * you trust. Left out, TILESTATE_RUNG=L4 turns it on.
+   */
+  readonly matrixUnits?: boolean | undefined;
   /** Dawn's module itself, for programs packed into one file, where no package is found (docs/bundles.md). It takes the place of npm `webgpu`. */
   readonly dawn?: DawnModule | undefined;
 }
@@ -42,8 +47,10 @@ const INSTALL =
   "install a GPU driver with Vulkan, or mesa-vulkan-drivers 23 or newer (Debian 12: from bookworm-backports)";
 /** Timestamps in nanoseconds instead of steps of 65 us. */
 const BASE_TOGGLES: readonly string[] = ["-timestamp_quantization"];
-/** What real GPUs need before they offer f16 (NVIDIA) and their matrix units. */
-const GPU_TOGGLES: readonly string[] = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model"];
+/** What real GPUs need before they offer f16 (NVIDIA). */
+const GPU_TOGGLES: readonly string[] = ["vulkan_enable_f16_on_nvidia"];
+/** What they need before they offer their matrix units, an experiment of Dawn's: so kernels can reach other experiments, too, and that is to be asked for. */
+const MATRIX_TOGGLES: readonly string[] = ["allow_unsafe_apis", "use_vulkan_memory_model"];
 const NO_SUCH_ADAPTER = "tilestate lists adapters";
 const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", software: "swiftshader" };
 
@@ -54,14 +61,25 @@ const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", softwa
 export async function openDawn(request: DawnRequest = {}): Promise<Dawn> {
   const wish = (request.adapter ?? env("TILESTATE_ADAPTER") ?? "auto").trim().toLowerCase();
   const name = ALIASES[wish] ?? (wish || "auto");
-  const { toggles = [], dawn } = request;
+  const { dawn } = request;
+  const matrixUnits = request.matrixUnits ?? env("TILESTATE_RUNG")?.toUpperCase() === "L4";
+  const toggles: Toggles = {
+    always: request.toggles ?? [],
+    onGpus: [...GPU_TOGGLES, ...(matrixUnits ? MATRIX_TOGGLES : [])],
+  };
   if (name === "native" || (name === "auto" && !onServer())) return openNative();
   if (name === "null") return openNull(toggles, dawn);
   if (name === "swiftshader") return openEmbedded(toggles, []);
   return name === "auto" ? openAuto(toggles, dawn) : openNamed(name, toggles, dawn);
 }
 
-async function openAuto(toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
+/** Toggles of the request, and those that only real GPUs get. */
+interface Toggles {
+  readonly always: readonly string[];
+  readonly onGpus: readonly string[];
+}
+
+async function openAuto(toggles: Toggles, given: DawnModule | undefined): Promise<Dawn> {
   const tried: string[] = [];
   try {
     const opened = await openSystem([], toggles, given);
@@ -83,7 +101,7 @@ async function openAuto(toggles: readonly string[], given: DawnModule | undefine
 /** Dawn on the system's drivers; undefined when it has no adapter. */
 async function openSystem(
   options: readonly string[],
-  toggles: readonly string[],
+  toggles: Toggles,
   given: DawnModule | undefined,
 ): Promise<Dawn | undefined> {
   const [source, dawn] = await systemDawn(given);
@@ -92,21 +110,23 @@ async function openSystem(
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     return adapter === null ? undefined : opened(adapter, gpu, isNullBackend(adapter.info) ? "null" : "system", []);
   };
-  const plain = await open([...BASE_TOGGLES, ...toggles]);
+  const plain = await open([...BASE_TOGGLES, ...toggles.always]);
   if (plain === undefined || isSoftware(plain.adapter.info) || plain.origin === "null") return plain;
   // Only now is it known to be real hardware. Software adapters are left without these: they gain nothing from them.
-  return (await open([...BASE_TOGGLES, ...GPU_TOGGLES, ...toggles]).catch(() => undefined)) ?? plain;
+  return (await open([...BASE_TOGGLES, ...toggles.onGpus, ...toggles.always]).catch(() => undefined)) ?? plain;
 }
 
-async function openNull(toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
-  const found = await openSystem(["backend=null"], ["allow_unsafe_apis", ...toggles], given);
+async function openNull(toggles: Toggles, given: DawnModule | undefined): Promise<Dawn> {
+  // It runs nothing, so nothing is unsafe: all rungs can be compiled there.
+  const all = { ...toggles, always: ["allow_unsafe_apis", ...toggles.always] };
+  const found = await openSystem(["backend=null"], all, given);
   if (found === undefined) throw new UserError("Dawn's null backend gave no adapter");
   return found;
 }
 
-async function openEmbedded(toggles: readonly string[], notes: string[]): Promise<Dawn> {
+async function openEmbedded(toggles: Toggles, notes: string[]): Promise<Dawn> {
   if (!onServer()) throw new UserError("the embedded software adapter needs Node, Bun or Deno");
-  const gpu = pinned("embedded", loadEmbeddedDawn(), toggleOptions([...BASE_TOGGLES, ...toggles]));
+  const gpu = pinned("embedded", loadEmbeddedDawn(), toggleOptions([...BASE_TOGGLES, ...toggles.always]));
   const adapter = await gpu.requestAdapter();
   if (adapter === null) throw new UserError("the embedded software adapter could not be started");
   return opened(adapter, gpu, "embedded", notes);
@@ -124,7 +144,7 @@ async function openNative(): Promise<Dawn> {
 }
 
 /** The system's adapter whose name, vendor, architecture or description contains `word`. */
-async function openNamed(word: string, toggles: readonly string[], given: DawnModule | undefined): Promise<Dawn> {
+async function openNamed(word: string, toggles: Toggles, given: DawnModule | undefined): Promise<Dawn> {
   const names = await listAdapters(given);
   const byName = names.find((name) => name.toLowerCase().includes(word));
   for (const name of byName === undefined ? names : [byName]) {

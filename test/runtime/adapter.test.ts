@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type AdapterFacts, describeAdapter } from "../../runtime/adapter.ts";
-import { openDawn } from "../../runtime/dawn.ts";
+import { type DawnRequest, openDawn } from "../../runtime/dawn.ts";
 import { openDevice } from "../../runtime/device.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { unpackEmbedded } from "../../runtime/swiftshader.ts";
@@ -157,6 +157,42 @@ describe("opening an adapter", () => {
     });
     expect(origin).toBe("embedded");
     expect(adapter.info.device).toContain("swiftshader");
+  });
+});
+
+describe("the unsafe APIs of Dawn", () => {
+  /** What Dawn is created with for an adapter of this kind; each time under another name, since instances are kept. */
+  let turn = 0;
+  async function optionsFor(vendor: string, request: DawnRequest = {}): Promise<string> {
+    const created: string[][] = [];
+    const info = { vendor, architecture: "", device: "toy", description: "", isFallbackAdapter: vendor === "software" };
+    const dawn = {
+      create: (options: string[]): GPU => {
+        created.push(options);
+        return { requestAdapter: () => Promise.resolve({ info, features: new Set(), limits: {} }) } as unknown as GPU;
+      },
+    };
+    const toggles = [`toy_${turn++}`, ...(request.toggles ?? [])];
+    await openDawn({ adapter: "auto", dawn, ...request, toggles });
+    expect(created.length).toBe(vendor === "software" ? 1 : 2);
+    return created.flat().join(" ");
+  }
+
+  it("are off on every adapter unless matrix units are asked for", async () => {
+    for (const vendor of ["nvidia", "amd", "intel", "software"])
+      expect(await optionsFor(vendor), vendor).not.toContain("allow_unsafe_apis");
+    expect(await optionsFor("nvidia")).toContain("vulkan_enable_f16_on_nvidia");
+    expect(await optionsFor("nvidia", { matrixUnits: true })).toContain("allow_unsafe_apis");
+    expect(await optionsFor("software", { matrixUnits: true })).not.toContain("allow_unsafe_apis");
+    expect(await optionsFor("amd", { toggles: ["allow_unsafe_apis"] })).toContain("allow_unsafe_apis");
+  });
+
+  it("come with rung L4, if that is asked for", async () => {
+    process.env.TILESTATE_RUNG = "L3";
+    expect(await optionsFor("nvidia")).not.toContain("allow_unsafe_apis");
+    process.env.TILESTATE_RUNG = "L4";
+    expect(await optionsFor("nvidia")).toContain("allow_unsafe_apis");
+    expect(await optionsFor("nvidia", { matrixUnits: false })).not.toContain("allow_unsafe_apis");
   });
 });
 
