@@ -109,7 +109,7 @@ async function kernels(make: Make): Promise<void> {
       for (const plan of plans) {
         try {
           const programs = compilePlans([plan]);
-          for (const gpu of gpus) await compare(gpu, [plan], programs, seed + at);
+          for (const gpu of gpus) await compare(gpu, [plan], programs, seed + at, programs, sampling(make));
         } catch (alone) {
           differences++;
           console.log(

@@ -21,6 +21,7 @@ class Orders {
   /** Numbers that later sections may use. */
   readonly #numbers: string[] = ["1"];
   #names = 0;
+  #h = 1;
   #turns: string | undefined;
   /** A place that the section comes back to, so that some of what is made can be taken. */
   #place = "";
@@ -33,6 +34,7 @@ class Orders {
   run(): KernelPlan {
     const c = this.#c;
     const h = c.of(HALVES);
+    this.#h = h;
     const sizes = { a: 1 + c.below(3), n: 2 * h, h, one: 1 };
     const block = c.chance(15);
     this.#lines.push('const r = program("a");');
@@ -59,7 +61,8 @@ class Orders {
     const id = this.#names++;
     const half = !block && c.chance(35);
     const dim = half ? "h" : "n";
-    const whole = !block && c.chance(60);
+    // A lane holds no more than 64 elements of a tile, and all of it where no access walks along.
+    const whole = c.chance(60) && !block && (half ? this.#h : 2 * this.#h) <= 64;
     let open = 0;
     this.#turns = undefined;
     if (c.chance(15)) {
