@@ -6,9 +6,9 @@
  */
 import { Command, CommanderError } from "commander";
 import { KernelError } from "../compiler/diagnostics.ts";
-import manifest from "../package.json" with { type: "json" };
 import { UserError } from "../runtime/errors.ts";
 import { type Context, type Io, processIo, UsageError } from "./context.ts";
+import { version } from "./version.ts";
 
 /** A file in commands/: declares its options and arguments on `command`, and what they do. */
 interface CommandFile {
@@ -98,7 +98,7 @@ async function build(argv: readonly string[], context: Context): Promise<Command
   const { io } = context;
   const program = new Command("tilestate")
     .description("GPU kernels in TypeScript, and language models with a state that does not grow.")
-    .version(manifest.version, "--version", "print the version")
+    .version(version(), "--version", "print the version")
     .helpOption("--help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .option("--stack", "show where an error was thrown")

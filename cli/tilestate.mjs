@@ -2,12 +2,10 @@
 /**
  * The `tilestate` command: hands the arguments to cli/main.ts and leaves with its exit code.
  *
- * Bun, Deno and Node from 22.18 on run TypeScript as it stands. Older Nodes, and any Node when the package lies under node_modules (where it refuses to
- * strip types), get tsx's loader first; Deno, which refuses the same, gets its own stripping through a module hook. This file is plain JavaScript because
- * it must run before that is settled, and so that old Nodes get a sentence instead of a syntax error.
+ * In the package that is JavaScript. In a checkout it is TypeScript, which Bun, Deno and Node from 22.18 on run as it stands, and older Nodes with tsx's loader.
+ * This file is plain JavaScript because it must run before that is settled, and so that old Nodes get a sentence instead of a syntax error.
  */
-import { readFileSync } from "node:fs";
-import * as nodeModule from "node:module";
+import { existsSync } from "node:fs";
 
 const { versions, features } = process;
 const onNode = versions.bun === undefined && versions.deno === undefined;
@@ -34,36 +32,25 @@ async function launch() {
     return 1;
   }
   try {
-    const installed = import.meta.url.includes("/node_modules/");
-    if (versions.deno !== undefined && installed) {
-      stripInstalled();
-    } else if (onNode && (installed || !features.typescript)) {
+    const built = existsSync(new URL("./main.js", import.meta.url));
+    if (!built && onNode && !features.typescript) {
       const { register } = await import("tsx/esm/api");
       // Without its own tsconfig, so that one in the user's folder has no say here.
       register({ tsconfig: false });
     }
-    const { main } = await import("./main.ts");
+    const { main } = await import(built ? "./main.js" : "./main.ts");
     return await main(process.argv.slice(2));
   } catch (error) {
     const missing = error?.code === "ERR_MODULE_NOT_FOUND" && /package '([^']+)'/.exec(error.message)?.[1];
     if (missing) {
-      console.error(`tilestate: the package "${missing}" is not installed; run "npm ci" in the folder of tilestate`);
+      console.error(
+        `tilestate: the package "${missing}" is not installed; run "npm ci" in a checkout of tilestate, or install it anew`,
+      );
     } else {
       console.error(error?.stack ?? error);
     }
     return 1;
   }
-}
-
-/** Lets Deno run TypeScript under node_modules. */
-function stripInstalled() {
-  nodeModule.registerHooks?.({
-    load(url, context, next) {
-      if (!url.startsWith("file:") || !url.endsWith(".ts")) return next(url, context);
-      const source = nodeModule.stripTypeScriptTypes(readFileSync(new URL(url), "utf8"));
-      return { format: "module", shortCircuit: true, source };
-    },
-  });
 }
 
 /** Resolves when everything written so far has left the process. */

@@ -10,6 +10,7 @@ import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import { fingerprint, PACKED } from "./fingerprint.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
+import { sourceOf } from "./own-source.ts";
 import { printTileProgram, show, showing } from "./show.ts";
 import type { Statics } from "./syntax.ts";
 
@@ -85,7 +86,8 @@ export async function loadPrograms(
   statics: Statics = {},
 ): Promise<Loaded> {
   const { url, shipped }: KernelModule = typeof from === "string" ? { url: from } : from;
-  const file = pathOf(url);
+  const module = pathOf(url);
+  const file = module === undefined ? undefined : sourceOf(module);
   const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
     const programs = new Map([...list].map((p) => [p.name, p]));
     // Those of a bundle were shown when they were unpacked.
@@ -134,7 +136,7 @@ function programsIn(
 /** Undefined in programs that were packed without it. */
 async function importCompiler(): Promise<typeof import("./compile.ts").compileFile | undefined> {
   // A variable, so that bundlers do not follow the import: it leads to ts-morph and all of TypeScript.
-  const specifier = "./compile.ts";
+  const specifier = import.meta.url.endsWith(".ts") ? "./compile.ts" : "./compile.js";
   const here = pathOf(new URL(specifier, import.meta.url).href);
   if (here === undefined || !fs().existsSync(here)) return undefined;
   return ((await import(/* @vite-ignore */ specifier)) as typeof import("./compile.ts")).compileFile;

@@ -6,16 +6,16 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ts } from "ts-morph";
 import { Convert } from "./convert.ts";
 import { KernelError } from "./diagnostics.ts";
 import { FindKernels } from "./find-kernels.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib.ts";
+import { sourceRoot } from "./own-source.ts";
 import type { ModuleSyntax, SourceText, Statics, TypeComplaint, Wanted } from "./syntax.ts";
 
-/** This package's own folder; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
-const HOME: string = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+/** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
+const HOME: string = sourceRoot();
 const DSL: string = join(HOME, "dsl", "index.ts");
 const OWN_HOST_ROOMS: readonly string[] = ["compiler", "runtime", "cli", "index.ts"].map((room) => join(HOME, room));
 

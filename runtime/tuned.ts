@@ -2,32 +2,16 @@
  * Tuned knobs: what `tilestate kernels tune` found out, looked up when a kernel is bound.
  *
  * A record belongs to an adapter, a kernel (by a hash of its tile IR, so a comment does not void it and a change does) and one binding of sizes and formats.
- * The user's own records, in the folder `tuning` of the cache, come before those that ship with the package (tuned.json, same form). They are read once a
+ * The user's own records, in the folder `tuning` of the cache, come before those that ship with the package (tuned-records.ts, same form). They are read once a
  * process; a kernel whose name is in no record costs one look into a map. TILESTATE_TUNING=off does without.
  */
 import { type Binding, type Knobs, readText, type TileProgram, tuningFolder } from "../compiler/index.ts";
 import type { Capabilities } from "./adapter.ts";
 import { env } from "./env.ts";
 import { areKnobs } from "./knobs.ts";
-import shipped from "./tuned.json" with { type: "json" };
+import { shipped, type TuningFile, type TuningRecord } from "./tuned-records.ts";
 
-/** One finding. Times are medians in microseconds, with and without the knobs. */
-export interface TuningRecord {
-  readonly adapter: string;
-  readonly kernel: string;
-  /** Of the tile IR. */
-  readonly hash: string;
-  readonly binding: string;
-  readonly knobs: Knobs;
-  readonly us: number;
-  readonly untunedUs: number;
-}
-
-/** The form of a file of records. */
-export interface TuningFile {
-  readonly tilestate: number;
-  readonly records: readonly TuningRecord[];
-}
+export type { TuningFile, TuningRecord };
 
 const FORMAT = 1;
 /** Bytes of a file of records beyond which it is none of ours. */
@@ -128,7 +112,7 @@ function tableOf(adapter: string): ReadonlyMap<string, readonly TuningRecord[]> 
   if (table === undefined) {
     const file = tuningPath(adapter);
     const own = file === undefined ? [] : readRecords(file);
-    const all = [...own, ...(shipped as TuningFile).records].filter((r) => r.adapter === adapter);
+    const all = [...own, ...shipped.records].filter((r) => r.adapter === adapter);
     table = new Map(all.map((r) => [r.kernel, all.filter((other) => other.kernel === r.kernel)]));
     tables.set(adapter, table);
   }

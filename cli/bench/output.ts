@@ -5,11 +5,11 @@ import type { Ceiling } from "../../bench/ceiling.ts";
 import { type Change, type Comparison, compare } from "../../bench/compare.ts";
 import { type Measure, spreadOf } from "../../bench/stats.ts";
 import { LoadWatch, surroundings } from "../../bench/surroundings.ts";
-import manifest from "../../package.json" with { type: "json" };
 import { type Gpu, UserError } from "../../runtime/index.ts";
 import { type Context, prettyJson } from "../context.ts";
 import { bytes, type Column, heading, row } from "../format.ts";
 import { adapterLine } from "../session.ts";
+import { version } from "../version.ts";
 import type { ReportOptions } from "./options.ts";
 
 /** What one benchmark found; everything in it goes into the JSON. */
@@ -58,7 +58,7 @@ export async function report(
     `load      other programs kept ${cores(load.others_before)} cores busy before and ${cores(load.others_during)} during the run; averages before ${load.averages_before.map((x) => x.toFixed(2)).join(", ")}`,
   );
   const { adapter, ...rest } = around;
-  const whole = { adapter, ...findings, benchmark, tilestate: manifest.version, ...rest, load, measures };
+  const whole = { adapter, ...findings, benchmark, tilestate: version(), ...rest, load, measures };
   if (before !== undefined) sayComparison(say, options.compare ?? "", compare(before, whole, options.compare ?? ""));
   await writeReport(context, options, whole);
 }

@@ -2,6 +2,7 @@
 import { basename, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { sourceOf as sourceOfModule } from "../../compiler/own-source.ts";
 import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/show.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
@@ -184,7 +185,7 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
     if (part === "tile") return printTileProgram(program);
     if (part !== "syntax") return stageText(part, generated);
     const { readKernels } = await import("../../compiler/source.ts");
-    const module = readKernels(fileURLToPath(entry.module.url), [name]);
+    const module = readKernels(sourceOfModule(fileURLToPath(entry.module.url)), [name]);
     return printSyntax(module, module.kernels.get(name)?.key ?? "");
   };
   for (const [i, part] of parts.entries()) {

@@ -1,7 +1,9 @@
 /** The kernels that ship with the package: where each is written, and which module it is loaded from (the one that a compiled artefact lies beside). */
 import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { sourceOf as sourceOfModule } from "../../compiler/own-source.ts";
 import { KERNELS } from "../../models/kernels/module.ts";
 import { POLICY_KERNELS } from "../../models/state/policies/module.ts";
 import { exportedKernels, readSource, sourceOf } from "./find.ts";
@@ -15,25 +17,17 @@ export interface KernelEntry {
   readonly source: string;
 }
 
-interface Shelf {
-  readonly folder: string;
-  readonly module: KernelModule;
-}
-
-const SHELVES: readonly Shelf[] = [
-  { folder: "../../models/kernels/", module: KERNELS },
-  { folder: "../../models/state/policies/", module: POLICY_KERNELS },
-];
+const MODULES: readonly KernelModule[] = [KERNELS, POLICY_KERNELS];
 
 /** What lies in those folders besides kernels. */
 const OTHERS: readonly string[] = ["index.ts", "module.ts", "compiled.ts"];
 
 /** Every built-in kernel, without loading a model or the compiler. */
 export function builtinKernels(): KernelEntry[] {
-  return SHELVES.flatMap(({ folder, module }) => {
-    const base = fileURLToPath(new URL(folder, import.meta.url));
-    const files = readdirSync(base).filter((f) => f.endsWith(".ts") && !OTHERS.includes(f));
-    return files.sort().flatMap((f) => entriesOf(base + f, module));
+  return MODULES.flatMap((module) => {
+    const folder = dirname(sourceOfModule(fileURLToPath(module.url)));
+    const files = readdirSync(folder).filter((f) => f.endsWith(".ts") && !OTHERS.includes(f));
+    return files.sort().flatMap((f) => entriesOf(join(folder, f), module));
   });
 }
 

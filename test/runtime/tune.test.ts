@@ -9,7 +9,6 @@ import { Gpu } from "../../runtime/gpu.ts";
 import { Kernel } from "../../runtime/kernels.ts";
 import type { DeviceTensor } from "../../runtime/tensor.ts";
 import { differenceOf, sampleArguments, tune } from "../../runtime/tune.ts";
-import shipped from "../../runtime/tuned.json" with { type: "json" };
 import {
   adapterKey,
   bindingKey,
@@ -21,6 +20,7 @@ import {
   tunedKnobs,
   tuningPath,
 } from "../../runtime/tuned.ts";
+import { shipped } from "../../runtime/tuned-records.ts";
 import { cliJson } from "../cli/run.ts";
 import { complaint, temporary } from "../models/formats/temporary.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";

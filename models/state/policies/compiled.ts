@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "1fabd8c69370ba581d3ec7b1",
+ "compiler": "e20c447c7b8ef8b4717ba81e",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",

@@ -1,0 +1,76 @@
+/**
+ * One package a platform: Dawn's binary for it, cut from npm `webgpu`, which carries those of all platforms (132 MB), and on Linux x86-64 SwiftShader, which
+ * comes inside of a browser (64 MB). Licences and notices stay with them.
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+interface Platform {
+  readonly os: string;
+  /** None where one binary serves all. */
+  readonly cpu: string | undefined;
+  /** The C library, where there are several. */
+  readonly libc?: string;
+  /** Folder of the binary in npm `webgpu`. */
+  readonly folder: string;
+  readonly software?: true;
+}
+
+export const PLATFORMS: readonly Platform[] = [
+  { os: "linux", cpu: "x64", libc: "glibc", folder: "linux-x64", software: true },
+  { os: "linux", cpu: "arm64", libc: "glibc", folder: "linux-arm64" },
+  { os: "darwin", cpu: undefined, folder: "darwin-universal" },
+  { os: "win32", cpu: "x64", folder: "win32-x64" },
+  { os: "win32", cpu: "arm64", folder: "win32-arm64" },
+];
+
+/** `tilestate-linux-x64`; runtime/platform.ts finds it by this name. */
+export function packageOf({ os, cpu }: Pick<Platform, "os" | "cpu">): string {
+  return cpu === undefined ? `tilestate-${os}` : `tilestate-${os}-${cpu}`;
+}
+
+/** Writes the folder of one platform's package below `out`, and returns its path. */
+export function cutPlatform(root: string, out: string, version: string, platform: Platform): string {
+  const dawn = join(root, "node_modules/webgpu");
+  const name = packageOf(platform);
+  const folder = join(out, name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const dawnVersion = versionOf(dawn);
+  cpSync(join(dawn, "dist", platform.folder), join(folder, "dist", platform.folder), { recursive: true });
+  for (const file of ["index.js", "types.d.ts"]) cpSync(join(dawn, file), join(folder, file));
+  cpSync(join(dawn, "LICENSE.md"), join(folder, "LICENSE-dawn.md"));
+  const notices = [`Dawn (dist/): Dawn's binding for Node, from npm webgpu ${dawnVersion}; LICENSE-dawn.md.`];
+  if (platform.software) {
+    const browser = join(root, "node_modules/@sparticuz/chromium");
+    if (!existsSync(browser)) throw new Error("@sparticuz/chromium is not installed: SwiftShader is taken from it");
+    cpSync(join(browser, "bin/swiftshader.tar.br"), join(folder, "swiftshader.tar.br"));
+    cpSync(join(browser, "LICENSE"), join(folder, "LICENSE-chromium-package.txt"));
+    notices.push(
+      `SwiftShader (swiftshader.tar.br): Copyright The SwiftShader Authors, Apache License 2.0 (https://www.apache.org/licenses/LICENSE-2.0),`,
+      `  as built for npm @sparticuz/chromium ${versionOf(browser)}; LICENSE-chromium-package.txt is that package's own licence.`,
+    );
+  }
+  writeFileSync(join(folder, "NOTICE.txt"), `${notices.join("\n")}\n`);
+  writeFileSync(
+    join(folder, "README.md"),
+    `# ${name}\n\nThe native part of [tilestate](https://www.npmjs.com/package/tilestate) for ${platform.os}${platform.cpu === undefined ? "" : ` on ${platform.cpu}`}. It is installed with it.\n`,
+  );
+  const manifest = {
+    name,
+    version,
+    description: `The native part of tilestate for ${platform.os}${platform.cpu === undefined ? "" : ` on ${platform.cpu}`}: Dawn${platform.software ? " and SwiftShader" : ""}`,
+    license: "SEE LICENSE IN NOTICE.txt",
+    type: "module",
+    os: [platform.os],
+    ...(platform.cpu === undefined ? {} : { cpu: [platform.cpu] }),
+    ...(platform.libc === undefined ? {} : { libc: [platform.libc] }),
+    exports: { ".": { types: "./types.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
+  };
+  writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  return folder;
+}
+
+function versionOf(folder: string): string {
+  return (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string }).version;
+}
