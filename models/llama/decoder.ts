@@ -7,27 +7,28 @@
  */
 import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import type { ModelSource } from "../formats/weights.ts";
-import { ID } from "../kernels/feed.ts";
 import { POLICIES, type PolicySpec } from "../state/policy.ts";
 import { keptPositions } from "../state/state.ts";
 import type { LlamaConfig } from "./config.ts";
-import { type BatchToken, interleave } from "./interleave.ts";
+import { type BatchToken, interleave, ofSequence } from "./interleave.ts";
+import { Leavable, Leaving } from "./leave.ts";
 import { type DecoderOptions, loadParts, type Parts } from "./load.ts";
 import type { Contract } from "./memory.ts";
-import { readAtOnce } from "./oneshot.ts";
-import { Prefill, type Watch } from "./prefill.ts";
+import type { Watch } from "./prefill.ts";
+import { checkPrompt, Prompts } from "./prompts.ts";
 import { MOST_POSITIONS } from "./rope.ts";
 import {
+  checkBusy,
   checkTokens,
   type GenerateOptions,
   LogitsError,
   noiseWord,
-  type Sampling,
   samplingSettings,
   stopTokens,
 } from "./sampling.ts";
 import { Stream, type Track } from "./stream.ts";
-import { type Warmed, warmUp } from "./warm.ts";
+import { Leases } from "./turns.ts";
+import { type Warmed, type WarmPart, warmUp } from "./warm.ts";
 
 export class Decoder {
   readonly gpu: Gpu;
@@ -37,17 +38,14 @@ export class Decoder {
   /** Sequences that are decoded together. */
   readonly batch: number;
   readonly #parts: Parts;
-  readonly #prefill: Prefill;
+  readonly #prompts: Prompts;
   readonly #stream: Stream;
   /** Texts under way or ended, by row. */
   readonly #tracks: (Track | undefined)[];
   /** Rows that somebody uses. */
-  readonly #leased: Set<number> = new Set();
-  /** Tokens that the prompt's state has read, for those who step or read without generating. */
-  #seen = 0;
-  /** Tokens of `start` that have not been read. */
-  #given: readonly number[] = [];
-  #reading: Promise<unknown> = Promise.resolve();
+  readonly #leases: Leases;
+  /** Readers of texts, who are told when the decoder is destroyed. */
+  readonly #readers: Set<Leaving> = new Set();
   #live = true;
 
   private constructor(parts: Parts) {
@@ -58,8 +56,9 @@ export class Decoder {
     this.contract = parts.contract;
     this.batch = rows.state.sequences;
     this.#parts = parts;
-    this.#prefill = new Prefill(model, guest);
-    this.#stream = new Stream(step, rows.own, this.batch);
+    this.#prompts = new Prompts(model, guest, parts.policy);
+    this.#stream = new Stream(step, rows.own, this.batch, () => this.#assertLive());
+    this.#leases = new Leases(this.batch);
     this.#tracks = new Array(this.batch).fill(undefined);
   }
 
@@ -70,7 +69,7 @@ export class Decoder {
 
   /** Tokens that the first sequence has read since it began. */
   get seen(): number {
-    return this.#tracks[0]?.seen ?? this.#seen;
+    return this.#tracks[0]?.seen ?? this.#prompts.seen;
   }
 
   /** Longest text that the state can take: bound only by the rotary tables for policies that drop tokens. */
@@ -99,12 +98,13 @@ export class Decoder {
     return this.#parts.step;
   }
 
-  /** Back to an empty state. */
+  /** Back to an empty state. Throws a `UserError` while something is being read or written. */
   reset(): void {
     this.#assertLive();
     this.#assertIdle();
+    this.#prompts.assertUnread();
     this.#tracks.fill(undefined);
-    this.#empty();
+    this.#prompts.empty();
   }
 
   /**
@@ -116,20 +116,15 @@ export class Decoder {
   async warm(tell: (part: Warmed) => void = () => {}): Promise<readonly Warmed[]> {
     this.#assertLive();
     this.#assertIdle();
-    return this.#alone(async () => {
-      this.#assertLive();
+    return this.#alone(() => {
       const { step, join, guest, rows } = this.#parts;
       this.#tracks.fill(undefined);
-      this.#empty();
-      this.#prepare({});
-      const parts = [
-        ...this.#prefill.parts(this.#bounded),
-        { name: "step", make: async () => step, run: () => step.run() },
-        ...(join === undefined ? [] : [join.part(guest, rows)]),
-      ];
-      const done = await warmUp(this.gpu, parts, tell);
-      this.#empty();
-      return done;
+      const run = (prompts: readonly WarmPart[]): Promise<readonly Warmed[]> => {
+        const stepping = { name: "step", make: async () => step, run: () => step.run() };
+        const joining = join === undefined ? [] : [join.part(guest, rows)];
+        return warmUp(this.gpu, [...prompts, stepping, ...joining], tell);
+      };
+      return this.#prompts.warm(run, () => this.#assertLive());
     });
   }
 
@@ -151,38 +146,53 @@ export class Decoder {
   }
 
   /**
-   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused. When the text has ended, the state is as its last
-   * token left it, whatever was computed ahead; when the reader stops early, it has also read what was under way, and `seen` says how much that is.
+   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused,
+   * or waits with `whenBusy: "wait"`. When the text has ended, the state is as its last token left it, whatever was computed ahead; when the reader stops early,
+   * it has also read what was under way, and `seen` says how much that is.
+   *
+   * The reader may leave at any time, also while the prompt is read: `return()` and an aborted `signal` are heard after each piece of it and after each burst.
+   * @throws UserError for a prompt or options that do not fit, the reason of `signal`, and what went wrong with this text on the GPU: after the tokens that came
+   * before, and whatever happens to others.
    */
-  async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
-    checkTokens(options.tokens);
-    samplingSettings(options);
-    const stop = new Set(options.stop ?? this.config.eos);
-    stopTokens(stop);
-    const seen = options.resume === true ? this.#resumed() : 0;
-    const ids = options.resume === true ? [...this.#unread(), ...prompt] : prompt;
-    this.#check(ids, seen);
-    const row = this.#lease();
-    let leased = true;
+  generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
+    const leaving = new Leaving(options.signal, () => this.#assertLive());
+    return new Leavable(this.#text(prompt, options, leaving), () => leaving.leave());
+  }
+
+  async *#text(
+    prompt: readonly number[],
+    options: GenerateOptions,
+    leaving: Leaving,
+  ): AsyncGenerator<number, undefined> {
+    let [row, track]: [number?, Track?] = [];
     const release = (): void => {
-      if (leased) this.#leased.delete(row);
-      leased = false;
+      if (row !== undefined) this.#leases.release(row);
+      row = undefined;
     };
-    let track: Track | undefined;
+    leaving.begin();
+    this.#readers.add(leaving);
     try {
-      track = await this.#begin({ row, ids, seen }, options, stop);
+      this.#checkText(prompt, options);
+      leaving.check();
+      row = this.#leases.take() ?? (await this.#whenFree(options, leaving));
+      track = await this.#begin(row, prompt, options, leaving);
       for (;;) {
         const id = await this.#stream.next(track);
-        this.#assertLive();
-        if (id === undefined) return;
+        leaving.check();
+        if (id === undefined) return undefined;
         // Who takes exactly as many tokens as come need not ask once more for the place to be free again.
         if (track.ended && track.waiting.length === 0) release();
         yield id;
-        this.#assertLive();
+        leaving.check();
       }
+    } catch (error) {
+      if (leaving.isLeave(error)) return undefined;
+      throw leaving.isAbort(error) ? error : this.#explained(error);
     } finally {
       if (track !== undefined) await this.#stream.leave(track);
       release();
+      this.#readers.delete(leaving);
+      leaving.end();
     }
   }
 
@@ -190,23 +200,47 @@ export class Decoder {
    * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
    * those under way no more than the time to read a prompt. Options may differ by sequence. Under one seed each draws on its own: prompt i as `sequence: i`, so
    * the same texts come every time, whatever rows they get.
+   *
+   * All prompts and options are checked before the first text begins. A text that fails later does not end the others.
+   * @throws UserError naming the sequence whose prompt or options do not fit, before anything is read; the reason of an aborted `signal` that all texts share, at
+   * once; and what went wrong with single texts, naming their sequences, after all others have ended.
    */
   generateAll(
     prompts: readonly (readonly number[])[],
     options: GenerateOptions | ((sequence: number) => GenerateOptions),
   ): AsyncGenerator<BatchToken> {
     const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
-    const texts = prompts.map((prompt, sequence) => this.generate(prompt, { sequence, ...optionsOf(sequence) }));
-    return interleave(texts, this.batch);
+    const all = prompts.map((prompt, sequence) => ({ prompt, options: { sequence, ...optionsOf(sequence) } }));
+    const check = (): void => {
+      for (const [i, text] of all.entries()) {
+        try {
+          this.#checkText(text.prompt, text.options);
+        } catch (error) {
+          throw ofSequence(`sequence ${i}`, error);
+        }
+      }
+    };
+    const texts = all.map((text) => this.generate(text.prompt, text.options));
+    const signal = typeof options === "function" ? undefined : options.signal;
+    return interleave(texts, { width: this.batch, check, signal });
   }
 
-  /** Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. */
+  /**
+   * Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. Waits for prompts that
+   * are being read; of a text under way it tells what its state keeps after all tokens that it has read, also those that nobody has taken yet.
+   */
   async kept(row = 0): Promise<number[][]> {
     this.#assertLive();
-    const track = this.#tracks[row];
-    const { rows, guest } = this.#parts;
-    if (track !== undefined) return keptPositions(this.gpu, rows.state, track.seen, row);
-    return keptPositions(this.gpu, guest.state, this.#seen);
+    if (!(Number.isInteger(row) && row >= 0 && row < this.batch))
+      throw new UserError(`rows are numbered from 0 to ${this.batch - 1}, got ${row}`);
+    return this.#alone(async () => {
+      const track = this.#tracks[row];
+      if (track === undefined) return this.#prompts.kept();
+      const { state } = this.#parts.rows;
+      const kept = await this.#stream.still(() => keptPositions(this.gpu, state, track.seen, row));
+      if (track.failed !== undefined) throw track.failed;
+      return kept;
+    });
   }
 
   /** Prepares a run over `ids` that is stepped by `advanceOne`. For a decoder of one sequence. */
@@ -214,68 +248,59 @@ export class Decoder {
     this.#check(ids);
     if (this.batch > 1) throw new UserError(`a batch of ${this.batch} sequences cannot be stepped one by one`);
     this.#assertIdle();
-    this.#empty();
-    this.#given = [...ids];
-    this.#prepare({});
-    this.#parts.guest.own.feed.write([0, 0, 0, 0, this.#stream.tick, MOST_POSITIONS, 0, 0]);
+    this.#prompts.assertUnread();
+    this.#tracks[0] = undefined;
+    this.#prompts.start(ids, this.#stream.tick);
   }
 
   /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
   advanceOne(): void {
     this.#assertLive();
     this.#assertIdle();
-    if (this.#seen >= this.positions)
+    this.#prompts.assertUnread();
+    if (this.#prompts.seen >= this.positions)
       throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
-    const id = this.#given[this.#seen];
-    if (id !== undefined) this.#parts.guest.own.feed.write([id], ID);
-    this.#parts.step.run();
-    this.#seen++;
+    this.#prompts.advance(() => this.#parts.step.run());
   }
 
   /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards throws a `UserError`. */
   destroy(): void {
     if (!this.#live) return;
     this.#live = false;
+    for (const reader of this.#readers) reader.stir();
     this.#parts.step.destroy();
     this.#parts.join?.destroy();
-    this.#prefill.destroy();
+    this.#prompts.destroy();
     this.#parts.arena.destroy();
   }
 
   /** Reads a prompt and lets its text join those under way. */
-  async #begin(
-    { row, ids, seen }: { readonly row: number; readonly ids: readonly number[]; readonly seen: number },
-    options: GenerateOptions,
-    stop: ReadonlySet<number>,
-  ): Promise<Track> {
+  #begin(row: number, prompt: readonly number[], options: GenerateOptions, leaving: Leaving): Promise<Track> {
     const { guest, join } = this.#parts;
+    const stop = stopsOf(options, this.config);
     return this.#alone(async () => {
-      this.#assertLive();
-      if (options.resume !== true) this.#empty();
-      this.#prepare(options, stop);
-      const last = await this.#read(ids, seen, options.prefill ?? "recurrent");
-      this.#assertLive();
+      const resume = options.resume === true;
+      const seen = resume ? this.#resumed() : 0;
+      const ids = resume ? [...this.#unread(), ...prompt] : prompt;
+      this.#check(ids, seen);
+      this.#tracks[row] = undefined;
+      const choose = await this.#prompts.read(ids, seen, options, stop, () => leaving.check());
       const read = seen + ids.length;
       const left = Math.min(options.tokens, this.positions - read + 1);
       const tick = join === undefined ? this.#stream.tick : 0;
       const end = Math.min(read + left - 1, MOST_POSITIONS);
-      await this.#prefill.choose({ seen: read, row: last, tick, end, seed: noiseWord(options) });
-      const first = guest.own.picked.readRange(tick, 1);
-      join?.run(row, this.#stream.tick);
       const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
       const track: Track = { row, stop, vocab: this.#ids, left, seen: read - 1, ...fresh };
+      const first = (): Promise<ArrayLike<number>> => {
+        choose({ seen: read, tick, end, seed: noiseWord(options) });
+        const picked = guest.own.picked.readRange(tick, 1);
+        join?.run(row, this.#stream.tick);
+        return picked;
+      };
       this.#tracks[row] = track;
       this.#stream.join(track, first, join === undefined);
       return track;
-    });
-  }
-
-  async #read(ids: readonly number[], seen: number, prefill: "recurrent" | "oneshot"): Promise<number> {
-    const { model, guest } = this.#parts;
-    const whole = prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= guest.state.slots;
-    if (!whole) return this.#prefill.read(ids, seen);
-    await readAtOnce(model, guest, ids, this.policy);
-    return 0;
+    }, leaving);
   }
 
   /** Tokens that the state has read, for a text that goes on. */
@@ -286,6 +311,7 @@ export class Decoder {
       throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
         hint: "begin anew with the whole text as the prompt",
       });
+    if (this.#tracks[0] === undefined) this.#prompts.assertWhole();
     return this.seen;
   }
 
@@ -298,44 +324,33 @@ export class Decoder {
   async #watch(ids: readonly number[], watch: Watch): Promise<void> {
     this.#check(ids);
     if (this.batch === 1) this.#assertIdle();
-    await this.#alone(async () => {
-      this.#assertLive();
-      this.#empty();
-      await this.#prefill.read(ids, 0, watch);
-      this.#seen = ids.length;
+    await this.#alone(() => {
+      if (this.batch === 1) this.#tracks[0] = undefined;
+      return this.#prompts.watch(ids, watch, () => this.#assertLive());
     });
   }
 
-  /** Prompts are read one after the other. */
-  #alone<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#reading.then(work, work);
-    this.#reading = done.catch(() => {});
-    return done;
+  /** Works with the prompts' state when nobody else does. */
+  #alone<T>(work: () => Promise<T>, leaving?: Leaving): Promise<T> {
+    return this.#prompts.take(async () => {
+      this.#assertLive();
+      try {
+        const result = await work();
+        this.#assertLive();
+        return result;
+      } catch (error) {
+        throw this.#explained(error);
+      }
+    }, leaving);
   }
 
-  #empty(): void {
-    const { state } = this.#parts.guest;
-    this.#seen = 0;
-    if (this.batch === 1) this.#tracks[0] = undefined;
-    state.free.write(new Uint32Array(state.free.length));
-  }
-
-  #prepare(sampling: Sampling, stop: ReadonlySet<number> = new Set()): void {
-    const { settings, stops } = this.#parts.guest.own;
-    settings.write(samplingSettings(sampling));
-    stops.write(stopTokens(stop));
-  }
-
-  /** A row of the batch that nobody uses. */
-  #lease(): number {
-    const row = this.#tracks.findIndex((_, i) => !this.#leased.has(i));
-    if (row < 0) throw this.#busy();
-    this.#leased.add(row);
-    return row;
+  #whenFree({ whenBusy }: GenerateOptions, leaving: Leaving): Promise<number> {
+    if (whenBusy !== "wait") throw this.#busy();
+    return this.#leases.wait(leaving);
   }
 
   #assertIdle(): void {
-    if (this.#leased.size > 0) throw this.#busy();
+    if (this.#leases.taken > 0) throw this.#busy();
   }
 
   #busy(): UserError {
@@ -343,29 +358,39 @@ export class Decoder {
       this.batch === 1
         ? `the decoder of "${this.config.name}" is writing a text already, and has a state for one sequence`
         : `all ${this.batch} rows of the decoder of "${this.config.name}" are writing texts`,
-      { hint: "read the other text to its end, leave its loop, or load the decoder with a larger batch" },
+      {
+        hint: 'read the other text to its end, leave its loop, load the decoder with a larger batch, or pass whenBusy: "wait"',
+      },
     );
+  }
+
+  /** Throws a `UserError` for a prompt or options that do not fit. */
+  #checkText(prompt: readonly number[], options: GenerateOptions): void {
+    checkTokens(options.tokens);
+    checkBusy(options.whenBusy);
+    samplingSettings(options);
+    stopTokens(stopsOf(options, this.config));
+    this.#assertLive();
+    // What goes before the prompt of a text that goes on is known when its turn comes.
+    if (options.resume !== true) this.#check(prompt);
   }
 
   #check(ids: readonly number[], seen = 0): void {
     this.#assertLive();
-    const { vocab } = this.config;
-    if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
-    for (const [i, id] of ids.entries()) {
-      if (!Number.isInteger(id) || id < 0 || id >= vocab)
-        throw new UserError(`token id ${id} (number ${i + 1}) is outside the vocabulary of ${vocab}`);
-    }
-    const most = this.positions;
-    if (seen + ids.length > most) {
-      const what = seen === 0 ? "the prompt has" : "the text and the prompt have";
-      throw new UserError(
-        `${what} ${seen + ids.length} tokens, more than the ${most} positions of state "${this.policy.text}"`,
-        { hint: "use a state that drops tokens, such as tova:128" },
-      );
-    }
+    checkPrompt(ids, seen, { vocab: this.config.vocab, most: this.positions, state: this.policy.text });
   }
 
   #assertLive(): void {
     if (!this.#live) throw new UserError(`the decoder of "${this.config.name}" was destroyed`);
   }
+
+  /** What to throw for an error: work that the decoder was taken from under fails in ways of its own. */
+  #explained(error: unknown): unknown {
+    if (this.#live || !this.gpu.device.isOpen) return error;
+    return new UserError(`the decoder of "${this.config.name}" was destroyed`, { cause: error });
+  }
+}
+
+function stopsOf(options: GenerateOptions, config: LlamaConfig): ReadonlySet<number> {
+  return new Set(options.stop ?? config.eos);
 }

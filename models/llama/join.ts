@@ -2,6 +2,7 @@
  * A sequence whose prompt was read joins the batch: its state is copied into a row. One recorded plan serves all rows, so joining makes nothing new.
  */
 import type { DeviceTensor, Plan } from "../../runtime/index.ts";
+import { guarded } from "../../runtime/scopes.ts";
 import { FEED, POSITION, RESTS, ROW, SEQUENCE, TICK } from "../kernels/feed.ts";
 import type { LayerState } from "../state/state.ts";
 import type { Model, Rows } from "./layers.ts";
@@ -19,14 +20,15 @@ export class Join {
 
   /** Records the copy from the one sequence of `guest` to a row of `rows`, and puts all rows at rest. */
   static async make({ gpu, k }: Model, maker: Maker, guest: Rows, rows: Rows): Promise<Join> {
-    const to = maker.tensor([1, FEED], "u32", { label: "where to join" });
+    const { device } = gpu;
+    const to = await guarded(device, "joining", () => maker.tensor([1, FEED], "u32", { label: "where to join" }));
     const feed = new Uint32Array(rows.state.sequences * FEED);
     for (let row = 0; row < rows.state.sequences; row++) {
       feed[row * FEED + SEQUENCE] = row;
       feed[row * FEED + ROW] = row;
       feed[row * FEED + RESTS] = 1;
     }
-    rows.own.feed.write(feed);
+    await guarded(device, "rows at rest", () => rows.own.feed.write(feed));
     const plan = await gpu.record("join", () => {
       for (const [i, from] of guest.state.layers.entries()) {
         const into = rows.state.layers[i] as LayerState;

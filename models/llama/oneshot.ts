@@ -5,29 +5,42 @@
  * The full cache lives only while the prompt is read. The last token goes alone, since the scores of its query are what the reduction needs.
  */
 import type { DeviceTensor, Plan } from "../../runtime/index.ts";
+import { guarded, owned } from "../../runtime/scopes.ts";
+import { settle } from "../../runtime/wait.ts";
 import { type PolicySpec, protectedBy } from "../state/policy.ts";
 import { createState, type LayerState, type State } from "../state/state.ts";
 import { type Model, type Rows, recordAttend, recordLayers, seenIn } from "./layers.ts";
 import { Prefill } from "./prefill.ts";
 import { arena } from "./scratch.ts";
 
-/** Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream. */
+/**
+ * Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream.
+ * @param halt called between two pieces; what it throws ends the reading.
+ */
 export async function readAtOnce(
   model: Model,
   rows: Rows,
   prompt: readonly number[],
   policy: PolicySpec,
+  halt: () => void,
 ): Promise<void> {
   const { gpu, config, flow } = model;
+  const { device } = gpu;
   const n = prompt.length;
   const memory = arena(gpu);
   let last: Plan | undefined;
   let prefill: Prefill | undefined;
   try {
-    const whole = createState(memory, config, n);
-    const score = (label: string, ...shape: number[]): DeviceTensor => memory.tensor(shape, "f32", { label });
-    const scores = score("prompt scores", 1, 1, config.heads, n);
-    const [weights, ranks] = [score("prompt weights", n), score("prompt ranks", n)];
+    const { whole, scores, weights, ranks } = await guarded(device, `a full cache of ${n} tokens`, () => {
+      const score = (label: string, ...shape: number[]): DeviceTensor => memory.tensor(shape, "f32", { label });
+      return {
+        whole: createState(memory, config, n),
+        scores: score("prompt scores", 1, 1, config.heads, n),
+        weights: score("prompt weights", n),
+        ranks: score("prompt ranks", n),
+      };
+    });
+    halt();
     const reduction = { scores, weights, ranks, ...protectedBy(policy) };
     const lse = rows.own.lse.slice(0, 1);
     const full = { state: whole, own: { ...rows.own, scores, lse } };
@@ -45,10 +58,14 @@ export async function readAtOnce(
         },
       );
     });
-    await prefill.read(prompt.slice(0, -1), 0);
-    flow.cursor.write([n - 1, 0, 0, prompt.at(-1) ?? 0, 1, 0, 0, 0]);
-    last.run();
-    await gpu.wait();
+    await prefill.read(prompt.slice(0, -1), 0, { halt });
+    halt();
+    const reduce = last;
+    const { verdict } = owned(device, "the last token of a prompt", () => {
+      flow.cursor.write([n - 1, 0, 0, prompt.at(-1) ?? 0, 1, 0, 0, 0]);
+      reduce.run();
+    });
+    await settle(device, "the last token of a prompt", verdict);
   } finally {
     last?.destroy();
     prefill?.destroy();

@@ -7,6 +7,8 @@
  * reading one by one, without reading the weights for each.
  */
 import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
+import { owned } from "../../runtime/scopes.ts";
+import { settle } from "../../runtime/wait.ts";
 import { FEED } from "../kernels/feed.ts";
 import type { LayerState } from "../state/state.ts";
 import {
@@ -34,6 +36,8 @@ const FEW_FOR_SOFTWARE = 32;
  * more than a small model ever gains by them.
  */
 const FOR_SOFTWARE = { below: 16, from: 64, parameters: 1e7 } as const;
+/** Tokens that are read one by one before anybody looks whether they are still wanted: those of the smallest piece. */
+const MOST_AHEAD = 16;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
 /** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
@@ -56,6 +60,13 @@ export interface Watch {
   readonly take: (values: Float32Array | Uint32Array, at: number) => void;
 }
 
+/** How a prompt is read. */
+export interface Reading {
+  /** Called between two pieces; what it throws ends the reading, and leaves a state that has read a part of the prompt. */
+  readonly halt: () => void;
+  readonly watch?: Watch | undefined;
+}
+
 export class Prefill {
   readonly #model: Model;
   readonly #rows: Rows;
@@ -75,27 +86,37 @@ export class Prefill {
     this.#few = piece === undefined && gpu.capabilities.kind === "software" ? FEW_FOR_SOFTWARE : FEW;
   }
 
-  /** Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends. */
-  async read(ids: readonly number[], seen: number, watch?: Watch): Promise<number> {
-    const { gpu } = this.#model;
+  /**
+   * Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends.
+   * @throws what went wrong with it on the GPU, and what `halt` throws.
+   */
+  async read(ids: readonly number[], seen: number, { halt, watch }: Reading): Promise<number> {
+    const { device } = this.#model.gpu;
     const { slots, free } = this.#rows.state;
     let last = 0;
+    let ahead = 0;
     for (let at = 0; at < ids.length; at += last + 1) {
       const room = slots - 1 - (seen + at);
       const rest = Math.min(ids.length - at, room > 0 ? room : Infinity);
       const size = ids.length < this.#few ? 1 : this.#sizeFor(rest, watch);
       const n = Math.min(rest, size);
+      halt();
       const plan = await this.#plan(size, room > 0);
+      halt();
       const began = performance.now();
-      this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
-      plan.run(1, n);
-      if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
+      const { verdict } = owned(device, `a prompt, ${nameOf(size, room > 0)}`, () => {
+        this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
+        plan.run(1, n);
+        if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
+      });
       last = n - 1;
-      if (watch !== undefined) await this.#show(watch, size, n, at);
-      else if (size > 1) await gpu.wait(`prompt of ${size}`);
-      else continue;
-      this.#learn(size, performance.now() - began, this.#ran.has(plan));
-      this.#ran.add(plan);
+      ahead = size > 1 || watch !== undefined ? 0 : (ahead + 1) % MOST_AHEAD;
+      if (watch !== undefined) await this.#show(watch, halt, size, n, at);
+      else if (ahead === 0) await settle(device, `prompt of ${size}`, verdict);
+      const failure = await verdict;
+      if (failure !== undefined) throw failure;
+      if (ahead === 0) this.#learn(size, performance.now() - began, this.#ran.has(plan));
+      if (ahead === 0) this.#ran.add(plan);
     }
     return last;
   }
@@ -106,11 +127,13 @@ export class Prefill {
       this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
   }
 
-  /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens; settings and stop tokens must be written. */
-  async choose({ seen, row, tick, end, seed }: Choice): Promise<void> {
+  /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens, by a call; settings and stop tokens must be written. */
+  async chooser(): Promise<(choice: Choice) => void> {
     const plan = await this.#choice();
-    this.#rows.own.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
-    plan.run();
+    return ({ seen, row, tick, end, seed }) => {
+      this.#rows.own.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
+      plan.run();
+    };
   }
 
   /**
@@ -261,18 +284,25 @@ export class Prefill {
   }
 
   /** Hands over what is wanted of the logits of a piece that was read just now. */
-  async #show(watch: Watch, size: number, n: number, at: number): Promise<void> {
-    const { config, k, flow } = this.#model;
+  async #show(watch: Watch, halt: () => void, size: number, n: number, at: number): Promise<void> {
+    const { gpu, config, k, flow } = this.#model;
     const [logits, best] = [flow.logits.slice(0, size), flow.best.slice(0, size)];
     const plan = await this.#made(`${watch.what} of ${size} tokens`, () => {
       const feed = size === 1 ? flow.cursor : flow.feed.slice(0, size);
       recordLogits(this.#model, feed, logits);
       if (watch.what === "best") k.best(logits, best);
     });
-    plan.run();
+    halt();
     const from = watch.what === "best" ? flow.best : flow.logits;
     const width = watch.what === "best" ? 1 : config.vocab;
-    watch.take((await from.readRange(0, n * width)) as Float32Array | Uint32Array, at);
+    const { value, verdict } = owned(gpu.device, `${watch.what} of a prompt`, () => {
+      plan.run();
+      return from.readRange(0, n * width);
+    });
+    const [read, failure] = await Promise.allSettled([value, verdict]);
+    if (failure.status === "fulfilled" && failure.value !== undefined) throw failure.value;
+    if (read.status === "rejected") throw read.reason;
+    watch.take(read.value as Float32Array | Uint32Array, at);
   }
 }
 

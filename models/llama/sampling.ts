@@ -19,6 +19,10 @@ export interface Sampling {
 }
 
 export interface GenerateOptions extends Sampling {
+  /** Ends the text, heard after each piece of the prompt and each burst of tokens: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** When all rows of the decoder are writing texts: throw an error, the default, or wait for a row in the order of asking. */
+  readonly whenBusy?: "refuse" | "wait" | undefined;
   /** Most tokens to generate; may be Infinity. */
   readonly tokens: number;
   readonly prefill?: "recurrent" | "oneshot";
@@ -83,6 +87,12 @@ export function stopTokens(stop: ReadonlySet<number>): Uint32Array {
   const ids = new Uint32Array(STOPS).fill(0xffffffff);
   ids.set([...stop].map((id) => (Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? id : 0xffffffff)));
   return ids;
+}
+
+/** Throws a `UserError` unless `whenBusy` is one of its words. */
+export function checkBusy(whenBusy: unknown): void {
+  if (whenBusy !== undefined && whenBusy !== "refuse" && whenBusy !== "wait")
+    throw new UserError(`whenBusy must be "refuse" or "wait", got ${JSON.stringify(whenBusy)}`);
 }
 
 /** Throws a `UserError` unless `tokens` is a count of tokens. */

@@ -4,9 +4,13 @@
  * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 50 ms,
  * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
  * unless somebody reads.
+ *
+ * A burst that fails is the failure of each text in it, whoever waited for it, and of no other: a text has all its tokens up to the burst, and then the error.
+ * Texts that were at rest meanwhile, or came later, go on: they are told anew which step comes next when they do.
  */
-import { type Gpu, Pace, type Plan } from "../../runtime/index.ts";
-import { FEED, POSITION, RESTS } from "../kernels/feed.ts";
+import { type Device, type Gpu, Pace, type Plan } from "../../runtime/index.ts";
+import { owned } from "../../runtime/scopes.ts";
+import { FEED, POSITION, RESTS, TICK } from "../kernels/feed.ts";
 import { LogitsError } from "./sampling.ts";
 import { BURST, RING, type RowTensors } from "./scratch.ts";
 
@@ -39,12 +43,13 @@ export interface Track {
   paused: boolean;
 }
 
-/** Steps on their way, and where the ids of each of them will lie. */
+/** Steps on their way, where the ids of each of them will lie, and how many there will be; rejected when anything went wrong with them. */
 interface Flight {
   readonly steps: number;
   readonly tracks: readonly Track[];
   readonly submitted: number;
   readonly picked: Promise<ArrayLike<number>>;
+  readonly ids: number;
   readonly place: (step: number, track: Track) => number;
 }
 
@@ -59,10 +64,21 @@ export function reserve({ device }: Pick<Gpu, "device">, sequences: number): voi
   for (const buffer of taken) device.returnStaging(buffer);
 }
 
+/** Tokens that are read back, and what the GPU thinks of the work that chose them. Throws what went wrong with either. */
+async function both(read: Promise<ArrayLike<number>>, verdict: Promise<Error | undefined>): Promise<ArrayLike<number>> {
+  const [ids, failure] = await Promise.allSettled([read, verdict]);
+  if (failure.status === "fulfilled" && failure.value !== undefined) throw failure.value;
+  if (ids.status === "rejected") throw ids.reason;
+  return ids.value;
+}
+
 export class Stream {
+  readonly #device: Device;
   readonly #plan: Plan;
   readonly #own: RowTensors;
   readonly #sequences: number;
+  /** Throws when the decoder is no more. */
+  readonly #assertLive: () => void;
   readonly #tracks: Set<Track> = new Set();
   readonly #flights: Flight[] = [];
   /** How long steps take. */
@@ -74,22 +90,34 @@ export class Stream {
   /** When the last burst came in. */
   #last = 0;
 
-  constructor(plan: Plan, own: RowTensors, sequences: number) {
+  constructor(plan: Plan, own: RowTensors, sequences: number, assertLive: () => void) {
+    this.#device = own.feed.device;
     this.#plan = plan;
     this.#own = own;
     this.#sequences = sequences;
+    this.#assertLive = assertLive;
   }
 
   get tick(): number {
     return this.#tick;
   }
 
-  /** A text joins: its prompt is read, and `first` brings its first token. If that was chosen on these very rows, it counts as a step here. */
-  join(track: Track, first: Promise<ArrayLike<number>>, here: boolean): void {
+  /**
+   * A text joins: its prompt is read, and `begin` submits the choice of its first token and reads it. If that is chosen on these very rows (`here`), it counts as
+   * a step. What goes wrong with it is the text's failure.
+   */
+  join(track: Track, begin: () => Promise<ArrayLike<number>>, here: boolean): void {
+    const picked = this.#submit("the first token of a text", begin);
     if (here) this.#tick = (this.#tick + 1) % RING;
     this.#tracks.add(track);
     this.#burst = 1;
-    this.#send({ steps: 1, tracks: [track], submitted: 0, picked: first, place: () => 0 });
+    this.#send({ steps: 1, tracks: [track], submitted: 0, picked, ids: 1, place: () => 0 });
+  }
+
+  /** Work that ends in a read. Whatever becomes of it is in the result. */
+  async #submit(what: string, work: () => Promise<ArrayLike<number>>): Promise<ArrayLike<number>> {
+    const { value, verdict } = owned(this.#device, what, work);
+    return both(value, verdict);
   }
 
   /** Bursts under way; first tokens are none. */
@@ -106,11 +134,14 @@ export class Stream {
     const most = Math.max(0, ...tracks.map(awaited));
     const steps = Math.min(this.#burst, most, RING - this.#tick);
     if (steps <= 0) return false;
-    this.#plan.run(steps);
     const chain = { after: this.#flights.at(-1)?.picked, pace: this.#steps };
-    const picked = this.#own.picked.readRange(this.#tick * this.#sequences, steps * this.#sequences, chain);
+    const ids = steps * this.#sequences;
+    const picked = this.#submit(`${steps} steps`, () => {
+      this.#plan.run(steps);
+      return this.#own.picked.readRange(this.#tick * this.#sequences, ids, chain);
+    });
     const place = (step: number, { row }: Track): number => step * this.#sequences + row;
-    this.#send({ steps, tracks, submitted: performance.now(), picked, place });
+    this.#send({ steps, tracks, submitted: performance.now(), picked, ids, place });
     this.#tick = (this.#tick + steps) % RING;
     return true;
   }
@@ -121,9 +152,10 @@ export class Stream {
     this.#flights.push(flight);
   }
 
-  /** The next token of a text; undefined at its end. Throws a `LogitsError` where none could be chosen. */
+  /** The next token of a text; undefined at its end. Throws a `LogitsError` where none could be chosen, and what else ended the text early. */
   async next(track: Track): Promise<number | undefined> {
     while (track.waiting.length === 0 && !track.ended) {
+      this.#assertLive();
       await this.#alone(async () => {
         for (let more = true; more; ) more = this.#bursts < BURSTS && this.#push();
         await this.#land();
@@ -135,10 +167,51 @@ export class Stream {
 
   /** Bursts are waited for by one at a time; who comes in between waits for the same one. */
   #alone(work: () => Promise<void>): Promise<void> {
-    this.#turning ??= work().finally(() => {
-      this.#turning = undefined;
-    });
+    this.#turning ??= work()
+      // Bursts keep their failures to themselves: this is one of everybody's.
+      .catch((error: Error) => this.#fail([...this.#tracks], error))
+      .finally(() => {
+        this.#turning = undefined;
+      });
     return this.#turning;
+  }
+
+  /** Runs `look` while no step is under way, so that what the tracks say is what the state is. */
+  async still<T>(look: () => Promise<T>): Promise<T> {
+    while (this.#turning !== undefined) await this.#turning;
+    let seen: Promise<T> | undefined;
+    await this.#alone(async () => {
+      while (this.#flights.length > 0) await this.#land();
+      seen = look();
+      await seen.catch(() => {});
+    });
+    return seen as Promise<T>;
+  }
+
+  /** These texts end here: nobody knows what their state has read. Other texts do not change. */
+  #fail(tracks: readonly Track[], error: Error): void {
+    for (const track of tracks) {
+      if (track.ended) continue;
+      track.failed = error;
+      track.ended = true;
+      // On a device that is no more there is nothing to put to rest.
+      if (!this.#device.isOpen || !this.#own.feed.live) this.#tracks.delete(track);
+      else {
+        this.#tell(track, RESTS, 1);
+        this.#retire(track);
+      }
+    }
+  }
+
+  /** Writes what the GPU knows of a text. If that goes wrong, the text does. */
+  #tell(track: Track, column: number, value: number): void {
+    try {
+      const write = (): void => this.#own.feed.write([value], track.row * FEED + column);
+      const { verdict } = owned(this.#device, "the state of a text", write);
+      verdict.then((failure) => (failure === undefined ? undefined : this.#fail([track], failure)));
+    } catch (error) {
+      this.#fail([track], error as Error);
+    }
   }
 
   /** Takes the token that a step chose for a text. */
@@ -164,26 +237,27 @@ export class Stream {
       this.#rest(track);
       this.#retire(track);
     }
-    // If the device is gone, whoever reads from it hears of it.
-    while (this.#flights.some((f) => f.tracks.includes(track))) await this.#alone(() => this.#land()).catch(() => {});
+    while (this.#flights.some((f) => f.tracks.includes(track))) await this.#alone(() => this.#land());
     track.ended = true;
   }
 
-  /** Waits for the oldest burst and hands out what it brings. */
+  /** Waits for the oldest burst and hands out what it brings, which may be a failure. */
   async #land(): Promise<void> {
     const flight = this.#flights[0];
     if (flight === undefined) return;
-    let ids: ArrayLike<number>;
     try {
-      ids = await flight.picked;
+      const ids = await flight.picked;
+      if (ids.length !== flight.ids) throw new Error(`a read of ${flight.ids} tokens brought ${ids.length}`);
+      this.#measure(flight);
+      for (let step = 0; step < flight.steps; step++) {
+        for (const track of flight.tracks) {
+          if (!track.ended) this.#deliver(track, ids[flight.place(step, track)] as number);
+        }
+      }
+    } catch (error) {
+      this.#fail(flight.tracks, error as Error);
     } finally {
       this.#flights.shift();
-    }
-    this.#measure(flight);
-    for (let step = 0; step < flight.steps; step++) {
-      for (const track of flight.tracks) {
-        if (!track.ended) this.#deliver(track, ids[flight.place(step, track)] ?? 0);
-      }
     }
   }
 
@@ -205,17 +279,19 @@ export class Stream {
     // Steps on their way may bring it to rest for good, so that must be known first.
     if (behind || !track.paused || this.#flights.some((f) => f.tracks.includes(track))) return;
     track.paused = false;
-    this.#own.feed.write([0], track.row * FEED + RESTS);
+    // Steps that failed while it was at rest may not have been counted.
+    this.#tell(track, TICK, this.#tick);
+    this.#tell(track, RESTS, 0);
   }
 
   #rest(track: Track): void {
     track.paused = true;
-    this.#own.feed.write([1], track.row * FEED + RESTS);
+    this.#tell(track, RESTS, 1);
   }
 
   /** A row that nobody uses looks at one slot only. */
   #retire(track: Track): void {
     this.#tracks.delete(track);
-    if (this.#sequences > 1) this.#own.feed.write([0], track.row * FEED + POSITION);
+    if (this.#sequences > 1) this.#tell(track, POSITION, 0);
   }
 }

@@ -5,6 +5,8 @@
  * looks at. A part is named, made and run by those who know it; this file counts and times.
  */
 import type { Gpu, Plan } from "../../runtime/index.ts";
+import { owned } from "../../runtime/scopes.ts";
+import { settle } from "../../runtime/wait.ts";
 
 /** Something that runs need: how it is made, and one run of it that harms nobody. */
 export interface WarmPart {
@@ -33,8 +35,8 @@ export async function warmUp(gpu: Gpu, parts: readonly WarmPart[], tell: (part: 
     const [before, began] = [gpu.device.pipelines, performance.now()];
     const plan = await make();
     const [pipelines, made] = [gpu.device.pipelines - before, performance.now()];
-    run(plan);
-    await gpu.wait(`warming ${name}`);
+    const { verdict } = owned(gpu.device, `warming ${name}`, () => run(plan));
+    await settle(gpu.device, `warming ${name}`, verdict);
     const { length: dispatches } = plan;
     const part = { name, dispatches, pipelines, making: made - began, running: performance.now() - made };
     done.push(part);
