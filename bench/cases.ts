@@ -3,7 +3,7 @@
  *
  * A case makes its tensors when it is run and frees them afterwards. The numbers in them come from a fixed hash, so that every run does the same work.
  */
-import { panelOn } from "../models/llama/weights.ts";
+import type { panelOn } from "../models/llama/weights.ts";
 import type { DeviceTensor, DType, Gpu } from "../runtime/index.ts";
 import type { TensorOptions } from "../runtime/tensor.ts";
 import { attend } from "./handwritten/attend.ts";
@@ -13,7 +13,7 @@ import { norm } from "./handwritten/norm.ts";
 import type { Machine } from "./handwritten/shader.ts";
 import { matvecTexture, type TexelFormat } from "./handwritten/texture.ts";
 import type { Duel } from "./harness.ts";
-import { type Kernels, loadKernels } from "./kernels/index.ts";
+import type { Kernels } from "./kernels/index.ts";
 
 /** One line of the table. */
 export interface Case {
@@ -31,21 +31,34 @@ export interface Case {
   duel(bench: Bench): Duel;
 }
 
+/** What the cases take from a library: from this checkout's, or from another's that is measured by the same cases. */
+export interface Library {
+  readonly kernels: Kernels;
+  readonly panelOn: typeof panelOn;
+}
+
 /** Loaded kernels, and tensors that are freed after each case. */
 export class Bench {
   readonly gpu: Gpu;
   readonly machine: Machine;
   readonly kernels: Kernels;
+  readonly panelOn: Library["panelOn"];
   readonly #held: { destroy(): void }[] = [];
 
-  private constructor(gpu: Gpu, machine: Machine, kernels: Kernels) {
+  constructor(gpu: Gpu, machine: Machine, library: Library) {
     this.gpu = gpu;
     this.machine = machine;
-    this.kernels = kernels;
+    this.kernels = library.kernels;
+    this.panelOn = library.panelOn;
   }
 
+  /** With the kernels of this checkout, which are loaded here, so that this file can be used without them. */
   static async open(gpu: Gpu, machine: Machine): Promise<Bench> {
-    return new Bench(gpu, machine, await loadKernels(gpu));
+    const [{ loadKernels }, { panelOn }] = await Promise.all([
+      import("./kernels/index.ts"),
+      import("../models/llama/weights.ts"),
+    ]);
+    return new Bench(gpu, machine, { kernels: await loadKernels(gpu), panelOn });
   }
 
   /** A tensor of numbers between -1 and 1. */
@@ -109,7 +122,7 @@ export function matvecCase(format: WeightFormat, rows: number, k: number, asWeig
     bytes: rows * k * STORED[format] + 4 * (rows + k),
     flops: 2 * rows * k,
     duel(bench): Duel {
-      const panel = asWeights && isTexel(format) ? panelOn(bench.gpu.capabilities, rows) : 1;
+      const panel = asWeights && isTexel(format) ? bench.panelOn(bench.gpu.capabilities, rows) : 1;
       const w = bench.filled([rows, k], format, 1, { panel, texture: panel > 1 });
       const [x, y] = [bench.filled([k], "f32", 2), bench.empty([rows])];
       return {

@@ -5,19 +5,22 @@
  * stand what the host spent: CPU time of this thread, which encodes, submits and waits.
  */
 import type { Decoder } from "../models/index.ts";
-import { UserError } from "../runtime/index.ts";
+import { UserError } from "../runtime/errors.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 import { processCpu, threadCpu } from "./surroundings.ts";
 
-/** One pass: milliseconds of wall time, and of CPU time while decoding. */
+/** One pass: milliseconds of wall time and of CPU time. */
 export interface Pass {
   readonly prefill_ms: number;
+  /** CPU time of all threads until the first token. */
+  readonly prefill_cpu_ms: number;
   readonly decode_ms: number;
   /** Tokens that the decoding time covers, of all sequences together. */
   readonly decoded: number;
   /** Steps that it took: as many as tokens, but for a batch. */
   readonly steps: number;
   readonly thread_cpu_ms: number | undefined;
+  /** CPU time of all threads while decoding. */
   readonly process_cpu_ms: number;
   readonly ids: readonly number[];
 }
@@ -32,15 +35,17 @@ export async function pass(decoder: Decoder, prompt: readonly number[], tokens: 
 
 async function singlePass(decoder: Decoder, prompt: readonly number[], tokens: number): Promise<Pass> {
   const ids: number[] = [];
-  const began = performance.now();
-  let [first, thread, all] = [began, threadCpu(), processCpu()];
+  const [began, before] = [performance.now(), processCpu()];
+  let [first, thread, all] = [began, threadCpu(), before];
   for await (const id of decoder.generate(prompt, { tokens, stop: [] })) {
     if (ids.length === 0) [first, thread, all] = [performance.now(), threadCpu(), processCpu()];
     ids.push(id);
   }
   const [end, cpu] = [performance.now(), threadCpu()];
+  if (ids.length < 2) throw new UserError(`expected at least two tokens to time, got ${ids.length}`);
   return {
     prefill_ms: first - began,
+    prefill_cpu_ms: all - before,
     decode_ms: end - first,
     decoded: ids.length - 1,
     steps: ids.length - 1,
@@ -75,7 +80,7 @@ async function batchPass(decoder: Decoder, prompt: readonly number[], tokens: nu
   const mark = (): Mark => ({ at: performance.now(), thread: threadCpu(), all: processCpu() });
   const made: number[] = new Array(batch).fill(0);
   const ids: number[] = [];
-  const began = performance.now();
+  const [began, before] = [performance.now(), processCpu()];
   let [start, end, counted]: [Mark | undefined, Mark, number] = [undefined, mark(), 0];
   const most = tokensOfBatch(batch, tokens, prompt.length);
   const texts = decoder.generateAll(new Array<readonly number[]>(batch).fill(prompt), { tokens: most, stop: [] });
@@ -98,6 +103,7 @@ async function batchPass(decoder: Decoder, prompt: readonly number[], tokens: nu
   }
   return {
     prefill_ms: (start.at - began) / batch,
+    prefill_cpu_ms: (start.all - before) / batch,
     decode_ms: end.at - start.at,
     decoded: counted,
     steps: counted / batch,

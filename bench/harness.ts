@@ -7,9 +7,11 @@
  */
 import type { DeviceTensor, Gpu, TensorValues } from "../runtime/index.ts";
 import { settle } from "../runtime/wait.ts";
-import type { Handwritten, Machine } from "./handwritten/shader.ts";
+import { finished, runsOf } from "./finished.ts";
+import type { Handwritten } from "./handwritten/shader.ts";
 import { median } from "./stats.ts";
 
+export { finished, machineOf } from "./finished.ts";
 export { median } from "./stats.ts";
 
 /** Two sides of one comparison, on tensors that are there. */
@@ -43,15 +45,6 @@ export interface Effort {
 
 interface Side {
   run(times: number): void;
-}
-
-/** How the hand-written shaders see this adapter; undefined where it lacks a known subgroup size, which they need. */
-export function machineOf(gpu: Gpu): Machine | undefined {
-  const { subgroup, pinned } = gpu.target;
-  if (subgroup === 0) return undefined;
-  const { kind: sort, name, description } = gpu.capabilities;
-  const swiftshader = /swiftshader/i.test(`${name} ${description}`);
-  return { kind: sort !== "software" ? "gpu" : swiftshader ? "swiftshader" : "lavapipe", subgroup, pinned };
 }
 
 /**
@@ -151,7 +144,7 @@ async function time(gpu: Gpu, ours: Side, theirs: Side, effort: Effort): Promise
     return { wall: elapsed / s.times, cpu: (user + system) / 1000 / s.times };
   };
   // The first guess contains the step of the wait; the second is made on a batch that is long against it.
-  for (const s of sides) for (let i = 0; i < 2; i++) s.times = runs(effort.batch / (await batch(s)).wall);
+  for (const s of sides) for (let i = 0; i < 2; i++) s.times = runsOf(effort.batch / (await batch(s)).wall);
   for (let round = 0; round < effort.rounds; round++) {
     for (const s of round % 2 === 0 ? sides : sides.toReversed()) {
       const { wall, cpu } = await batch(s);
@@ -164,34 +157,6 @@ async function time(gpu: Gpu, ours: Side, theirs: Side, effort: Effort): Promise
   const times = { ours_ms: median(a.wall), handwritten_ms: median(b.wall), ratio: ratio(a.wall, b.wall) };
   if (!software) return times;
   return { ...times, ours_cpu_ms: median(a.cpu), handwritten_cpu_ms: median(b.cpu), cpu_ratio: ratio(a.cpu, b.cpu) };
-}
-
-function runs(wanted: number): number {
-  return Math.min(20_000, Math.max(1, Math.ceil(wanted)));
-}
-
-/** Milliseconds between two looks at whether a batch is done: short against a batch, and long against what a look costs. */
-const STEP_MS = 1;
-const idle: Int32Array = new Int32Array(new SharedArrayBuffer(4));
-
-/**
- * Waits for all submitted work with steps of one length. The runtime's own wait rests for most of the time that the last one took, which is kinder to the
- * machine, but carries the noise of one batch into the next.
- */
-export async function finished(gpu: Gpu): Promise<void> {
-  let done = false;
-  const mark = (): void => {
-    done = true;
-  };
-  const turn = (): Promise<void> => new Promise((next) => void setImmediate(next));
-  const work = gpu.device.raw.queue.onSubmittedWorkDone();
-  work.then(mark, mark);
-  if (gpu.device.paced) {
-    // Blocked, so that Dawn's event loop does not take the core from the kernels.
-    for (await turn(); !done; await turn()) Atomics.wait(idle, 0, 0, STEP_MS);
-  }
-  await work;
-  await gpu.device.drain();
 }
 
 /** Milliseconds that a batch of copies should take. */

@@ -2,6 +2,8 @@
 import { type ModelSource, openModel, parsePolicy, randomSource, type WeightFormat } from "../models/index.ts";
 import { UserError } from "../runtime/index.ts";
 
+export { promptOf } from "./prompt.ts";
+
 export interface SubjectOptions {
   /** A folder or file; undefined for the embedded model, unless a shape is named. */
   readonly model?: string | undefined;
@@ -24,14 +26,4 @@ export function stateFor(text: string, positions: number): string {
 /** The format to ask the decoder for: random weights have none of their own but f32. */
 export function weightsFor(weights: WeightFormat | undefined): WeightFormat {
   return weights ?? "stored";
-}
-
-/** Ids of a prompt: the given ones, again and again until there are `length`, or else scattered over the vocabulary by a fixed hash. */
-export function promptOf(vocab: number, length: number, ids?: readonly number[]): number[] {
-  return Array.from({ length }, (_, i) => {
-    if (ids !== undefined && ids.length > 0) return ids[i % ids.length] as number;
-    let x = Math.imul(i + 1, 0x9e3779b9);
-    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-    return ((x ^ (x >>> 13)) >>> 0) % vocab;
-  });
 }

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { arch, cpus, loadavg, platform, totalmem } from "node:os";
 import type { Gpu } from "../runtime/index.ts";
+import type { Facts } from "./facts.ts";
 
 export interface Adapter {
   readonly name: string;
@@ -78,6 +79,15 @@ export function runtime(): { readonly name: string; readonly version: string } {
   return { name: "node", version: process.versions.node };
 }
 
+/** Variables that say how fast things are. */
+const VARIABLES = /^(TILESTATE_|LP_|MESA_|GALLIUM_|VK_|DAWN_|NODE_OPTIONS$|UV_THREADPOOL_SIZE$|BUN_|DENO_V8_FLAGS$)/;
+
+/** Those that are set here, among them what the runtime set when it opened the GPU. */
+export function variables(): Facts {
+  const set = Object.entries(process.env).filter(([name]) => VARIABLES.test(name));
+  return Object.fromEntries(set.map(([name, value]) => [name, value ?? ""]));
+}
+
 /** CPU milliseconds that this thread has used, also in native code; undefined where nobody tells. */
 export function threadCpu(): number | undefined {
   try {
@@ -133,11 +143,13 @@ export class LoadWatch {
     return watch;
   }
 
-  end(): Load {
+  /** `more` are CPU milliseconds of other processes that are not others': those that took part in the measurement. */
+  end(more = 0): Load {
+    const now = look();
     return {
       averages_before: this.#averages,
       others_before: this.#before,
-      others_during: others(this.#start, look()),
+      others_during: others(this.#start, { ...now, own: now.own + more }),
     };
   }
 }

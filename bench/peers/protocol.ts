@@ -1,5 +1,5 @@
 /**
- * What the benchmark and an engine say to each other: one JSON object a line, a request in and a reply out, over the engine's stdin and stdout.
+ * What the benchmark and an engine say to each other, over the lines of pairs/lines.ts.
  *
  * Every engine is a process of its own, so that two copies of Dawn never meet, its CPU time is its own, and it can be stopped while another one works.
  */
@@ -65,16 +65,3 @@ export interface Exchanges {
 
 export type Action = keyof Exchanges;
 export type Request = { readonly [A in Action]: { readonly do: A } & Exchanges[A]["request"] }[Action];
-export type Reply = { readonly reply: unknown } | { readonly error: string };
-
-/** Reads a line of an engine's stdout; undefined for lines that are no replies, such as what native libraries print. */
-export function parseReply(line: string): Reply | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  return "reply" in value || "error" in value ? (value as Reply) : undefined;
-}

@@ -1,7 +1,7 @@
 /**
  * What the rounds say: medians with their spread, ratios of neighbouring runs, and where greedy texts part.
  */
-import { median } from "../harness.ts";
+import { median } from "../stats.ts";
 import type { About, Run, Span, Top } from "./protocol.ts";
 
 /** The median and the extremes of some values. */

@@ -1,7 +1,7 @@
 /**
  * An engine's side of the protocol: loads it, times it, and looks at its logits.
  */
-import { createInterface } from "node:readline";
+import { answerLines } from "../pairs/lines.ts";
 import type { About, Exchanges, Request, Run, Setup, Span, Top } from "./protocol.ts";
 
 /** What an engine has to offer. */
@@ -32,17 +32,7 @@ export async function serve(load: (setup: Setup) => Promise<Engine>): Promise<ne
     if (engine === undefined) throw new Error(`"${request.do}" before "load"`);
     return request.do === "run" ? await timed(engine, request) : topOf(await engine.logits(request.ids, request.piece));
   };
-  for await (const line of createInterface({ input: process.stdin })) {
-    let said: object;
-    try {
-      said = { reply: await answer(JSON.parse(line) as Request) };
-    } catch (error) {
-      said = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-    }
-    process.stdout.write(`${JSON.stringify(said)}\n`);
-  }
-  // Native libraries may hold the process.
-  process.exit(0);
+  return answerLines((request) => answer(request as Request));
 }
 
 /** Exported for tests. */

@@ -8,8 +8,11 @@ import { withGpu } from "../session.ts";
 import { decodeFindings, subjectOf } from "./decode.ts";
 import type { SubjectOptions } from "./options.ts";
 import { type Findings, report, sayer, sayMeasures } from "./output.ts";
+import { decodeSettings } from "./settings.ts";
 import { type Sweep, sweepFindings } from "./sweeps.ts";
 
+/** What is decoded in depth. */
+const DECODE = { state: "full", batch: 1, context: 128, tokens: 64 } as const;
 /** Sweeps with their context and tokens: shorter than alone. */
 const SWEEPS: readonly (readonly [Sweep, number, number])[] = [
   ["prefill", 256, 4],
@@ -22,7 +25,7 @@ export async function benchAll(options: SubjectOptions, context: Context): Promi
   const source = await subjectOf(options);
   const say = sayer(context, options);
   await withGpu(context, options.adapter, (gpu) =>
-    report(context, options, "all", gpu, async () => {
+    report(context, options, "all", gpu, decodeSettings(source, { ...options, ...DECODE }), async () => {
       const measures: Measure[] = [];
       const all: Record<string, unknown> = {};
       const sweeps: Record<string, unknown> = {};
@@ -30,7 +33,7 @@ export async function benchAll(options: SubjectOptions, context: Context): Promi
         measures.push(...more.map((m) => ({ ...m, name: `${prefix}${m.name}` })));
         Object.assign(all, found);
       };
-      const decode = { ...options, state: "full", batch: 1, context: 128, tokens: 64 };
+      const decode = { ...options, ...DECODE };
       add(await decodeFindings(gpu, source, decode, context), "");
       for (const [sweep, length, tokens] of SWEEPS) {
         say("");

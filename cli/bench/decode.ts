@@ -10,10 +10,12 @@ import { bytes } from "../format.ts";
 import { withGpu } from "../session.ts";
 import type { SubjectOptions } from "./options.ts";
 import { digits, type Findings, kernelTable, report, save, sayCeiling, sayer, sayMeasures } from "./output.ts";
+import { decodeSettings } from "./settings.ts";
 
 /** The shape that is measured when nothing is named: it runs anywhere in a minute. */
 export const DEFAULT_SHAPE = "stories15M";
-const CONTEXT = 128;
+/** Tokens of the prompt where nothing says how many. */
+export const CONTEXT = 128;
 
 /** The model or shape that the options name. */
 export function subjectOf(options: Pick<SubjectOptions, "model" | "shape">): Promise<ModelSource> {
@@ -26,8 +28,15 @@ export function subjectOf(options: Pick<SubjectOptions, "model" | "shape">): Pro
 export async function benchDecode(options: SubjectOptions, context: Context): Promise<void> {
   const source = await subjectOf(options);
   await withGpu(context, options.adapter, (gpu) =>
-    report(context, options, "decode", gpu, () => decodeFindings(gpu, source, options, context)),
+    report(context, options, "decode", gpu, decodeSettings(source, { ...options, context: contextOf(options) }), () =>
+      decodeFindings(gpu, source, options, context),
+    ),
   );
+}
+
+/** Tokens of the prompt. */
+export function contextOf({ context, ids }: Pick<SubjectOptions, "context" | "ids">): number {
+  return context ?? ids?.length ?? CONTEXT;
 }
 
 /** Measures and says what was found. */
@@ -41,7 +50,7 @@ export async function decodeFindings(
   const ceiling = await measureCeiling(gpu);
   sayCeiling(say, ceiling);
   const { state, weights, batch, ids } = options;
-  const length = options.context ?? ids?.length ?? CONTEXT;
+  const length = contextOf(options);
   const decoder = { state, batch, ...(weights === undefined ? {} : { weights }) };
   const stop = (): boolean => context.signal.aborted;
   const run = await runDecode(gpu, ceiling, {

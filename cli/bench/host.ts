@@ -1,13 +1,16 @@
 /** `tilestate bench host | cold | flat`: what the host pays, how long a start takes, and whether late steps are like early ones. */
 import { measureCold } from "../../bench/cold.ts";
+import type { Facts } from "../../bench/facts.ts";
 import { measureFlat } from "../../bench/flat.ts";
 import { measureHost } from "../../bench/host.ts";
+import type { ModelSource } from "../../models/index.ts";
 import type { Context } from "../context.ts";
 import { bytes } from "../format.ts";
 import { withGpu } from "../session.ts";
 import { subjectOf } from "./decode.ts";
 import type { FlatOptions, ReportOptions, SubjectOptions } from "./options.ts";
 import { report, sayer, sayMeasures } from "./output.ts";
+import { modelSettings } from "./settings.ts";
 
 /** Room for a state without a number of slots. */
 const POSITIONS = 256;
@@ -15,12 +18,20 @@ const POSITIONS = 256;
 export async function benchHost(options: SubjectOptions, context: Context): Promise<void> {
   const source = await subjectOf(options);
   await withGpu(context, "null", (gpu) =>
-    report(context, options, "host", gpu, async () => {
+    report(context, options, "host", gpu, hostSettings(source, options), async () => {
       const { measures, ...host } = await measureHost(source, roomy(options.state), options.rounds);
       sayMeasures(sayer(context, options), measures);
       return { model: source.config.name, host, measures };
     }),
   );
+}
+
+function hostSettings(source: ModelSource, { state, weights }: SubjectOptions): Facts {
+  return modelSettings(source, { state: roomy(state), ...(weights === undefined ? {} : { weights }) });
+}
+
+function flatSettings(source: ModelSource, { state, early, late, weights }: FlatOptions): Facts {
+  return modelSettings(source, { state, early, late, ...(weights === undefined ? {} : { weights }) });
 }
 
 function roomy(state: string): string {
@@ -29,7 +40,7 @@ function roomy(state: string): string {
 
 export async function benchCold(options: ReportOptions, context: Context): Promise<void> {
   await withGpu(context, options.adapter, (gpu) =>
-    report(context, options, "cold", gpu, async () => {
+    report(context, options, "cold", gpu, {}, async () => {
       const { measures, ...cold } = await measureCold(options.adapter, options.rounds);
       const say = sayer(context, options);
       say(`first run, whatever the caches held: ${cold.first_run.first_token_ms.toFixed(0)} ms to the first token`);
@@ -42,7 +53,7 @@ export async function benchCold(options: ReportOptions, context: Context): Promi
 export async function benchFlat(options: FlatOptions, context: Context): Promise<void> {
   const source = await subjectOf(options);
   await withGpu(context, options.adapter, (gpu) =>
-    report(context, options, "flat", gpu, async () => {
+    report(context, options, "flat", gpu, flatSettings(source, options), async () => {
       const { early, late, settle, rounds, state, weights } = options;
       const progress = (step: number): void => {
         context.signal.throwIfAborted();

@@ -1,27 +1,28 @@
 /** `tilestate bench kernels`: generated kernels beside hand-written ones, both in one run. */
 
 import type { Case } from "../../bench/cases.ts";
-import { compare } from "../../bench/compare.ts";
+import { checkSettings } from "../../bench/compare.ts";
 import type { Line, StepLine } from "../../bench/kernels.ts";
+import { runtime } from "../../bench/surroundings.ts";
 import type { WeightFormat } from "../../models/index.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, UsageError } from "../context.ts";
 import { type Column, heading, row } from "../format.ts";
 import { adapterJson, adapterLine, withGpu } from "../session.ts";
-import { quiet, readReport, sayComparison, sayer, writeReport } from "./output.ts";
+import type { PairOptions } from "./options.ts";
+import { finish, quiet, readReport, sayer } from "./output.ts";
 
-export interface KernelOptions {
+export interface KernelOptions extends PairOptions {
   readonly adapter?: string;
   readonly only?: string;
   readonly shape?: string;
   readonly weights?: string;
   readonly rounds: number;
   readonly json?: string | true;
-  readonly compare?: string;
 }
 
 /** Milliseconds of one batch: long against the steps in which the end of the work is looked for. */
-const BATCH_MS = 40;
+export const BATCH_MS = 40;
 
 const COLUMNS: readonly Column[] = [
   { title: "kernel", width: 8 },
@@ -35,7 +36,8 @@ const COLUMNS: readonly Column[] = [
   { title: "GFLOP/s", width: 7, right: true },
 ];
 
-async function casesOf(options: KernelOptions): Promise<readonly Case[]> {
+/** The cases that the options name. */
+export async function casesFor(options: Pick<KernelOptions, "only" | "shape" | "weights">): Promise<readonly Case[]> {
   const bench = await import("../../bench/kernels.ts");
   if (options.shape === undefined) {
     if (options.weights !== undefined) throw new UsageError("--weights belongs to --shape");
@@ -56,9 +58,11 @@ export async function benchKernels(options: KernelOptions, context: Context): Pr
   const { signal } = context;
   const bench = await import("../../bench/kernels.ts");
   const { copyRate } = await import("../../bench/harness.ts");
-  const cases = await casesOf(options);
+  const cases = await casesFor(options);
   const before = options.compare === undefined ? undefined : await readReport(options.compare);
   await withGpu(context, options.adapter, async (gpu) => {
+    const settings = { benchmark: "kernels", runtime: runtime().name, adapter: gpu.capabilities.name };
+    if (before !== undefined) checkSettings(before, settings, options.compare ?? "");
     const copy = await copyRate(gpu, 3);
     const say = sayer(context, { ...options });
     if (!quiet(options)) {
@@ -91,9 +95,8 @@ export async function benchKernels(options: KernelOptions, context: Context): Pr
       }
     }
     const adapter = adapterJson(gpu);
-    const whole = [...lines, ...steps].map((l) => ({ ...l, adapter }));
-    if (before !== undefined) sayComparison(say, options.compare ?? "", compare(before, whole, options.compare ?? ""));
-    await writeReport(context, options, whole);
+    const whole = [...lines, ...steps].map((l) => ({ ...l, adapter, runtime: runtime() }));
+    await finish(context, options, before, whole);
   });
 }
 

@@ -1,14 +1,24 @@
 /** What the benchmarks of decoders take, and how their reports leave. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { WORSE } from "../../bench/pairs/judge.ts";
 import type { WeightFormat } from "../../models/index.ts";
-import { adapterOption, idList, weightsOption, whole } from "../options.ts";
+import { adapterOption, idList, real, weightsOption, whole } from "../options.ts";
 
-export interface ReportOptions {
+/** What two commits are compared by. */
+export interface PairOptions {
+  /** An earlier report. */
+  readonly compare?: string;
+  /** The folder of another checkout. */
+  readonly against?: string;
+  /** The ratio beyond which something is worse. */
+  readonly worse: number;
+}
+
+export interface ReportOptions extends PairOptions {
   readonly adapter?: string;
   readonly rounds: number;
   /** True for standard output, else a file ("-" is standard output, too). */
   readonly json?: string | true;
-  readonly compare?: string;
   readonly svg?: string;
 }
 
@@ -36,6 +46,31 @@ export function reportOptions(command: Command, rounds: number): Command {
     .option("--rounds <n>", "rounds; figures are medians of them", whole(1), rounds)
     .option("--json [file]", 'write the whole report as JSON, to standard output or to a file ("-" is standard output)')
     .option("--compare <file>", "say what changed since an earlier report, beyond noise");
+}
+
+/** For benchmarks that two checkouts can take turns in. */
+export function pairOptions(command: Command): Command {
+  return command
+    .option(
+      "--against <dir>",
+      `measure another checkout of tilestate in turn with this one, in ${PAIRS} rounds unless told`,
+    )
+    .addOption(worseOption());
+}
+
+/** Pairs of turns unless told. */
+export const PAIRS = 15;
+
+export function worseOption(): Option {
+  return new Option("--worse <ratio>", "the ratio beyond which --compare and --against call something worse")
+    .argParser(ratio)
+    .default(WORSE);
+}
+
+function ratio(text: string): number {
+  const n = real(text);
+  if (n < 1) throw new InvalidArgumentError("Expected a ratio of at least 1, as in 1.03.");
+  return n;
 }
 
 /** Which model, in which format. */

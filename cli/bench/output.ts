@@ -1,10 +1,14 @@
 /** Reports of benchmarks: the head that every one begins with, tables, and the files that were asked for. */
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { KernelLine } from "../../bench/breakdown.ts";
 import type { Ceiling } from "../../bench/ceiling.ts";
-import { type Change, type Comparison, compare } from "../../bench/compare.ts";
+import { type Change, type Comparison, checkSettings, compare, regressions } from "../../bench/compare.ts";
+import type { Facts } from "../../bench/facts.ts";
+import { Checkout } from "../../bench/pairs/checkout.ts";
 import { type Measure, spreadOf } from "../../bench/stats.ts";
-import { LoadWatch, surroundings } from "../../bench/surroundings.ts";
+import { LoadWatch, surroundings, variables } from "../../bench/surroundings.ts";
 import { type Gpu, UserError } from "../../runtime/index.ts";
 import { type Context, prettyJson } from "../context.ts";
 import { bytes, type Column, heading, row } from "../format.ts";
@@ -35,12 +39,16 @@ export async function report(
   options: ReportOptions,
   benchmark: string,
   gpu: Gpu,
+  own: Facts,
   work: () => Promise<Findings>,
 ): Promise<void> {
   // Read first: a report that is not there should not be found out after minutes of measuring.
   const before = options.compare === undefined ? undefined : await readReport(options.compare);
   const say = sayer(context, options);
   const around = surroundings(gpu);
+  const settings = { benchmark, runtime: around.runtime.name, adapter: around.adapter.name, ...own };
+  // As early: what cannot be compared need not be measured.
+  if (before !== undefined) checkSettings(before, settings, options.compare ?? "");
   const watch = await LoadWatch.begin();
   const { limits } = around.adapter;
   say(`adapter   ${adapterLine(gpu)}`);
@@ -58,9 +66,31 @@ export async function report(
     `load      other programs kept ${cores(load.others_before)} cores busy before and ${cores(load.others_during)} during the run; averages before ${load.averages_before.map((x) => x.toFixed(2)).join(", ")}`,
   );
   const { adapter, ...rest } = around;
-  const whole = { adapter, ...findings, benchmark, tilestate: version(), ...rest, load, measures };
-  if (before !== undefined) sayComparison(say, options.compare ?? "", compare(before, whole, options.compare ?? ""));
+  const environment = { ...checkout(), ...variables() };
+  const head = { benchmark, settings, environment, tilestate: version() };
+  const whole = { adapter, ...findings, ...head, ...rest, load, measures };
+  await finish(context, options, before, whole);
+}
+
+/**
+ * Writes the report, and says how it compares with the earlier one.
+ * @throws UserError when something is worse.
+ */
+export async function finish(context: Context, options: ReportOptions, before: unknown, whole: unknown): Promise<void> {
+  const { compare: file = "", worse } = options;
+  const comparison = before === undefined ? undefined : compare(before, whole, file, worse);
+  if (comparison !== undefined) sayComparison(sayer(context, options), file, comparison);
   await writeReport(context, options, whole);
+  const bad = comparison === undefined ? [] : regressions(comparison).map((c) => c.name);
+  if (bad.length > 0) throw new UserError(`worse than ${file} by a factor of more than ${worse}: ${bad.join(", ")}`);
+}
+
+/** Commit and packages of this checkout; nothing in the built package, which is known by its version. */
+function checkout(): Facts {
+  const home = new URL("../../", import.meta.url);
+  if (!existsSync(new URL("package.json", home))) return {};
+  const { tilestate: _, ...facts } = new Checkout(fileURLToPath(home)).facts();
+  return facts;
 }
 
 /** Writes the JSON where it was asked for. */
@@ -93,7 +123,7 @@ export async function readReport(file: string): Promise<unknown> {
   }
 }
 
-export function sayComparison(say: (line: string) => void, file: string, { notes, changes }: Comparison): void {
+function sayComparison(say: (line: string) => void, file: string, { notes, changes }: Comparison): void {
   say(`\nagainst   ${file}`);
   for (const note of notes) say(`          ${note}`);
   const real = changes.filter((c) => c.verdict !== "noise");

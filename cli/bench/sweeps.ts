@@ -1,5 +1,7 @@
 /** `tilestate bench prefill | batch | state | policy`: decoders of one model side by side. */
+
 import { measureCeiling } from "../../bench/ceiling.ts";
+import type { Facts } from "../../bench/facts.ts";
 import { type Entrant, runSweep, type SweepLine } from "../../bench/run.ts";
 import { type DecoderOptions, type ModelSource, POLICIES } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
@@ -9,6 +11,7 @@ import { withGpu } from "../session.ts";
 import { subjectOf } from "./decode.ts";
 import type { SubjectOptions } from "./options.ts";
 import { digits, type Findings, report, sayCeiling, sayer, table } from "./output.ts";
+import { modelSettings } from "./settings.ts";
 
 export type Sweep = "prefill" | "batch" | "state" | "policy";
 
@@ -23,7 +26,7 @@ const CONTEXT: Readonly<Record<Sweep, number>> = { prefill: 512, batch: 32, stat
 export async function benchSweep(sweep: Sweep, options: SweepOptions, context: Context): Promise<void> {
   const source = await subjectOf(options);
   await withGpu(context, options.adapter, (gpu) =>
-    report(context, options, sweep, gpu, async () => {
+    report(context, options, sweep, gpu, sweepSettings(sweep, source, options), async () => {
       const ceiling = await measureCeiling(gpu);
       sayCeiling(sayer(context, options), ceiling);
       const { copy_gb_s, arithmetic_gflop_s } = ceiling;
@@ -33,6 +36,16 @@ export async function benchSweep(sweep: Sweep, options: SweepOptions, context: C
       };
     }),
   );
+}
+
+function sweepSettings(sweep: Sweep, source: ModelSource, options: SweepOptions): Facts {
+  const { context = CONTEXT[sweep], tokens, weights, state, over } = options;
+  return modelSettings(source, {
+    ...{ context, tokens },
+    ...(weights === undefined ? {} : { weights }),
+    ...(state === undefined ? {} : { state }),
+    ...(over === undefined ? {} : { over }),
+  });
 }
 
 export async function sweepFindings(

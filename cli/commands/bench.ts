@@ -1,19 +1,37 @@
 /** `tilestate bench`: how fast decoders and kernels are, where the time goes, and what changed. Each benchmark is loaded when it is asked for. */
 import type { Command } from "commander";
+import type { PairedBenchmark } from "../bench/against.ts";
 import type { KernelOptions } from "../bench/kernels.ts";
 import {
   type FlatOptions,
   idsOption,
   lengthOptions,
+  PAIRS,
+  type PairOptions,
+  pairOptions,
   type ReportOptions,
   reportOptions,
   type SubjectOptions,
   subjectOptions,
   svgOption,
+  worseOption,
 } from "../bench/options.ts";
 import type { SweepOptions } from "../bench/sweeps.ts";
 import type { Context } from "../context.ts";
 import { adapterOption, examples, stateOption, whole, wholes } from "../options.ts";
+
+/** Runs a benchmark of this checkout alone, or, with --against, of this one and another in turn. */
+function paired<T extends PairOptions & { readonly rounds: number }>(
+  benchmark: PairedBenchmark,
+  context: Context,
+  alone: (options: T) => Promise<void>,
+): (options: T, command: Command) => Promise<void> {
+  return async (options, command) => {
+    if (options.against === undefined) return alone(options);
+    const rounds = command.getOptionValueSource("rounds") === "default" ? PAIRS : options.rounds;
+    await (await import("../bench/against.ts")).benchAgainst(benchmark, { ...options, rounds }, context);
+  };
+}
 
 export function configure(command: Command, context: Context): void {
   const sub = (name: string, summary: string, description: string, isDefault = false): Command =>
@@ -24,32 +42,50 @@ export function configure(command: Command, context: Context): void {
       .option("--stack", "show where an error was thrown");
 
   const all = sub("all", "a set of all of them on a small shape", "Run a sensible set of all benchmarks.", true);
-  examples(reportOptions(subjectOptions(all), 5), ["tilestate bench", "tilestate bench --json report.json"])
+  examples(pairOptions(reportOptions(subjectOptions(all), 5)), [
+    "tilestate bench",
+    "tilestate bench --json report.json",
+    "tilestate bench --against ../before",
+  ])
     .addOption(svgOption())
-    .action(async (options: SubjectOptions) => (await import("../bench/all.ts")).benchAll(options, context));
+    .action(
+      paired("all", context, async (options: SubjectOptions) =>
+        (await import("../bench/all.ts")).benchAll(options, context),
+      ),
+    );
 
   const decode = sub(
     "decode",
     "one decoder in depth: rates, host, kernels, greedy ids",
     "Read a prompt and write tokens, over and over; then say where a step's time goes, kernel by kernel.",
   );
-  examples(lengthOptions(reportOptions(subjectOptions(decode), 5), 128, 64), [
+  examples(lengthOptions(pairOptions(reportOptions(subjectOptions(decode), 5)), 128, 64), [
     "tilestate bench decode --shape stories15M --weights q4",
     "tilestate bench decode --model ./TinyLlama --state tova:128 --context 1024 --json -",
     "tilestate bench decode --shape Llama-3.2-1B --weights f16 --svg roofline.svg",
+    "tilestate bench decode --shape stories15M --weights q4 --against ../before",
   ])
     .addOption(stateOption())
     .addOption(idsOption())
     .option("--batch <n>", "sequences that are decoded together", whole(1), 1)
     .addOption(svgOption())
-    .action(async (options: SubjectOptions) => (await import("../bench/decode.ts")).benchDecode(options, context));
+    .action(
+      paired("decode", context, async (options: SubjectOptions) =>
+        (await import("../bench/decode.ts")).benchDecode(options, context),
+      ),
+    );
 
   const sweep = (name: "prefill" | "batch" | "state" | "policy", summary: string, text: string, list: string): void => {
-    const made = lengthOptions(reportOptions(subjectOptions(sub(name, summary, text)), 5), ...SWEEP_LENGTHS[name]);
+    const command = pairOptions(reportOptions(subjectOptions(sub(name, summary, text)), 5));
+    const made = lengthOptions(command, ...SWEEP_LENGTHS[name]);
     if (name === "prefill" || name === "batch") made.addOption(stateOption());
     examples(made, [`tilestate bench ${name} --shape stories15M`])
       .option("--over <list>", list, wholes)
-      .action(async (options: SweepOptions) => (await import("../bench/sweeps.ts")).benchSweep(name, options, context));
+      .action(
+        paired(name, context, async (options: SweepOptions) =>
+          (await import("../bench/sweeps.ts")).benchSweep(name, options, context),
+        ),
+      );
   };
   sweep(
     "prefill",
@@ -81,7 +117,7 @@ export function configure(command: Command, context: Context): void {
     "generated kernels against hand-written WGSL",
     "Time generated kernels against hand-written WGSL for the same adapter. Both sides run in turn; a ratio is the median of the rounds' ratios (ours over hand-written).",
   );
-  examples(kernels, [
+  examples(pairOptions(kernels), [
     "tilestate bench kernels",
     "tilestate bench kernels --only matvec --adapter swiftshader --json",
     "tilestate bench kernels --shape stories15M --weights q4",
@@ -93,20 +129,30 @@ export function configure(command: Command, context: Context): void {
     .option("--rounds <n>", "rounds of both sides", whole(1), 7)
     .option("--json [file]", 'print the lines as JSON, or write them to a file ("-" is standard output)')
     .option("--compare <file>", "say what changed since an earlier table")
-    .action(async (options: KernelOptions) => (await import("../bench/kernels.ts")).benchKernels(options, context));
+    .action(
+      paired("kernels", context, async (options: KernelOptions) =>
+        (await import("../bench/kernels.ts")).benchKernels(options, context),
+      ),
+    );
 
   const host = sub(
     "host",
     "what the host pays for a dispatch",
     "Replay a recorded step on Dawn's null backend, which computes nothing, and count the CPU time of this thread.",
   );
-  examples(reportOptions(subjectOptions(host), 9), ["tilestate bench host"])
+  examples(pairOptions(reportOptions(subjectOptions(host), 9)), ["tilestate bench host"])
     .addOption(stateOption())
-    .action(async (options: SubjectOptions) => (await import("../bench/host.ts")).benchHost(options, context));
+    .action(
+      paired("host", context, async (options: SubjectOptions) =>
+        (await import("../bench/host.ts")).benchHost(options, context),
+      ),
+    );
 
   const cold = sub("cold", "from the start of a process to its first token", "Start the demo model in new processes.");
-  examples(reportOptions(cold, 5), ["tilestate bench cold"]).action(async (options: ReportOptions) =>
-    (await import("../bench/host.ts")).benchCold(options, context),
+  examples(pairOptions(reportOptions(cold, 5)), ["tilestate bench cold"]).action(
+    paired("cold", context, async (options: ReportOptions) =>
+      (await import("../bench/host.ts")).benchCold(options, context),
+    ),
   );
 
   const flat = sub(
@@ -114,7 +160,10 @@ export function configure(command: Command, context: Context): void {
     "whether a late step is as fast and as small as an early one",
     "Step a bounded state to a late step and compare it with an early one, side by side.",
   );
-  examples(reportOptions(subjectOptions(flat), 160), ["tilestate bench flat", "tilestate bench flat --late 10000"])
+  examples(reportOptions(subjectOptions(flat), 160).addOption(worseOption()), [
+    "tilestate bench flat",
+    "tilestate bench flat --late 10000",
+  ])
     .option("--state <policy>", "a state that drops tokens", "tova:128")
     .option("--early <n>", "the early step", whole(1), 1000)
     .option("--late <n>", "the late step", whole(2), 100_000)

@@ -3,7 +3,10 @@
  * anything was is nobody's business here.
  */
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { runPairs } from "../../bench/pairs/run.ts";
 import type { Measure } from "../../bench/stats.ts";
 import { cli, cliJson } from "../cli/run.ts";
 import { temporary } from "../models/formats/temporary.ts";
@@ -11,6 +14,7 @@ import { adaptersUnderTest } from "../support/gpu.ts";
 
 const adapter = adaptersUnderTest()[0] as string;
 const at = temporary();
+const HOME = fileURLToPath(new URL("../../", import.meta.url));
 const SHORT = ["--model", "hearth", "--adapter", adapter, "--rounds", "1"];
 
 interface Report {
@@ -95,13 +99,63 @@ describe("tilestate bench decode", () => {
       ...["bench", "decode", ...SHORT, "--ids", "5,6,7", "--tokens", "6"],
       ...["--compare", old, "--json", out, "--svg", svg],
     );
-    expect(said).toMatchObject({ code: 0, err: "" });
+    // Being worse is a failure, and what was asked for is written all the same.
+    expect(said.code).toBe(1);
+    expect(said.err).toMatch(/^error: worse than \S+old\.json by a factor of more than 1\.03: (.*, )?decode\b/);
     expect(said.out).toContain(`against   ${old}`);
     expect(said.out).toMatch(/worse +decode: [\d.e+]+ -> [\d.]+ tokens\/s/);
     expect(said.out).toMatch(/figures within noise\n$/);
     expect(said.out).toMatch(/^kernel +calls +stamped us +alone us/m);
     expect((JSON.parse(await readFile(out, "utf8")) as Report).ids).toEqual(greedy);
     expect(await readFile(svg, "utf8")).toContain("hearth, stored weights, full:");
+  });
+});
+
+describe("settings", () => {
+  const args = ["--ids", "5,6,7", "--tokens", "4"];
+  it("are compared before anything is measured", async () => {
+    const file = at("settings.json");
+    expect((await cli("bench", "decode", ...SHORT, ...args, "--json", file)).code).toBe(0);
+    const report = JSON.parse(await readFile(file, "utf8")) as Report;
+    expect(report.settings).toMatchObject({
+      ...{ benchmark: "decode", model: "hearth", weights: "stored", batch: 1, context: 3, tokens: 4, ids: "5,6,7" },
+      adapter: report.adapter.name,
+      runtime: report.runtime.name,
+    });
+    const said = await cli("bench", "decode", ...SHORT, ...args, "--weights", "q4", "--compare", file);
+    expect(said).toMatchObject({ code: 1, out: "" });
+    expect(said.err).toBe(`error: ${file}: different settings cannot be compared: weights: stored there, q4 here\n`);
+    const batch = await cli("bench", "batch", ...SHORT, "--context", "2", "--tokens", "4", "--compare", file);
+    expect(batch).toMatchObject({ code: 1, out: "" });
+    expect(batch.err).toContain("benchmark: decode there, batch here; ");
+  });
+});
+
+describe("pairs of this checkout and itself", () => {
+  it("have the same settings and results, in decoders, kernels, recorded steps and cold starts", async () => {
+    const decoder = { title: "hearth", model: join(HOME, "models/hearth"), state: "full:32", batch: 1 } as const;
+    const kernel = { kind: "kernel", batch_ms: 1 } as const;
+    const { cases, left_out, notes } = await runPairs({
+      ...{ here: HOME, there: HOME, adapter, rounds: 1, worse: 1.03 },
+      jobs: [
+        { kind: "decoder", ...decoder, context: 4, tokens: 4 },
+        { kind: "decoder", ...decoder, title: "q4", weights: "q4", batch: 2, state: "full:256", context: 2, tokens: 4 },
+        { ...kernel, title: "matvec q8 768x288" },
+        { ...kernel, title: "weights f16 96x64", matrix: { format: "f16", rows: 96, k: 64 } },
+        { ...kernel, title: "rmsnorm f32 256x2048" },
+        { kind: "host", ...decoder, title: "host" },
+        { kind: "cold", title: "cold" },
+      ],
+    });
+    expect([left_out, notes]).toEqual([[], []]);
+    expect(cases.map((c) => c.name)).toEqual([
+      ...["hearth, decode", "hearth, prompt", "q4, decode", "q4, prompt", "matvec q8 768x288", "weights f16 96x64"],
+      ...["rmsnorm f32 256x2048", "host", "cold, first token", "cold, end"],
+    ]);
+    for (const c of cases) {
+      expectPositive({ ...c }, ["this_ms", "other_ms"]);
+      expect(c.cpu === null, c.name).toBe(c.name === "cold, first token");
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** The arithmetic of reports: medians and spreads, what counts as a change, the roof of a roofline, groups of dispatches. Nothing is measured here. */
 import { describe, expect, it } from "vitest";
 import { group, type KernelLine } from "../../bench/breakdown.ts";
-import { changes, compare, measuresIn } from "../../bench/compare.ts";
+import { changes, compare, measuresIn, regressions } from "../../bench/compare.ts";
 import { type Pass, summarise, tokensOfBatch } from "../../bench/decode.ts";
 import { casesOfShape, titleOf } from "../../bench/kernels.ts";
 import { pointsOf, roof, roofline } from "../../bench/roofline.ts";
@@ -55,27 +55,87 @@ describe("comparison", () => {
 
   it("names what is new and what is gone", () => {
     expect(changes([figure("a", 1), figure("b", 2)], [figure("b", 2), figure("c", 3)])).toEqual([
-      { name: "b", unit: "ms", before: 2, after: 2, ratio: 1, verdict: "noise" },
-      { name: "c", unit: "ms", before: null, after: 3, ratio: null, verdict: "new" },
-      { name: "a", unit: "ms", before: 1, after: null, ratio: null, verdict: "gone" },
+      { name: "b", unit: "ms", before: 2, after: 2, ratio: 1, judged: true, verdict: "noise" },
+      { name: "c", unit: "ms", before: null, after: 3, ratio: null, judged: true, verdict: "new" },
+      { name: "a", unit: "ms", before: 1, after: null, ratio: null, judged: true, verdict: "gone" },
     ]);
   });
 
+  it("goes by the factor it is given", () => {
+    const factor = (a: number, b: number, worse: number, more: Partial<Measure> = {}): string | undefined =>
+      changes([figure("t", a, 0, more)], [figure("t", b, 0, more)], worse)[0]?.verdict;
+    expect([factor(10, 10.4, 1.03), factor(10, 10.4, 1.05), factor(10, 10.6, 1.05)]).toEqual([
+      "worse",
+      "noise",
+      "worse",
+    ]);
+    const rate: Partial<Measure> = { better: "higher" };
+    expect([factor(10, 9.6, 1.03, rate), factor(10, 9.6, 1.05, rate), factor(9.6, 10, 1.03, rate)]).toEqual([
+      "worse",
+      "noise",
+      "better",
+    ]);
+  });
+
+  const report = (more: object = {}, settings: object = {}, environment: object = {}): unknown => ({
+    adapter: { name: "a", driver: "d" },
+    runtime: { name: "bun", version: "1" },
+    machine: { cpu: "c", cores: 2 },
+    load: { others_during: 0 },
+    measures: [],
+    settings: { benchmark: "decode", adapter: "a", runtime: "bun", state: "full:8", ...settings },
+    environment: { commit: "1", ...environment },
+    ...more,
+  });
+
   it("says first what else is different", () => {
-    const report = (name: string, version: string, busy: number): unknown => ({
-      benchmark: "decode",
-      adapter: { name, driver: "d" },
-      runtime: { name: "bun", version },
-      machine: { cpu: "c", cores: 2 },
-      load: { others_during: busy },
-      measures: [],
-    });
-    expect(compare(report("a", "1", 0), report("a", "1", 0.1), "old.json").notes).toEqual([]);
-    expect(compare(report("a", "1", 0), report("b", "2", 1.5), "old.json").notes).toEqual([
-      "another adapter: was a, is b",
-      "another runtime: was bun 1, is bun 2",
+    expect(compare(report(), report(), "old.json").notes).toEqual([]);
+    const other = report(
+      { runtime: { name: "bun", version: "2" }, machine: { cpu: "c", cores: 4 }, load: { others_during: 1.5 } },
+      {},
+      { commit: "2", LP_NUM_THREADS: "4" },
+    );
+    expect(compare(report(), other, "old.json").notes).toEqual([
+      "another version of the runtime: was 1, is 2",
+      "another machine: was 2 x c, is 4 x c",
+      "another commit: was 1, is 2",
+      "another LP_NUM_THREADS: was not set, is 4",
       "other programs kept 1.50 cores busy during the new run: its times are doubtful",
     ]);
+  });
+
+  it("refuses other settings, each by name", () => {
+    const now = report({}, { adapter: "b", state: "tova:8", batch: 2 });
+    expect(() => compare(report(), now, "old.json")).toThrow(
+      "old.json: different settings cannot be compared: adapter: a there, b here; state: full:8 there, tova:8 here; " +
+        "batch: nothing there, 2 here",
+    );
+    const kernels = [
+      { name: "k", dtype: "f32", shape: "1", ours_ms: 1, adapter: { name: "a" }, runtime: { name: "bun" } },
+    ];
+    expect(() => compare(report(), kernels, "old.json")).toThrow("benchmark: decode there, kernels here");
+    expect(() => compare(kernels, [{ ...kernels[0], adapter: { name: "b" } }], "old.json")).toThrow(
+      "adapter: a there, b here",
+    );
+  });
+
+  it("goes by what a report of before told of its settings, and says what it did not tell", () => {
+    const { settings: _, ...old } = report({ benchmark: "decode", model: "m", state: "full:8" }) as {
+      settings: unknown;
+    };
+    const now = report({}, { model: "m", batch: 1 });
+    expect(compare(old, now, "old.json").notes).toEqual(["the earlier report does not say its batch: it is 1 here"]);
+    expect(() => compare({ ...old, model: "n" }, now, "old.json")).toThrow("model: n there, m here");
+  });
+
+  it("counts as regressions what is worse and ours", () => {
+    const measures = (factor: number): object => ({
+      measures: [figure("decode", 10 * factor), { ...figure("ceiling: copy", 10 * factor), judged: false }],
+    });
+    const worse = compare(report(measures(1)), report(measures(2)), "old.json");
+    expect(worse.changes.map((c) => c.verdict)).toEqual(["worse", "worse"]);
+    expect(regressions(worse).map((c) => c.name)).toEqual(["decode"]);
+    expect(regressions(compare(report(measures(2)), report(measures(1)), "old.json"))).toEqual([]);
   });
 
   it("reads tables of kernels, and refuses what is no report", () => {
@@ -156,7 +216,16 @@ describe("counting", () => {
 
   it("makes rates of passes: one sequence, and a batch", () => {
     const one = (decode_ms: number): Pass => {
-      return { prefill_ms: 50, decode_ms, decoded: 10, steps: 10, thread_cpu_ms: 2, process_cpu_ms: 100, ids: [1] };
+      return {
+        prefill_ms: 50,
+        prefill_cpu_ms: 60,
+        decode_ms,
+        decoded: 10,
+        steps: 10,
+        thread_cpu_ms: 2,
+        process_cpu_ms: 100,
+        ids: [1],
+      };
     };
     const r = summarise("", [one(100), one(200), one(400)], 20, { dispatches: 40, batch: 1 });
     expect(r.decode).toEqual({

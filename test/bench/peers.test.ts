@@ -1,10 +1,11 @@
 /** The comparison with other runtimes, as far as it needs none of them: the graph is our model, its 4-bit blocks are our numbers, the report adds up. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { parseReply } from "../../bench/pairs/lines.ts";
 import { roundedToQ4, toNBits } from "../../bench/peers/blocks.ts";
 import { Client } from "../../bench/peers/client.ts";
 import { type Graph, initialiserBytes, llamaGraph, type PeerWeights, transposed } from "../../bench/peers/graph.ts";
-import { parseReply, type Run } from "../../bench/peers/protocol.ts";
+import type { Run } from "../../bench/peers/protocol.ts";
 import { commonLength, marginOf, promptIds, ratio, spread, summarise } from "../../bench/peers/report.ts";
 import { AHEAD, type Engine, timed, topOf } from "../../bench/peers/serve.ts";
 import { randomSource, SHAPES } from "../../models/formats/random.ts";
