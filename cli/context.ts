@@ -8,6 +8,8 @@
 export interface Io {
   out(text: string): void;
   err(text: string): void;
+  /** All of standard input, where there is one. */
+  read?(): Promise<Uint8Array>;
 }
 
 export interface Context {
@@ -25,6 +27,11 @@ export class UsageError extends Error {
 export const processIo: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  read: async () => {
+    const parts: Uint8Array[] = [];
+    for await (const part of process.stdin) parts.push(part as Uint8Array);
+    return Buffer.concat(parts);
+  },
 };
 
 /** Writes a value as indented JSON with short lists on one line, which keeps lists of ids readable. */

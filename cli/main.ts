@@ -99,7 +99,7 @@ async function build(argv: readonly string[], context: Context): Promise<Command
   const program = new Command("tilestate")
     .description("GPU kernels in TypeScript, and language models with a state that does not grow.")
     .version(version(), "--version", "print the version")
-    .helpOption("--help", "print help")
+    .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .option("--stack", "show where an error was thrown")
     .addHelpText("after", EXAMPLES)

@@ -63,11 +63,17 @@ export function examples(command: Command, lines: readonly string[]): Command {
 export function whole(least: number): (text: string) => number {
   return (text) => {
     const n = Number(text);
+    if (text.trim() !== "" && n > Number.MAX_SAFE_INTEGER) throw tooLarge();
     if (text.trim() === "" || !Number.isSafeInteger(n) || n < least) {
       throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`);
     }
     return n;
   };
+}
+
+/** Beyond this not every whole number is one in JavaScript. */
+function tooLarge(): InvalidArgumentError {
+  return new InvalidArgumentError(`Expected at most ${Number.MAX_SAFE_INTEGER}, which is 2^53 - 1.`);
 }
 
 /** `1,2,4`: whole numbers of at least 1. */
@@ -85,6 +91,7 @@ export function real(text: string): number {
 export function idList(text: string): number[] {
   return text.split(",").map((part) => {
     const n = Number(part);
+    if (part.trim() !== "" && Math.abs(n) > Number.MAX_SAFE_INTEGER) throw tooLarge();
     if (part.trim() === "" || !Number.isSafeInteger(n)) {
       throw new InvalidArgumentError(`Expected whole numbers separated by commas, as in 1,2,3; got "${part.trim()}".`);
     }

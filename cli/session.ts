@@ -58,5 +58,6 @@ export function announce(context: Context, gpu: Gpu, source: ModelSource, decode
   const { io } = context;
   io.err(`adapter  ${adapterLine(gpu)}\n`);
   for (const note of gpu.device.notes) io.err(`         ${note}\n`);
+  for (const note of source.notes) io.err(`model    ${note}\n`);
   io.err(`memory   ${contractLine(source, decoder.policy.text, decoder.contract)}\n`);
 }

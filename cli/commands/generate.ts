@@ -1,9 +1,8 @@
 /** `tilestate generate`: continues a text, token by token as it comes. */
-import { readFile } from "node:fs/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { ModelSource, Tokenizer, WeightFormat } from "../../models/index.ts";
 import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson, UsageError } from "../context.ts";
+import { type Context, type Io, printJson, UsageError } from "../context.ts";
 import { rate } from "../format.ts";
 import {
   adapterOption,
@@ -18,9 +17,12 @@ import {
   weightsOption,
   whole,
 } from "../options.ts";
+import { promptFromFile } from "../prompt.ts";
 
 interface Options extends ModelOptions {
   readonly promptFile?: string;
+  readonly raw?: boolean;
+  readonly special: "parse" | "text";
   readonly ids?: number[];
   readonly tokens: number;
   readonly temperature: number;
@@ -44,9 +46,19 @@ export function configure(command: Command, context: Context): void {
     'tilestate generate "A tale from" --state tova:128 --temperature 0.8 --seed 7 --tokens 400',
     "tilestate generate --model stories260K.bin --tokens 200",
     "tilestate generate --model ./TinyLlama --prompt-file letter.txt --state tova:512 --prefill oneshot",
+    "tilestate generate --prompt-file - --special text < letter.txt",
   ])
     .argument("[prompt]", `the text to continue (default for hearth: "${HEARTH_PROMPT}")`)
-    .option("--prompt-file <file>", "take the prompt from a file")
+    .option("--prompt-file <file>", 'take the prompt from a file, or from standard input with "-"')
+    .option("--raw", "with --prompt-file: keep a byte order mark, CR LF and the last line end")
+    .addOption(
+      new Option(
+        "--special <how>",
+        'control tokens spelled out in the prompt, as "</s>": parse them, or take them as text',
+      )
+        .choices(["parse", "text"])
+        .default("parse"),
+    )
     .option("--ids <list>", "the prompt as token ids, as in 1,2,3, for models without a tokenizer", idList)
     .option("--tokens <n>", "most tokens to generate", whole(1), 128)
     .option("--temperature <t>", "0 takes the most likely token each time", real, 0)
@@ -69,12 +81,13 @@ async function generate(prompt: string | undefined, options: Options, context: C
   if ([prompt, options.promptFile, options.ids].filter((x) => x !== undefined).length > 1) {
     throw new UsageError("give one prompt: as an argument, with --prompt-file, or with --ids");
   }
+  if (options.raw === true && options.promptFile === undefined) throw new UsageError("--raw goes with --prompt-file");
   const [{ Decoder, openModel }, { adapterJson, announce, withGpu }] = await Promise.all([
     import("../../models/index.ts"),
     import("../session.ts"),
   ]);
   const source = await openModel(options.model);
-  const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source);
+  const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source, io);
   await withGpu(context, options.adapter, async (gpu) => {
     const decoder = await Decoder.load(gpu, source, { state: options.state, weights: options.weights });
     const talk = options.quiet !== true;
@@ -144,7 +157,7 @@ interface Prompt {
   readonly tokenizer: Tokenizer | undefined;
 }
 
-async function readPrompt(prompt: string | undefined, options: Options, source: ModelSource): Promise<Prompt> {
+async function readPrompt(prompt: string | undefined, options: Options, source: ModelSource, io: Io): Promise<Prompt> {
   if (options.ids !== undefined) {
     // With ids at hand a missing tokenizer is no obstacle: ids come out instead of text.
     const tokenizer = await source.tokenizer().catch((error: unknown) => {
@@ -155,19 +168,12 @@ async function readPrompt(prompt: string | undefined, options: Options, source: 
   }
   const tokenizer = await source.tokenizer();
   const isHearth = options.model === undefined || options.model === "hearth";
-  const text = prompt ?? (await fileText(options.promptFile)) ?? (isHearth ? HEARTH_PROMPT : "");
-  const ids = tokenizer.encode(text);
+  const { promptFile, raw = false, special } = options;
+  const read = promptFile === undefined ? undefined : await promptFromFile(promptFile, raw, io);
+  const text = prompt ?? read ?? (isHearth ? HEARTH_PROMPT : "");
+  const ids = tokenizer.encode(text, { special });
   if (ids.length === 0) throw new UsageError("give a prompt: this model's tokenizer has no token to begin a text with");
   return { text, ids, tokenizer };
-}
-
-async function fileText(file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return undefined;
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new UserError(`${file}: cannot read the prompt (${(cause as Error).message})`);
-  }
 }
 
 /** Text as it comes; ids where there is no tokenizer. */

@@ -40,6 +40,7 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
     printJson(io, {
       model: config.name,
       where: source.where,
+      ...(source.notes.length === 0 ? {} : { notes: source.notes }),
       config,
       storage,
       ...(options.weights === undefined ? {} : { weights: options.weights }),
@@ -62,6 +63,7 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
     ["positions", `trained on ${context}, RoPE base ${ropeTheta}, RMSNorm epsilon ${eps}`],
     ["text", `begins with ${bos.join(", ") || "no id of its own"}, ends with ${eos.join(", ") || "no id of its own"}`],
     ["state", `${policy.text}: ${c.kept} tokens kept, ${c.slots} slots a layer, ${bytes(each)} a slot`],
+    ...source.notes.map((note): [string, string] => ["note", note]),
     ["", ""],
     ["weights", `${bytes(c.weights)} (${c.weights} bytes)`],
     ["state", `${bytes(c.state)} (${c.state} bytes)`],

@@ -5,7 +5,7 @@
  * embedded model (bytes in memory) and a folder on disk go through the same readers, and gives every truncated file the same error.
  */
 
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../runtime/errors.ts";
 
@@ -22,6 +22,8 @@ export interface ByteSource {
 export interface Folder {
   readonly where: string;
   open(name: string): Promise<ByteSource | undefined>;
+  /** The names of the files in it, sorted. */
+  list(): Promise<readonly string[]>;
   /** What an error should call the file. */
   path(name: string): string;
 }
@@ -48,7 +50,18 @@ export async function fileBytes(path: string): Promise<ByteSource> {
 /** A folder on disk. */
 export function diskFolder(directory: string): Folder {
   const path = (name: string): string => join(directory, name);
-  return { where: directory, path, open: (name) => existing(path(name)) };
+  return {
+    where: directory,
+    path,
+    open: (name) => existing(path(name)),
+    async list(): Promise<readonly string[]> {
+      try {
+        return (await readdir(directory)).sort();
+      } catch (error) {
+        throw fileError(directory, "list", error);
+      }
+    },
+  };
 }
 
 /** A folder in memory, for models that are part of a program. */
@@ -61,17 +74,8 @@ export function memoryFolder(where: string, files: ReadonlyMap<string, Uint8Arra
       const bytes = files.get(name);
       return bytes === undefined ? undefined : memoryBytes(path(name), bytes);
     },
+    list: async () => [...files.keys()].sort(),
   };
-}
-
-/** The whole source as JSON. Throws a `UserError` naming the file when it is not JSON. */
-export async function readJson(source: ByteSource): Promise<unknown> {
-  const text = new TextDecoder().decode(await source.read(0, source.size));
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new UserError(`${source.where}: not valid JSON (${message(cause)})`, { cause });
-  }
 }
 
 /** A file-system failure as a `UserError` that names the path. */
@@ -97,10 +101,21 @@ async function existing(path: string): Promise<ByteSource | undefined> {
   } catch (error) {
     if (error instanceof UserError) throw error;
     const code = errorCode(error);
+    if (code === "ENOENT" && (await isLink(path))) {
+      const hint = "download the model again, or copy it with what its links lead to";
+      throw new UserError(`${path}: a link to a file that is not there`, { hint });
+    }
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw fileError(path, "read", error);
   }
   return { where: path, size, read: (offset, length) => readRange(path, size, offset, length) };
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (entry) => entry.isSymbolicLink(),
+    () => false,
+  );
 }
 
 /** Largest single read: some systems refuse more than 2 GiB at once. */

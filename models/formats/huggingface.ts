@@ -7,11 +7,14 @@
 
 import { basename, resolve } from "node:path";
 import { UserError } from "../../runtime/errors.ts";
-import { type LlamaConfig, parseLlamaConfig, withGenerationConfig } from "../llama/config.ts";
+import { type LlamaConfig, type Note, parseLlamaConfig, withEnds } from "../llama/config.ts";
+import { endOfText } from "../tokenizer/ends.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { diskFolder, type Folder, readJson } from "./bytes.ts";
-import type { SafetensorsDType } from "./safetensors.ts";
+import { diskFolder, type Folder } from "./bytes.ts";
+import { notAModel } from "./folder.ts";
+import { readJson } from "./json.ts";
+import { checkLayers, kindOfNames, refuseStrangers, sameBytes, withoutWrappers } from "./names.ts";
 import { openTensors, type StoredTensor } from "./shards.ts";
 import {
   type CanonicalName,
@@ -49,12 +52,21 @@ export async function openHuggingFace(directory: string): Promise<ModelSource> {
 
 /** Opens a folder that may lie in memory. */
 export async function openHuggingFaceFolder(folder: Folder): Promise<ModelSource> {
-  const config = await readConfig(folder);
-  const stored = await openTensors(folder);
-  refuseStrangers(stored, config);
+  const notes: string[] = [];
+  const note: Note = (text) => void notes.push(text);
+  const read = await readConfig(folder, note);
+  const stored = withoutWrappers(await openTensors(folder));
+  checkLayers(folder.path("config.json"), read.layers, stored);
+  const config = (await tiedInFact(read, stored)) ? read : { ...read, tied: false };
+  if (config.tied !== read.tied) {
+    note(`${folder.where}: "${HEAD}" is not the embedding, although tie_word_embeddings is true: it is used as stored`);
+  }
+  const shapes = canonicalShapes(config);
+  const known = new Set([...shapes.keys()].map((name) => storedName(name, stored, config)));
+  refuseStrangers(stored, known, config.layers, note);
 
   const tensors = new Map<CanonicalName, WeightTensor>();
-  for (const [name, shape] of canonicalShapes(config)) {
+  for (const [name, shape] of shapes) {
     if (name === "head" && config.tied) continue;
     tensors.set(name, weight(folder, stored, storedName(name, stored, config), shape));
   }
@@ -65,23 +77,36 @@ export async function openHuggingFaceFolder(folder: Folder): Promise<ModelSource
   return {
     config,
     where: folder.where,
+    notes,
     tokenizer(): Promise<Tokenizer> {
-      tokenizer ??= loadTokenizer(folder, config.bos[0]);
+      tokenizer ??= loadTokenizer(folder, config.bos[0], config.eos);
       return tokenizer;
     },
     tensor: (name) => lookup(tensors, name),
   };
 }
 
-async function readConfig(folder: Folder): Promise<LlamaConfig> {
+async function readConfig(folder: Folder, note: Note): Promise<LlamaConfig> {
   const file = await folder.open("config.json");
-  if (file === undefined) throw new UserError(`${folder.where}: not a model folder: it has no config.json`);
-  const config = parseLlamaConfig(await readJson(file), file.where);
+  if (file === undefined) {
+    const hint = "give the folder that holds config.json and model.safetensors";
+    throw await notAModel(folder, "not a model folder: it has no config.json", hint);
+  }
+  let config = parseLlamaConfig(await readJson(file), file.where, note);
   const generation = await folder.open("generation_config.json");
-  return generation === undefined ? config : withGenerationConfig(config, await readJson(generation), generation.where);
+  if (generation !== undefined) config = withEnds(config, await readJson(generation), generation.where, note);
+  const ends = await endOfText(folder, note);
+  return ends === undefined ? config : withEnds(config, ends.json, ends.where, note);
 }
 
-/** The stored name of a canonical one. A tied model may store its one matrix under either name; the embedding's wins, as in transformers. */
+/** Whether the head is the embedding: where both are stored and differ it is not, whatever the config says. */
+async function tiedInFact(config: LlamaConfig, stored: ReadonlyMap<string, StoredTensor>): Promise<boolean> {
+  const [embed, head] = [stored.get(EMBED), stored.get(HEAD)];
+  if (!config.tied || embed === undefined || head === undefined) return config.tied;
+  return sameBytes(embed.tensor, head.tensor);
+}
+
+/** The stored name of a canonical one. A tied model may store its one matrix under either name. */
 function storedName(name: CanonicalName, stored: ReadonlyMap<string, StoredTensor>, config: LlamaConfig): string {
   if (name === "embed") return config.tied && !stored.has(EMBED) && stored.has(HEAD) ? HEAD : EMBED;
   if (name === "head") return HEAD;
@@ -97,8 +122,10 @@ function weight(
   shape: readonly number[],
 ): WeightTensor {
   const found = stored.get(name);
-  if (found === undefined)
-    throw new UserError(`${folder.where}: tensor "${name}" is missing, expected shape [${shape.join(", ")}]`);
+  if (found === undefined) {
+    const message = `${folder.where}: tensor "${name}" is missing, expected shape [${shape.join(", ")}]`;
+    throw new UserError(message, { hint: kindOfNames([...stored.keys()], name) });
+  }
   const { where, tensor } = found;
   checkShape(where, name, shape, tensor.shape);
   const dtype = weightDType(tensor.dtype);
@@ -108,16 +135,6 @@ function weight(
   return { name, shape, dtype, data: async () => typed(await tensor.bytes(), dtype) };
 }
 
-function weightDType(dtype: SafetensorsDType): WeightDType | undefined {
+function weightDType(dtype: string): WeightDType | undefined {
   return dtype === "F32" ? "f32" : dtype === "F16" ? "f16" : dtype === "BF16" ? "bf16" : undefined;
-}
-
-/** A tensor inside a layer that a Llama does not have (a bias, a further norm, a further layer) means that the model computes something else. */
-function refuseStrangers(stored: ReadonlyMap<string, StoredTensor>, config: LlamaConfig): void {
-  const known = new Set<string>([...canonicalShapes(config).keys()].map((name) => storedName(name, stored, config)));
-  for (const [name, { where }] of stored) {
-    // Old exports store the rotary frequencies, which follow from the config.
-    if (!name.startsWith("model.layers.") || known.has(name) || name.endsWith(".rotary_emb.inv_freq")) continue;
-    throw new UserError(`${where}: tensor "${name}" does not belong to a LlamaForCausalLM of ${config.layers} layers`);
-  }
 }

@@ -14,6 +14,7 @@ import { loadLlama2cTokenizer } from "../tokenizer/llama2c.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ByteSource, fileBytes } from "./bytes.ts";
 import { halvesFromPairs } from "./rotary.ts";
+import { LLAMA2C_LARGEST, refusal } from "./sniff.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -29,10 +30,9 @@ import {
 const MAGIC = 0x616b3432;
 const LEGACY_HEADER = 28;
 const V1_HEADER = 256;
-/** Beyond this a header field is noise, not a size. */
-const LARGEST = 1 << 24;
-
 type Header = { readonly config: LlamaConfig; readonly bytes: number; readonly legacy: boolean };
+const FIELDS = ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len"] as const;
+
 type Section = LayerPart | "embed" | "norm" | "head" | "frequencies";
 
 const PROJECTIONS = ["q", "k", "v", "o"] as const;
@@ -74,6 +74,7 @@ export async function openLlama2cBytes(
   return {
     config,
     where: source.where,
+    notes: [],
     tokenizer(): Promise<Tokenizer> {
       tokenizer ??= findTokenizer(config);
       return tokenizer;
@@ -84,42 +85,39 @@ export async function openLlama2cBytes(
 
 async function readHeader(source: ByteSource): Promise<Header> {
   const { where, size } = source;
+  const refuse = async (problem: string): Promise<never> => {
+    throw await refusal(source, "a llama2.c checkpoint", "llama2.c", problem);
+  };
   if (size < LEGACY_HEADER) {
-    throw new UserError(`${where}: truncated: expected a llama2.c header of ${LEGACY_HEADER} bytes, got ${size}`);
+    return refuse(`truncated: expected a llama2.c header of ${LEGACY_HEADER} bytes, got ${size}`);
   }
   const bytes = await source.read(0, Math.min(size, V1_HEADER));
   const view = new DataView(bytes.buffer);
   const legacy = view.getUint32(0, true) !== MAGIC;
   if (!legacy) {
     const version = view.getInt32(4, true);
-    if (version !== 1) {
-      throw new UserError(`${where}: llama2.c version ${version} is not supported; expected version 0 or 1 (f32)`);
-    }
+    if (version !== 1) return refuse(`llama2.c version ${version} is not supported; expected version 0 or 1 (f32)`);
     if (size < V1_HEADER) {
-      throw new UserError(`${where}: truncated: expected a llama2.c header of ${V1_HEADER} bytes, got ${size}`);
+      return refuse(`truncated: expected a llama2.c header of ${V1_HEADER} bytes, got ${size}`);
     }
   }
   const at = legacy ? 0 : 8;
-  const field = (index: number, name: string): number => {
-    const value = view.getInt32(at + 4 * index, true);
-    if (value < 1 || value > LARGEST) {
-      throw new UserError(
-        `${where}: not a llama2.c checkpoint: expected a plausible "${name}" in its header, got ${value}`,
-      );
-    }
-    return value;
-  };
   // In version 0 a negative vocabulary says that the output matrix is stored separately.
   const tied = legacy ? view.getInt32(20, true) > 0 : view.getUint8(36) !== 0;
   if (legacy && !tied) view.setInt32(20, -view.getInt32(20, true), true);
-  const dim = field(0, "dim");
-  const heads = field(3, "n_heads");
-  const groups = field(4, "n_kv_heads");
+  const fields = FIELDS.map((_, index) => view.getInt32(at + 4 * index, true));
+  const odd = fields.findIndex((value) => value < 1 || value > LLAMA2C_LARGEST);
+  if (odd >= 0) {
+    const expected = `expected a plausible "${FIELDS[odd]}" in its header, got ${fields[odd]}`;
+    return refuse(`not a llama2.c checkpoint: ${expected}`);
+  }
+  const [dim, ff, layers, heads, groups, vocab, context] = fields as [
+    number, number, number, number, number, number, number,
+  ]; // biome-ignore format: seven numbers
   const headDim = dim / heads;
   if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
-    throw new UserError(
-      `${where}: not a llama2.c checkpoint: dim ${dim}, ${heads} heads and ${groups} KV heads do not fit together`,
-    );
+    const sizes = `dim ${dim}, ${heads} heads and ${groups} KV heads`;
+    return refuse(`not a llama2.c checkpoint: ${sizes} do not fit together`);
   }
   const config: LlamaConfig = {
     name: basename(where).replace(/\.bin$/, ""),
@@ -127,10 +125,10 @@ async function readHeader(source: ByteSource): Promise<Header> {
     heads,
     groups,
     headDim,
-    ff: field(1, "hidden_dim"),
-    layers: field(2, "n_layers"),
-    vocab: field(5, "vocab_size"),
-    context: field(6, "max_seq_len"),
+    ff,
+    layers,
+    vocab,
+    context,
     eps: 1e-5,
     ropeTheta: 10000,
     tied,
@@ -138,7 +136,23 @@ async function readHeader(source: ByteSource): Promise<Header> {
     // Training texts were joined by BOS alone, so it is BOS that ends a text; 2 is what the tokenizer calls EOS.
     eos: [1, 2],
   };
-  return { config, bytes: legacy ? LEGACY_HEADER : V1_HEADER, legacy };
+  const header = { config, bytes: legacy ? LEGACY_HEADER : V1_HEADER, legacy };
+  // Compared before anything is built for each of the layers that the header speaks of.
+  const expected = fileBytesOf(header);
+  if (size !== expected) {
+    const what = size < expected ? "truncated" : "not the file its header describes";
+    throw new UserError(`${where}: ${what}: expected ${expected} bytes for a llama2.c checkpoint, got ${size}`);
+  }
+  return header;
+}
+
+/** Bytes of a file with this header. */
+function fileBytesOf({ config, bytes, legacy }: Header): number {
+  const { dim, ff, layers, heads, groups, headDim, vocab, context, tied } = config;
+  const attention = 2 * dim * headDim * (heads + groups);
+  const each = 2 * dim + attention + 3 * dim * ff;
+  const tables = legacy ? context * headDim : 0;
+  return bytes + 4 * (layers * each + dim + (tied ? 1 : 2) * vocab * dim + tables);
 }
 
 /** Walks the sections in file order and notes where every tensor lies. */
@@ -159,10 +173,8 @@ function place(source: ByteSource, { config, bytes, legacy }: Header): ReadonlyM
   }
   const embed = tensors.get("embed");
   if (config.tied && embed !== undefined) tensors.set("head", embed);
-  if (source.size !== at) {
-    const what = source.size < at ? "truncated" : "not the file its header describes";
-    throw new UserError(`${source.where}: ${what}: expected ${at} bytes for a llama2.c checkpoint, got ${source.size}`);
-  }
+  // What is read where depends on this walk, and how much there is was computed in one go.
+  if (source.size !== at) throw new RangeError(`the sections end at byte ${at} of ${source.size}`);
   return tensors;
 }
 

@@ -4,35 +4,50 @@
 
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { UserError } from "../../runtime/errors.ts";
 import { openHearth } from "../hearth/index.ts";
-import { errorCode, fileError } from "./bytes.ts";
+import { errorCode, fileBytes, fileError, message } from "./bytes.ts";
 import { openHuggingFace } from "./huggingface.ts";
 import { openLlama2c } from "./llama2c.ts";
+import { mistaken, sniffSource } from "./sniff.ts";
 import type { ModelSource } from "./weights.ts";
 
+const WANTED = "a Hugging Face folder or a llama2.c .bin file";
+
 /**
- * Opens the model at `path`: a Hugging Face folder or a llama2.c `.bin`; nothing, or "hearth", is the embedded one (a folder of that name is "./hearth").
- * Weights are not read yet. Throws a `UserError` naming the file.
+ * Opens the model at `path`, a Hugging Face folder or a llama2.c `.bin`, given as a path or as a `file:` URL; nothing, or "hearth", is the embedded one (a
+ * folder of that name is "./hearth"). Weights are not read yet. Throws a `UserError` naming the file and, where it is something else, what it is.
  */
-export async function openModel(path: string | undefined): Promise<ModelSource> {
+export async function openModel(path: string | URL | undefined): Promise<ModelSource> {
   if (path === undefined || path === "hearth") return openHearth();
+  const place = pathOf(path);
   let entry: Stats;
   try {
-    entry = await stat(path);
+    entry = await stat(place);
   } catch (error) {
     const code = errorCode(error);
-    if (code !== "ENOENT" && code !== "ENOTDIR") throw fileError(path, "open", error);
-    throw new UserError(`${path}: no such model file or folder`, {
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw fileError(place, "open", error);
+    throw new UserError(`${place}: no such model file or folder`, {
       hint: 'give a Hugging Face folder, a llama2.c .bin, or "hearth" for the embedded model',
     });
   }
-  if (entry.isDirectory()) return openHuggingFace(path);
-  if (path.endsWith(".bin")) return openLlama2c(path);
-  if (path.endsWith(".gguf")) throw new UserError(`${path}: GGUF files are not supported yet`);
-  const hint = path.endsWith(".safetensors") ? "give the folder that holds it" : undefined;
-  throw new UserError(
-    `${path}: expected a Hugging Face folder or a llama2.c .bin file`,
-    hint === undefined ? {} : { hint },
-  );
+  if (entry.isDirectory()) return openHuggingFace(place);
+  const found = await sniffSource(await fileBytes(place));
+  // A damaged checkpoint may be of no known kind; its reader then says what is wrong.
+  if (found.kind === "llama2.c" || (found.kind === "unknown" && place.endsWith(".bin"))) return openLlama2c(place);
+  throw mistaken(place, WANTED, found);
+}
+
+/** The path that a string or URL means. Throws a `UserError` for URLs of other places than the disk. */
+function pathOf(path: string | URL): string {
+  const text = String(path);
+  if (typeof path === "string" && !/^[a-z][a-z+.-]+:\/\//i.test(path)) return path;
+  const hint = "download the model, and give its folder or file";
+  try {
+    if (/^file:/i.test(text)) return fileURLToPath(text);
+  } catch (cause) {
+    throw new UserError(`${text}: not the URL of a file on this machine (${message(cause)})`, { hint, cause });
+  }
+  throw new UserError(`${text}: expected a path or a file: URL, since models are opened from the disk`, { hint });
 }

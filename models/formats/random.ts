@@ -116,6 +116,7 @@ export function randomSource(shape: string | LlamaConfig, options: RandomOptions
   return {
     config,
     where: `random weights of the shape ${config.name}`,
+    notes: [],
     tokenizer: () => Promise.reject(new UserError(`${config.name} has random weights and no tokenizer: use token ids`)),
     tensor: (name) => lookup(tensors, name),
   };

@@ -8,22 +8,29 @@
 import { open, rename, rm } from "node:fs/promises";
 import { UserError } from "../../runtime/errors.ts";
 import { type ByteSource, fileBytes, fileError, message } from "./bytes.ts";
+import { duplicateKey } from "./json.ts";
+import { refusal, SAFETENSORS_HEADER_LIMIT } from "./sniff.ts";
 
-/** Bytes of one element, by the format's own dtype names. */
-const SIZES = {
-  F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
+/** Bits of one element, by the format's own dtype names. */
+const BITS = {
+  F64: 64, I64: 64, U64: 64, C64: 64, F32: 32, I32: 32, U32: 32, F16: 16, BF16: 16, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8,
+  F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
 } as const; // biome-ignore format: a table
 
-export type SafetensorsDType = keyof typeof SIZES;
+/** The dtypes that are known; a file may hold tensors of others, which count as so many bytes. */
+export type SafetensorsDType = keyof typeof BITS;
 
 export interface SafetensorsTensor {
   readonly name: string;
-  readonly dtype: SafetensorsDType;
+  /** A `SafetensorsDType`, or a name that is not known here. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** Length of the data in bytes. */
   readonly byteLength: number;
   /** The raw little-endian bytes, read now; a fresh copy, aligned for every typed array. */
   bytes(): Promise<Uint8Array<ArrayBuffer>>;
+  /** The same for `length` bytes from byte `start`. */
+  part(start: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 export interface SafetensorsFile {
@@ -36,30 +43,16 @@ export interface SafetensorsFile {
 
 /** A tensor to write. `data` holds the elements in the dtype's own width (f16 and bf16 as raw bits). */
 export interface SafetensorsInput {
-  readonly dtype: SafetensorsDType;
+  readonly dtype: string;
   readonly shape: readonly number[];
   readonly data: ArrayBufferView;
 }
-
-/** Longest header the format allows. */
-const HEADER_LIMIT = 100_000_000;
 
 /** Opens a file (or bytes in memory) and reads its header. Throws a `UserError` naming the file, and the tensor where there is one. */
 export async function readSafetensors(from: string | ByteSource): Promise<SafetensorsFile> {
   const source = typeof from === "string" ? await fileBytes(from) : from;
   const { where, size } = source;
-  if (size < 8)
-    throw new UserError(`${where}: truncated: expected at least 8 bytes of safetensors header, got ${size}`);
-  const prefix = await source.read(0, 8);
-  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  if (length > HEADER_LIMIT) {
-    throw new UserError(
-      `${where}: not a safetensors file: its first 8 bytes announce a header of ${length} bytes (at most ${HEADER_LIMIT})`,
-    );
-  }
-  if (8 + length > size) {
-    throw new UserError(`${where}: truncated header: expected ${8 + length} bytes at least, got ${size}`);
-  }
+  const length = await headerLength(source);
   const header = parseHeader(await source.read(8, length), where);
 
   const start = 8 + length;
@@ -85,10 +78,31 @@ export async function readSafetensors(from: string | ByteSource): Promise<Safete
       shape: entry.shape,
       byteLength,
       bytes: () => source.read(start + entry.begin, byteLength),
+      part: (from, bytes) => source.read(start + entry.begin + from, bytes),
     });
   }
   checkTiling(ranges, size - start, where);
   return { where, metadata, tensors };
+}
+
+/** The length of the header, which fits the file. */
+async function headerLength(source: ByteSource): Promise<number> {
+  const { size } = source;
+  const refuse = async (problem: string): Promise<never> => {
+    throw await refusal(source, "a safetensors file", "safetensors", problem);
+  };
+  if (size < 8) return refuse(`truncated: expected at least 8 bytes of safetensors header, got ${size}`);
+  const prefix = await source.read(0, Math.min(9, size));
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (length > SAFETENSORS_HEADER_LIMIT) {
+    const announced = `its first 8 bytes announce a header of ${length} bytes (at most ${SAFETENSORS_HEADER_LIMIT})`;
+    return refuse(`not a safetensors file: ${announced}`);
+  }
+  if (8 + Number(length) > size) {
+    return refuse(`truncated header: expected ${8 + Number(length)} bytes at least, got ${size}`);
+  }
+  if (length === 0n || prefix[8] !== 0x7b) return refuse('not a safetensors file: its header does not begin with "{"');
+  return Number(length);
 }
 
 /** Writes the tensors to `path`, whole or not at all (a temporary file beside it is renamed). Throws a `UserError` naming the path when the disk refuses. */
@@ -133,12 +147,12 @@ function layout(
   tensors: Readonly<Record<string, SafetensorsInput>>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array[] {
-  const ordered = Object.entries(tensors).sort(([, a], [, b]) => SIZES[b.dtype] - SIZES[a.dtype]);
+  const ordered = Object.entries(tensors).sort(([, a], [, b]) => bitsOf(b.dtype) - bitsOf(a.dtype));
   const header: [string, unknown][] = Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata]];
   const parts: Uint8Array[] = [];
   let at = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
-    const expected = shape.reduce((product, size) => product * size, SIZES[dtype]);
+    const expected = bytesOf(shape, bitsOf(dtype));
     if (data.byteLength !== expected) {
       throw new RangeError(
         `tensor "${name}": ${dtype} [${shape.join(", ")}] takes ${expected} bytes, got ${data.byteLength}`,
@@ -154,6 +168,15 @@ function layout(
   padded.set(text, 8);
   text = padded;
   return [text, ...parts];
+}
+
+function bitsOf(dtype: string): number {
+  if (!isDType(dtype)) throw new RangeError(`unknown dtype "${dtype}"; known are ${Object.keys(BITS).join(", ")}`);
+  return BITS[dtype];
+}
+
+function bytesOf(shape: readonly number[], bits: number): number {
+  return shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1) * (bits / 8);
 }
 
 type Range = { readonly name: string; readonly begin: number; readonly end: number };
@@ -178,13 +201,23 @@ function checkTiling(ranges: Range[], size: number, where: string): void {
 }
 
 function parseHeader(bytes: Uint8Array, where: string): Readonly<Record<string, unknown>> {
+  let text: string;
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (isRecord(value)) return value;
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new UserError(`${where}: not a safetensors file: its header is not UTF-8`, { cause });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
   } catch (cause) {
     throw new UserError(`${where}: not a safetensors file: its header is not JSON (${message(cause)})`, { cause });
   }
-  throw new UserError(`${where}: not a safetensors file: its header is not a JSON object`);
+  if (!isRecord(value)) throw new UserError(`${where}: not a safetensors file: its header is not a JSON object`);
+  // JSON.parse keeps the last of several, and the bytes of the others would belong to nobody.
+  const twice = duplicateKey(text);
+  if (twice !== undefined) throw new UserError(`${where}: the header has the key "${twice}" twice in one object`);
+  return value;
 }
 
 function parseMetadata(value: unknown, where: string): Record<string, string> {
@@ -201,19 +234,22 @@ function parseEntry(
   name: string,
   value: unknown,
   where: string,
-): { dtype: SafetensorsDType; shape: number[]; begin: number; end: number } {
+): { dtype: string; shape: number[]; begin: number; end: number } {
   const fail = (what: string): never => {
     throw new UserError(`${where}: tensor "${name}": ${what}`);
   };
   if (!isRecord(value)) return fail("expected {dtype, shape, data_offsets}");
   const { dtype, shape, data_offsets: offsets } = value;
-  if (!isDType(dtype))
-    return fail(`unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(SIZES).join(", ")}`);
+  if (typeof dtype !== "string") return fail(`expected "dtype" to be a name, got ${JSON.stringify(dtype)}`);
   if (!isCounts(shape)) return fail(`expected "shape" to be a list of sizes, got ${JSON.stringify(shape)}`);
   if (!isCounts(offsets) || offsets.length !== 2)
     return fail(`expected "data_offsets" to be [begin, end], got ${JSON.stringify(offsets)}`);
   const [begin = 0, end = 0] = offsets;
-  const expected = shape.reduce((product, size) => product * size, SIZES[dtype]);
+  // Of a dtype that came after this was written only the place is known, which is enough where nobody reads it.
+  if (!isDType(dtype)) {
+    return end < begin ? fail(`data_offsets [${begin}, ${end}] run backwards`) : { dtype, shape, begin, end };
+  }
+  const expected = bytesOf(shape, BITS[dtype]);
   if (end - begin !== expected) {
     return fail(
       `${dtype} [${shape.join(", ")}] takes ${expected} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
@@ -222,8 +258,8 @@ function parseEntry(
   return { dtype, shape, begin, end };
 }
 
-function isDType(value: unknown): value is SafetensorsDType {
-  return typeof value === "string" && Object.hasOwn(SIZES, value);
+function isDType(value: string): value is SafetensorsDType {
+  return Object.hasOwn(BITS, value);
 }
 
 function isCounts(value: unknown): value is number[] {

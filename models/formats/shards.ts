@@ -5,7 +5,9 @@
  */
 
 import { UserError } from "../../runtime/errors.ts";
-import { type Folder, readJson } from "./bytes.ts";
+import type { Folder } from "./bytes.ts";
+import { notAModel } from "./folder.ts";
+import { readStrictJson } from "./json.ts";
 import { readSafetensors, type SafetensorsTensor } from "./safetensors.ts";
 
 /** A stored tensor with the file that holds it. */
@@ -26,11 +28,10 @@ export async function openTensors(folder: Folder): Promise<ReadonlyMap<string, S
   }
   const index = await folder.open(INDEX);
   if (index === undefined) {
-    throw new UserError(`${folder.where}: no weights: expected ${SINGLE} or ${INDEX}`, {
-      hint: "other weight files (.bin, .pth) have to be converted to safetensors first",
-    });
+    const hint = "other weight files (.bin, .pth) have to be converted to safetensors first";
+    throw await notAModel(folder, `no weights: expected ${SINGLE} or ${INDEX}`, hint);
   }
-  const map = weightMap(await readJson(index), index.where);
+  const map = weightMap(await readStrictJson(index), index.where);
 
   const shards = new Map<string, ReadonlyMap<string, SafetensorsTensor>>();
   for (const [name, file] of map) {

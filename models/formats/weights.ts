@@ -36,6 +36,8 @@ export interface ModelSource {
   readonly config: LlamaConfig;
   /** The file or folder it came from. */
   readonly where: string;
+  /** What is odd about its files and does no harm: a line each, to be shown once. */
+  readonly notes: readonly string[];
   /** Throws a `UserError` when the model has no tokenizer files. */
   tokenizer(): Promise<Tokenizer>;
   /** A tied model gives the very same object for "embed" and "head". */

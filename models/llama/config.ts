@@ -35,8 +35,11 @@ export interface LlamaConfig {
 
 type Json = { readonly [key: string]: unknown };
 
+/** Hears of what is odd in a file and does no harm. */
+export type Note = (text: string) => void;
+
 /** Reads a Hugging Face `config.json` of a LlamaForCausalLM; `file` names it in errors. Throws a `UserError` naming the key, what was expected and what was got. */
-export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
+export function parseLlamaConfig(json: unknown, file: string, note: Note = () => {}): LlamaConfig {
   const root = record(json, file, "");
   architecture(root, file);
   refuse(root, file);
@@ -68,14 +71,17 @@ export function parseLlamaConfig(json: unknown, file: string): LlamaConfig {
     eps: positive(root, file, "rms_norm_eps"),
     ropeTheta: rope,
     tied: flag(root, file, "tie_word_embeddings"),
-    bos: ids(root, file, "bos_token_id", vocab),
-    eos: ids(root, file, "eos_token_id", vocab),
+    bos: ids(root, file, "bos_token_id", vocab, note),
+    eos: ids(root, file, "eos_token_id", vocab, note),
   };
 }
 
-/** The config with the end ids that a `generation_config.json` adds. Throws a `UserError` as `parseLlamaConfig` does. */
-export function withGenerationConfig(config: LlamaConfig, json: unknown, file: string): LlamaConfig {
-  const extra = ids(record(json, file, ""), file, "eos_token_id", config.vocab);
+/**
+ * The config with the end ids that another file adds, `generation_config.json` or `tokenizer_config.json`. Throws a `UserError` as `parseLlamaConfig`
+ * does.
+ */
+export function withEnds(config: LlamaConfig, json: unknown, file: string, note: Note = () => {}): LlamaConfig {
+  const extra = ids(record(json, file, ""), file, "eos_token_id", config.vocab, note);
   return { ...config, eos: [...new Set([...config.eos, ...extra])] };
 }
 
@@ -110,27 +116,47 @@ function refuse(root: Json, file: string): void {
   }
 }
 
-/** Base of the rotary angles. It stands at the top level (older files) or in `rope_parameters`; scaled variants are refused. */
+/** Settings of RoPE that change nothing where it is not scaled; a factor of 1 scales nothing either. */
+const HARMLESS: readonly string[] = ["original_max_position_embeddings"];
+
+/**
+ * Base of the rotary angles. It stands at the top level (older files), in `rope_scaling` or in `rope_parameters`; scaled variants are refused, and so are
+ * places that disagree, of which other readers take one or the other.
+ */
 function ropeTheta(root: Json, file: string): number {
   let theta: number | undefined;
+  let place = "";
+  const take = (key: string, value: number): void => {
+    if (theta !== undefined && theta !== value) wrong(file, key, `${theta}, as "${place}" has it`, value);
+    [theta, place] = [value, key];
+  };
+  if (root.rope_theta != null) take("rope_theta", positive(root, file, "rope_theta"));
   for (const key of ["rope_scaling", "rope_parameters"]) {
     const value = root[key];
     if (value == null) continue;
     const rope = record(value, file, key);
-    const typeKey = rope.rope_type === undefined && rope.type !== undefined ? "type" : "rope_type";
-    const type = rope[typeKey] ?? "default";
-    if (type !== "default") {
-      wrong(file, `${key}.${typeKey}`, '"default" (unscaled RoPE, the only kind supported for LlamaForCausalLM)', type);
-    }
+    ropeKind(rope, file, key);
     for (const [name, setting] of Object.entries(rope)) {
-      if (name === "rope_type" || name === "type") continue;
-      if (name === "rope_theta") theta = positive(rope, file, name, `${key}.`);
-      else if (name === "partial_rotary_factor" && setting === 1) continue;
-      else if (setting != null) wrong(file, `${key}.${name}`, "only rope_type and rope_theta (unscaled RoPE)", setting);
+      if (name === "rope_type" || name === "type" || setting == null || HARMLESS.includes(name)) continue;
+      if (name === "rope_theta") take(`${key}.${name}`, positive(rope, file, name, `${key}.`));
+      else if ((name === "partial_rotary_factor" || name === "factor") && setting === 1) continue;
+      else wrong(file, `${key}.${name}`, "only rope_type and rope_theta (unscaled RoPE)", setting);
     }
   }
   // Files from before the key existed leave it out; 10000 was the only value then.
-  return theta ?? (root.rope_theta == null ? 10000 : positive(root, file, "rope_theta"));
+  return theta ?? 10000;
+}
+
+/** The kind stands under a new name, an old one or both; only unscaled RoPE passes, and linear scaling by 1, which is the same. */
+function ropeKind(rope: Json, file: string, key: string): void {
+  const { rope_type: kind, type: old } = rope;
+  if (kind != null && old != null && kind !== old) {
+    wrong(file, `${key}.type`, `${show(kind)}, as "${key}.rope_type" has it`, old);
+  }
+  const type = kind ?? old ?? "default";
+  if (type === "default" || (type === "linear" && rope.factor === 1)) return;
+  const expected = '"default" (unscaled RoPE, the only kind supported for LlamaForCausalLM)';
+  wrong(file, `${key}.${kind == null ? "type" : "rope_type"}`, expected, type);
 }
 
 function modelName(file: string): string {
@@ -172,14 +198,16 @@ function flag(from: Json, file: string, key: string): boolean {
   return value;
 }
 
-function ids(from: Json, file: string, key: string, vocab: number): readonly number[] {
+/** Token ids under a key. Those that the vocabulary does not have can never come up: they are left out, and noted. */
+function ids(from: Json, file: string, key: string, vocab: number, note: Note): readonly number[] {
   const value = from[key];
   if (value == null) return [];
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  return list.map((id) => {
-    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= vocab) {
-      return wrong(file, key, `a token id below vocab_size (${vocab}) or a list of them`, value);
-    }
-    return id;
+  return list.flatMap((id) => {
+    if (typeof id !== "number" || !Number.isSafeInteger(id))
+      return wrong(file, key, "a token id or a list of them", value);
+    if (id >= 0 && id < vocab) return [id];
+    note(`${file}: "${key}": ${id} is left out, since the vocabulary has ${vocab} ids`);
+    return [];
   });
 }

@@ -1,14 +1,14 @@
 /**
  * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was made.
  */
-import type { Gpu, Plan } from "../../runtime/index.ts";
+import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { guarded } from "../../runtime/scopes.ts";
 import type { ModelSource } from "../formats/weights.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../state/policy.ts";
 import { createState } from "../state/state.ts";
 import { Join } from "./join.ts";
 import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./layers.ts";
-import { type Contract, checkBlocks, contract, roomOf, type WeightFormat } from "./memory.ts";
+import { type Contract, checkBlocks, contract, roomOf, tooLarge, type WeightFormat } from "./memory.ts";
 import { checkLoad } from "./options.ts";
 import { frequencies, ropeTables } from "./rope.ts";
 import { type Arena, arena, createFlows, createRows, statesOf } from "./scratch.ts";
@@ -59,7 +59,10 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
           own: createRows(memory, config, room, n),
         }),
       ),
-    );
+    ).catch((cause: unknown) => {
+      gpu.device.assertOpen();
+      throw cause instanceof UserError ? tooLarge(config, policy, batch, cause) : cause;
+    });
     const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
     const tables = ropeTables(frequencies(config));
     const [flow, together] = await guarded(gpu.device, "memory for tokens on their way", () =>

@@ -92,3 +92,22 @@ export function contract(
   const state = sequences * stateBytes(config, slots);
   return { parameters, weights, state, scratch: scratchBytes(config, room, batch), kept, slots };
 }
+
+/** Tokens of a full cache, and of a bounded state, that are suggested where what was asked for is too large. */
+const MODEST_FULL = 4096;
+const MODEST = 512;
+
+/** The error for a state that the adapter has no place for: what it takes in all, of which `cause` names one tensor, and what to ask for instead. */
+export function tooLarge(config: LlamaConfig, policy: PolicySpec, batch: number, cause: UserError): UserError {
+  const { kept, slots } = roomOf(config, policy);
+  const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
+  const bytes = sequences * stateBytes(config, slots);
+  const of = sequences === 1 ? "" : ` of each of ${sequences} sequences`;
+  const full = kept > MODEST_FULL ? [`full:${MODEST_FULL}`] : [];
+  const states = [...full, `tova:${Math.min(MODEST, Math.max(1, Math.floor(kept / 2)))}`];
+  return new UserError(
+    `${config.name}: state "${policy.text}" keeps ${kept} tokens${of}, which takes ${bytes} bytes ` +
+      `(${(bytes / 2 ** 30).toFixed(1)} GiB), and this adapter has no place for them: ${cause.message}`,
+    { hint: `ask for a smaller state: ${states.join(", or ")}`, cause },
+  );
+}

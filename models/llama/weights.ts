@@ -21,6 +21,7 @@ import {
   type WeightDType,
   type WeightTensor,
 } from "../formats/weights.ts";
+import { Fit } from "./fit.ts";
 import { formatOf, type WeightFormat } from "./memory.ts";
 import type { Maker } from "./scratch.ts";
 
@@ -135,9 +136,11 @@ class Loader {
     // Whole panels.
     const unit = to.panel * (t.shape.at(-1) ?? 1);
     const piece = to.panel === 1 ? PIECE : Math.ceil(PIECE / unit) * unit;
+    const fit = this.#format === "stored" ? undefined : new Fit(to.dtype);
     for (let from = 0; from < count; from += t.part === undefined ? count : piece) {
       const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(piece, count - from));
       const values = to.dtype === t.dtype ? data : floats(data, t.dtype);
+      fit?.take(values instanceof Float32Array ? values : floats(values, t.dtype));
       const { verdict } = owned(this.#gpu.device, `tensor "${to.label}"`, () => to.write(values, at + from));
       this.#waiting += data.byteLength;
       if (this.#waiting > WAITING) {
@@ -147,6 +150,7 @@ class Loader {
       const failure = await verdict;
       if (failure !== undefined) throw failure;
     }
+    fit?.check(`${this.#source.where}: tensor "${t.name}"`);
   }
 }
 

@@ -1,15 +1,18 @@
 /**
- * tokenizer.json through @huggingface/tokenizers, with BOS handled as the model's files say.
+ * tokenizer.json through @huggingface/tokenizers, with BOS and control tokens handled as the model's files say.
  *
- * The rule transformers follows: the post-processor of tokenizer.json puts BOS in front, unless tokenizer_config.json decides otherwise (`add_bos_token`). An
- * EOS that some files append to a text is left out: here a text is always the beginning of a longer one.
+ * What the library reads otherwise than the Rust one is put right or refused by rules.ts. The rule for BOS is the one transformers follows: the
+ * post-processor of tokenizer.json puts it in front, unless tokenizer_config.json decides otherwise (`add_bos_token`). A text that begins with it already
+ * gets no second one. An EOS that some files append to a text is left out: here a text is always the beginning of a longer one.
  */
 
 import { UserError } from "../../runtime/errors.ts";
-import { type Folder, message, readJson } from "../formats/bytes.ts";
-import { streamOf, type Tokenizer } from "./tokenizer.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import { type Folder, message } from "../formats/bytes.ts";
+import { readJson } from "../formats/json.ts";
+import { controlTokens, withoutControl } from "./control.ts";
+import { contentOf } from "./ends.ts";
+import { faithful, type Json, prefixOf } from "./rules.ts";
+import { type EncodeOptions, streamOf, type Tokenizer } from "./tokenizer.ts";
 
 /** The part of the library that is used; written out because its own declarations do not resolve under every module setting. */
 interface Library {
@@ -20,8 +23,13 @@ interface Library {
   get_vocab(withAdded: boolean): Map<string, number>;
 }
 
-/** Loads the tokenizer of a model folder. `bos` is the id that the model's config names, for tokenizers that name none. Throws a `UserError` naming the file. */
-export async function loadTokenizer(folder: Folder, bos?: number): Promise<Tokenizer> {
+type Make = (json: Json) => Library;
+
+/**
+ * Loads the tokenizer of a model folder. `bos` is the id that the model's config names, for tokenizers that name none, and `ends` are those that end a
+ * text. Throws a `UserError` naming the file, and the part of it that cannot be done as the Rust library does it.
+ */
+export async function loadTokenizer(folder: Folder, bos?: number, ends: readonly number[] = []): Promise<Tokenizer> {
   const file = await folder.open("tokenizer.json");
   if (file === undefined) {
     throw new UserError(`${folder.where}: no tokenizer: expected tokenizer.json`, {
@@ -32,19 +40,48 @@ export async function loadTokenizer(folder: Folder, bos?: number): Promise<Token
   const settingsFile = await folder.open("tokenizer_config.json");
   const settings = settingsFile === undefined ? {} : asRecord(await readJson(settingsFile), settingsFile.where);
   const { Tokenizer: Implementation } = await import("@huggingface/tokenizers");
-  let library: Library;
-  try {
-    library = new Implementation(json, settings);
-  } catch (cause) {
-    throw new UserError(`${file.where}: not a usable tokenizer (${message(cause)})`, { cause });
-  }
-  return wrap(library, settings, file.where, bos);
+  const made = faithful(json, file.where);
+  // Of the settings the library would let some change the text; that is decided by tokenizer.json alone.
+  const { additional_special_tokens } = settings;
+  const more = Array.isArray(additional_special_tokens) ? additional_special_tokens.map(contentOf) : [];
+  const make: Make = (given) => {
+    try {
+      return new Implementation(given, { additional_special_tokens: more });
+    } catch (cause) {
+      throw new UserError(`${file.where}: not a usable tokenizer (${message(cause)})`, { cause });
+    }
+  };
+  const before = prefixOf(json.post_processor, file.where);
+  return wrap({ make, json: made, settings, where: file.where, before, bos, ends });
 }
 
-function wrap(library: Library, settings: Json, where: string, fallback: number | undefined): Tokenizer {
-  const plain = (text: string): number[] => library.encode(text, { add_special_tokens: false }).ids;
-  const before = prefix(library);
+interface Given {
+  readonly make: Make;
+  readonly json: Json;
+  readonly settings: Json;
+  readonly where: string;
+  /** What the post-processor puts in front of a text. */
+  readonly before: readonly number[];
+  readonly bos: number | undefined;
+  readonly ends: readonly number[];
+}
+
+function wrap({ make, json, settings, where, before, bos: fallback, ends }: Given): Tokenizer {
+  const library = make(json);
   const bos = namedToken(library, settings.bos_token) ?? before[0] ?? fallback;
+  let plain: Library | undefined;
+  /** The same tokenizer without its control tokens; made when it is first needed. */
+  const withoutTokens = (): Library => {
+    const named = [bos, ...before, ...ends].flatMap((id) => (id === undefined ? [] : [id]));
+    plain ??= make(withoutControl(json, controlTokens(json, settings, named)));
+    return plain;
+  };
+  const ids = (text: string, special: EncodeOptions["special"]): number[] => {
+    // What is no character in UTF-16 is none in UTF-8 either, where the vocabulary comes from.
+    const whole = text.replaceAll(/\p{Surrogate}/gu, "\uFFFD");
+    const from = special === "text" ? withoutTokens() : library;
+    return from.encode(whole, { add_special_tokens: false }).ids;
+  };
   const byDefault =
     settings.add_bos_token === false ? [] : settings.add_bos_token === true && bos !== undefined ? [bos] : before;
   const start = (wanted: boolean | undefined): readonly number[] => {
@@ -62,7 +99,12 @@ function wrap(library: Library, settings: Json, where: string, fallback: number 
       : library.decode(usable, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
   };
   return {
-    encode: (text, options = {}) => [...start(options.bos), ...plain(text)],
+    encode(text, { bos: wanted, special = "parse" } = {}) {
+      if (special !== "parse" && special !== "text") {
+        throw new UserError(`special must be "parse" or "text", got ${JSON.stringify(special)}`);
+      }
+      return joined(start(wanted), ids(text, special));
+    },
     decode,
     stream: () => streamOf(decode),
     vocab: vocabSize(library),
@@ -70,14 +112,12 @@ function wrap(library: Library, settings: Json, where: string, fallback: number 
   };
 }
 
-/** What the post-processor puts in front of a text, found by trying it. */
-function prefix(library: Library): readonly number[] {
-  const bare = library.encode("a", { add_special_tokens: false }).ids;
-  const dressed = library.encode("a").ids;
-  for (let at = 0; at + bare.length <= dressed.length; at++) {
-    if (bare.every((id, i) => dressed[at + i] === id)) return dressed.slice(0, at);
+/** Both in a row, where the second may begin with the end of the first: a prompt that was written with its BOS gets no other. */
+function joined(before: readonly number[], ids: readonly number[]): number[] {
+  for (let shared = Math.min(before.length, ids.length); shared > 0; shared--) {
+    if (before.slice(-shared).every((id, i) => id === ids[i])) return [...before, ...ids.slice(shared)];
   }
-  return [];
+  return [...before, ...ids];
 }
 
 function vocabSize(library: Library): number {
@@ -86,10 +126,9 @@ function vocabSize(library: Library): number {
   return size;
 }
 
-/** Settings give a token as its text or as an object around it. */
 function namedToken(library: Library, token: unknown): number | undefined {
-  const text = typeof token === "object" && token !== null && "content" in token ? token.content : token;
-  return typeof text === "string" ? library.token_to_id(text) : undefined;
+  const text = contentOf(token);
+  return text === undefined ? undefined : library.token_to_id(text);
 }
 
 function asRecord(value: unknown, where: string): Json {

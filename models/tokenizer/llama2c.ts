@@ -3,11 +3,12 @@
  *
  * The format is the length of the longest piece, then (score f32, length i32, bytes) for every piece; ids 0, 1, 2 are unknown, BOS and EOS, and 3 to 258 are the
  * single bytes. Encoding starts from characters (bytes where a character has no piece) and joins the neighbours whose joined piece scores best, the
- * leftmost of equals, until none is left. A heap over the neighbours makes that n log n instead of the original's n squared.
+ * leftmost of equals, until none is left. Control tokens are never read out of a text. A heap over the neighbours makes that n log n instead of the original's n squared.
  */
 
 import { UserError } from "../../runtime/errors.ts";
 import type { ByteSource } from "../formats/bytes.ts";
+import { mistaken, sniffSource } from "../formats/sniff.ts";
 import { streamOf, type Tokenizer } from "./tokenizer.ts";
 
 const BOS = 1;
@@ -22,6 +23,10 @@ type Pieces = {
 
 /** Reads a tokenizer file of exactly `vocab` pieces. Throws a `UserError` when it is truncated or has another number. */
 export async function loadLlama2cTokenizer(source: ByteSource, vocab: number): Promise<Tokenizer> {
+  const found = await sniffSource(source);
+  if (found.kind !== "llama2.c-tokenizer" && found.kind !== "unknown" && found.kind !== "text") {
+    throw mistaken(source.where, "the tokenizer of a llama2.c model", found);
+  }
   const pieces = parse(await source.read(0, source.size), source.where);
   if (pieces.texts.length !== vocab) {
     throw new UserError(
@@ -58,7 +63,8 @@ function parse(bytes: Uint8Array<ArrayBuffer>, where: string): Pieces {
       );
     }
     const text = decoder.decode(bytes.subarray(at + 8, at + 8 + length));
-    if (!ids.has(text)) ids.set(text, texts.length);
+    // No text becomes a control token; this project never parses them.
+    if (texts.length >= SPECIALS && !ids.has(text)) ids.set(text, texts.length);
     texts.push(text);
     scores.push(view.getFloat32(at, true));
     at += 8 + length;

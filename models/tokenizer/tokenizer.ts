@@ -8,6 +8,11 @@
 export interface EncodeOptions {
   /** Begin with the BOS token; by default as the model's own tokenizer files say. */
   readonly bos?: boolean | undefined;
+  /**
+   * What becomes of a control token that is spelled out in the text, as in "<|eot_id|>". `parse` makes it that token, which is what whoever writes the
+   * prompt's frame wants; `text` takes the characters as they stand, so that nothing a user types ends a turn or begins another. `parse` unless given.
+   */
+  readonly special?: "parse" | "text" | undefined;
 }
 
 export interface TextStream {
@@ -18,7 +23,7 @@ export interface TextStream {
 }
 
 export interface Tokenizer {
-  /** Ids of a text. Throws a `UserError` when a BOS is asked for that the tokenizer does not have. */
+  /** Ids of a text, with one BOS at most, also where the text begins with it. Throws a `UserError` when a BOS is asked for that the tokenizer does not have. */
   encode(text: string, options?: EncodeOptions): number[];
   /** Text of ids. Special tokens and ids the tokenizer does not know give nothing. */
   decode(ids: readonly number[]): string;

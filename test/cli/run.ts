@@ -9,6 +9,11 @@ export interface Said {
 }
 
 export async function cli(...args: string[]): Promise<Said> {
+  return cliWith("", ...args);
+}
+
+/** The same with something on standard input. */
+export async function cliWith(input: string | Uint8Array, ...args: string[]): Promise<Said> {
   let out = "";
   let err = "";
   const code = await main(args, {
@@ -18,6 +23,7 @@ export async function cli(...args: string[]): Promise<Said> {
     err: (text) => {
       err += text;
     },
+    read: async () => (typeof input === "string" ? new TextEncoder().encode(input) : input),
   });
   return { code, out, err };
 }

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { parseLlamaConfig, withGenerationConfig } from "../../../models/llama/config.ts";
+import { parseLlamaConfig, withEnds } from "../../../models/llama/config.ts";
 import { fixture, shared } from "./shared.ts";
 import { complaint } from "./temporary.ts";
 
@@ -43,6 +43,30 @@ describe("reads", () => {
     expect([head_dim, rope_theta, num_key_value_heads, architectures, rope_scaling]).not.toContain(undefined);
   });
 
+  test("settings of RoPE that agree, or that scale nothing", () => {
+    for (const change of [
+      { rope_theta: 10000, rope_parameters: { rope_theta: 10000, rope_type: "default" } },
+      { rope_scaling: { factor: 1.0 } },
+      { rope_scaling: { type: "linear", factor: 1.0 } },
+      { rope_parameters: { rope_type: "default", factor: 1, original_max_position_embeddings: 256 } },
+    ]) {
+      expect(parseLlamaConfig({ ...base, ...change }, "c.json").ropeTheta).toBe(10000);
+    }
+  });
+
+  test("ids beyond the vocabulary are left out and noted", () => {
+    const notes: string[] = [];
+    const note = (text: string): void => void notes.push(text);
+    const config = parseLlamaConfig({ ...base, eos_token_id: [2, 5000], bos_token_id: -1 }, "c.json", note);
+    expect(config).toMatchObject({ bos: [], eos: [2] });
+    expect(withEnds(config, { eos_token_id: 320 }, "g.json", note).eos).toEqual([2]);
+    expect(notes).toEqual([
+      'c.json: "bos_token_id": -1 is left out, since the vocabulary has 320 ids',
+      'c.json: "eos_token_id": 5000 is left out, since the vocabulary has 320 ids',
+      'g.json: "eos_token_id": 320 is left out, since the vocabulary has 320 ids',
+    ]);
+  });
+
   test("rope_scaling of the default kind, under both names", () => {
     for (const rope_scaling of [{ rope_type: "default" }, { type: "default" }, null]) {
       expect(parseLlamaConfig({ ...base, rope_scaling }, "c.json").ropeTheta).toBe(10000);
@@ -51,8 +75,8 @@ describe("reads", () => {
 
   test("generation_config adds end ids once", () => {
     const config = parseLlamaConfig(base, "c.json");
-    expect(withGenerationConfig(config, { eos_token_id: [2, 9] }, "g.json").eos).toEqual([2, 9]);
-    expect(withGenerationConfig(config, {}, "g.json").eos).toEqual([2]);
+    expect(withEnds(config, { eos_token_id: [2, 9] }, "g.json").eos).toEqual([2, 9]);
+    expect(withEnds(config, {}, "g.json").eos).toEqual([2]);
   });
 });
 
@@ -116,10 +140,26 @@ describe("refuses", () => {
       '"hidden_size": expected a multiple of num_attention_heads (4), as head_dim is not given, got 65',
     ],
     ["an odd head", { head_dim: 15 }, '"head_dim": expected an even number'],
+    ["an end id that is none", { eos_token_id: [2, "3"] }, '"eos_token_id": expected a token id or a list of them'],
     [
-      "an end id beyond the vocabulary",
-      { eos_token_id: [2, 320] },
-      '"eos_token_id": expected a token id below vocab_size (320)',
+      "two bases of RoPE",
+      { rope_theta: 10000, rope_parameters: { rope_theta: 500000 } },
+      '"rope_parameters.rope_theta": expected 10000, as "rope_theta" has it, got 500000',
+    ],
+    [
+      "two bases of RoPE below the top",
+      { rope_theta: null, rope_scaling: { rope_theta: 1e4 }, rope_parameters: { rope_theta: 2e4 } },
+      '"rope_parameters.rope_theta": expected 10000, as "rope_scaling.rope_theta" has it, got 20000',
+    ],
+    [
+      "two kinds of RoPE",
+      { rope_scaling: { rope_type: "default", type: "linear", factor: 1 } },
+      '"rope_scaling.type": expected "default", as "rope_scaling.rope_type" has it, got "linear"',
+    ],
+    [
+      "linear scaling by two",
+      { rope_scaling: { type: "linear", factor: 2 } },
+      '"rope_scaling.type": expected "default"',
     ],
     ["tying that is no boolean", { tie_word_embeddings: 1 }, '"tie_word_embeddings": expected true or false, got 1'],
   ])("%s", async (_, change, expected) => {

@@ -143,6 +143,9 @@ describe("headers that are none", () => {
 
   test("text, and sizes that do not fit together", async () => {
     expect(await complaint(() => open(new TextEncoder().encode("x".repeat(64))))).toContain(
+      "expected a llama2.c checkpoint, got a text that begins",
+    );
+    expect(await complaint(() => open(new Uint8Array(64).fill(0xf7)))).toContain(
       'not a llama2.c checkpoint: expected a plausible "dim"',
     );
     expect(await complaint(() => open(checkpoint(0, true, { layers: 0 }).bytes))).toContain(
