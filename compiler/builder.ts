@@ -77,6 +77,9 @@ export class Builder {
   readonly chain: { name: string; span: Span }[] = [];
   #next = 0;
   readonly #whole: Map<string, Axis> = new Map<string, Axis>();
+  readonly #indices: Map<number, number> = new Map<number, number>();
+  /** Values that are known to be no more than the sizes of some dims. */
+  readonly #bounds: Map<number, readonly string[]> = new Map<number, readonly string[]>();
 
   fail(code: string, message: string, span: Span, help?: string): never {
     throw new Located({ code, message, span, chain: [...this.chain], ...(help === undefined ? {} : { help }) });
@@ -108,7 +111,29 @@ export class Builder {
   emit(op: Fresh<Extract<Op, Value>>): Value {
     const made = { ...op, id: this.id() };
     this.ops.push(made);
+    if (made.op === "iota") this.noteIndex(made, made.axis);
+    if (made.op === "size" || made.op === "program") this.#bounds.set(made.id, [made.dim]);
+    if (made.op === "binary" && made.fn === "min")
+      this.#bounds.set(
+        made.id,
+        [made.a, made.b].flatMap((x) => this.#bounds.get(x) ?? []),
+      );
     return made;
+  }
+
+  /** Notes that the elements of a value are the indices of an axis themselves. */
+  noteIndex(value: Value, axis: number): void {
+    this.#indices.set(value.id, axis);
+  }
+
+  /** Are the elements of this value the indices of the axis themselves? */
+  isIndex(value: Value, axis: number): boolean {
+    return this.#indices.get(value.id) === axis;
+  }
+
+  /** Is this number surely no more than the size of the dim? */
+  within(value: Value, dim: string): boolean {
+    return this.#bounds.get(value.id)?.includes(dim) === true;
   }
 
   value(type: ValueType, axes: readonly number[], span: Span): Value {
@@ -131,6 +156,12 @@ export class Builder {
       this.fail("TS-205", `${value} meets ${type}, which has whole numbers only`, span, 'cast the other side to "f32"');
     if (value < -(2 ** 31) || value >= 2 ** 32)
       this.fail("TS-205", `${value} is too large for ${type}`, span, "the largest is 4294967295; real numbers are f32");
+  }
+
+  /** An infinity that data can hold: `Infinity` as a kernel writes it is the largest finite number. */
+  infinity(sign: 1 | -1, span: Span): Value {
+    const bits = this.constant(sign > 0 ? 0x7f800000 : 0xff800000, "u32", span);
+    return this.bitcast({ is: "tile", value: bits }, "f32", span);
   }
 
   /** Makes a weak number real, in the wanted type (f32 unless told). */

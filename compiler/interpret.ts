@@ -4,14 +4,14 @@
  * It runs a compiled program, never the TypeScript, one program of the grid after the other, with every f32 operation rounded as on a GPU. Dead elements of
  * ragged tiles are filled with NaN (integers with a loud pattern) and live indices are checked, so that a mistake shows instead of hiding.
  */
+
+import { binary, reinterpret, saturate, settle, UNARY } from "./interpret-values.ts";
 import {
-  type BinaryOp,
   type Op,
   ofKind,
   type ReduceKind,
   type StorageType,
   type TileProgram,
-  type UnaryOp,
   type Value,
   type ValueType,
 } from "./ir.ts";
@@ -45,86 +45,6 @@ interface Extent {
   size: number;
 }
 
-const f = Math.fround;
-const UNARY: Readonly<Record<UnaryOp, (x: number) => number>> = {
-  neg: (x) => -x,
-  not: (x) => Number(!x),
-  exp: Math.exp,
-  exp2: (x) => 2 ** x,
-  log: Math.log,
-  log2: Math.log2,
-  sqrt: Math.sqrt,
-  rsqrt: (x) => 1 / Math.sqrt(x),
-  sin: Math.sin,
-  cos: Math.cos,
-  tanh: Math.tanh,
-  abs: Math.abs,
-  floor: Math.floor,
-  ceil: Math.ceil,
-  round: (x) => {
-    const r = Math.round(x);
-    return Math.abs(x % 1) === 0.5 && r % 2 !== 0 ? r - 1 : r;
-  },
-};
-
-function binary(fn: BinaryOp, a: number, b: number, type: ValueType): number {
-  switch (fn) {
-    case "add":
-      return a + b;
-    case "sub":
-      return a - b;
-    case "mul":
-      return type === "f32" ? a * b : Math.imul(a, b);
-    case "div":
-      return type === "f32" ? a / b : b === 0 ? a : Math.trunc(a / b);
-    case "rem":
-      return type !== "f32" && b === 0 ? 0 : a % b;
-    case "pow":
-      return a ** b;
-    case "min":
-      return Math.min(a, b);
-    case "max":
-      return Math.max(a, b);
-    case "and":
-      return a & b;
-    case "or":
-      return a | b;
-    case "xor":
-      return a ^ b;
-    case "shl":
-      return a << (b & 31);
-    case "shr":
-      return type === "u32" ? a >>> (b & 31) : a >> (b & 31);
-    case "lt":
-      return Number(a < b);
-    case "le":
-      return Number(a <= b);
-    case "gt":
-      return Number(a > b);
-    case "ge":
-      return Number(a >= b);
-    case "eq":
-      return Number(a === b);
-    case "ne":
-      return Number(a !== b);
-  }
-}
-
-function settle(x: number, type: ValueType): number {
-  if (type === "f32") return f(x);
-  if (type === "u32") return x >>> 0;
-  return type === "i32" ? x | 0 : Number(x !== 0);
-}
-
-/** A real number as an integer: cut off towards zero and held within what the type can say (and f32 can reach), as WGSL does. */
-function saturate(x: number, type: ValueType): number {
-  if (type === "u32") return Math.trunc(Math.min(Math.max(x, 0), 4294967040)) || 0;
-  if (type === "i32") return Math.trunc(Math.min(Math.max(x, -2147483648), 2147483520)) || 0;
-  return x;
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-
 /** Runs a program over host tensors, in place. `scalars` gives the run-time numbers. */
 export function interpret(
   program: TileProgram,
@@ -146,6 +66,8 @@ class Interpreter {
   readonly #grid: Map<string, number> = new Map<string, number>();
   readonly #over: number;
   readonly #rows: number;
+  /** The first power of a negative base, in words. */
+  #negative: string | undefined;
 
   constructor(
     program: TileProgram,
@@ -295,6 +217,7 @@ class Interpreter {
       case "binary": {
         const [a, b] = [read(op.a, op), read(op.b, op)];
         const type = this.#cell(op.a).type;
+        if (op.fn === "pow") return this.#make(op, (at) => this.#power(op, a(at), b(at)));
         return this.#make(op, (at) => binary(op.fn, a(at), b(at), type));
       }
       case "select": {
@@ -373,6 +296,13 @@ class Interpreter {
     }
   }
 
+  /** Adapters agree on powers of what is not negative; another has no value here, which is told where a result of it would be stored. */
+  #power(op: Op & { op: "binary" }, base: number, exponent: number): number {
+    if (!(base < 0)) return base ** exponent;
+    this.#negative ??= `line ${op.span.line}: ${base} to the power of ${exponent} has no value on every adapter`;
+    return Number.NaN;
+  }
+
   #tensor(param: string): HostTensor {
     const t = this.#tensors[param];
     if (t === undefined) throw new Error(`${this.#p.name}: no tensor "${param}"`);
@@ -409,6 +339,10 @@ class Interpreter {
       );
       const old = t.data[address] ?? Number.NaN;
       const given = value(at);
+      if (Number.isNaN(given) && this.#negative !== undefined)
+        throw new Error(
+          `${this.#p.name}, ${this.#negative}: powers are defined for positive bases, and for others where the exponent is a whole constant`,
+        );
       const next =
         op.combine === undefined
           ? given
@@ -442,10 +376,4 @@ class Interpreter {
       return whole ?? identityOf(fn, v.type);
     });
   }
-}
-
-function reinterpret(x: number, from: ValueType, to: ValueType): number {
-  if (from === "f32") bits.setFloat32(0, x);
-  else bits.setUint32(0, x >>> 0);
-  return to === "f32" ? bits.getFloat32(0) : to === "u32" ? bits.getUint32(0) : bits.getInt32(0);
 }

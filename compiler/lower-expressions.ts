@@ -6,6 +6,7 @@
 import type { BinaryOp, ReduceKind, Span, Value } from "./ir.ts";
 import { lowerLoad, lowerStore } from "./lower-access.ts";
 import { describe, type Item, isTile, type Lowering } from "./lowering.ts";
+import { power } from "./powers.ts";
 import type { Expr, FunctionSyntax } from "./syntax.ts";
 import { fieldOf } from "./unpack.ts";
 import { callWord } from "./words.ts";
@@ -162,7 +163,7 @@ export function lowerBinary(l: Lowering, op: string, a: Item, b: Item, span: Spa
   if (!isTile(a) || !isTile(b) || fn === undefined) {
     return l.b.fail("TS-205", `"${op}" needs two numbers, got ${describe(a)} and ${describe(b)}`, span);
   }
-  return l.b.binary(fn, a, b, span);
+  return fn === "pow" ? power(l.b, a, b, span) : l.b.binary(fn, a, b, span);
 }
 
 /** `a ?? b`: what may be left out is known while compiling. */

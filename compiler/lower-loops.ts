@@ -58,6 +58,7 @@ export function lowerLoop(l: Lowering, s: Stmt & { kind: "for" }): void {
     const region = l.b.ops;
     const axis = source.kind === "over" ? l.b.axis(source.dim, "over") : undefined;
     const index = l.b.value("u32", axis === undefined ? [] : [axis.id], s.span);
+    if (axis !== undefined) l.b.noteIndex(index, axis.id);
     const inside = inits.map((v) => l.b.value(v.type, v.axes, v.span));
     l.env = new Map(entering);
     // A variable that entered as a plain number and has no type yet stays one for this attempt: what it meets gives the type.

@@ -7,7 +7,6 @@
  */
 
 import { Definitions } from "./affine.ts";
-import { HUGE } from "./builder.ts";
 import type { Axis, Carried, Loop, Op, ReduceKind, Value, ValueType } from "./ir.ts";
 import { isValue, operands } from "./ir.ts";
 import { NOWHERE, type Specialised } from "./specialise.ts";
@@ -17,7 +16,7 @@ const ACCUMULATES: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: 
 /** The value that changes nothing: what dead elements hold in a partial result. */
 export function identityOf(fn: ReduceKind, type: ValueType): number {
   if (fn === "sum") return 0;
-  if (type === "f32") return fn === "max" ? -HUGE : HUGE;
+  if (type === "f32") return fn === "max" ? -Infinity : Infinity;
   if (type === "i32") return fn === "max" ? -2147483648 : 2147483647;
   return fn === "max" ? 0 : 0xffffffff;
 }

@@ -69,7 +69,7 @@ const FLOAT: Readonly<Partial<Record<BinaryOp, Binary>>> = {
   mul: (a, b) => a * b,
   div: (a, b) => a / b,
   rem: (a, b) => a % b,
-  pow: (a, b) => a ** b,
+  pow: (a, b) => (a < 0 ? Number.NaN : a ** b),
 };
 const COMPARE: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => boolean>>> = {
   lt: (a, b) => a < b,

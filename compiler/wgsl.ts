@@ -1,55 +1,13 @@
 /**
- * The printer: lane IR to WGSL text. With texture.ts the only place in the project where WGSL is written.
+ * The printer: lane IR to WGSL text. With texture.ts and wgsl-words.ts the only place in the project where WGSL is written.
  */
 
 import { constantVectors } from "./inline.ts";
-import type { BinaryOp, ReduceKind, ValueType } from "./ir.ts";
+import type { ReduceKind } from "./ir.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "./lane.ts";
 import { elementCount, perWord } from "./memory.ts";
 import { textureOf } from "./texture.ts";
-
-const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  rem: "%",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
-  lt: "<",
-  le: "<=",
-  gt: ">",
-  ge: ">=",
-  eq: "==",
-  ne: "!=",
-};
-const SUBGROUP: Readonly<Record<ReduceKind | "first", string>> = {
-  sum: "subgroupAdd",
-  max: "subgroupMax",
-  min: "subgroupMin",
-  first: "subgroupBroadcastFirst",
-};
-
-function typeName(t: LaneType): string {
-  return t.width === 1 ? t.base : `vec${t.width}<${t.base}>`;
-}
-
-function literal(value: number, base: ValueType): string {
-  if (base === "bool") return value ? "true" : "false";
-  if (base === "u32") return `${value >>> 0}u`;
-  if (base === "i32") return value === -2147483648 ? "i32(-2147483647 - 1)" : `${value | 0}i`;
-  const text = String(value);
-  return `${text}${/[.e]/.test(text) ? "" : ".0"}f`;
-}
-
-function atom(a: Atom): string {
-  if (a.kind === "ref") return a.name;
-  const text = literal(a.value, a.type.base);
-  return a.type.width === 1 ? text : `${typeName(a.type)}(${text})`;
-}
+import { atom, INFINITIES, literal, OPERATORS, SUBGROUP, typeName } from "./wgsl-words.ts";
 
 /** WGSL type of one element of a buffer. */
 export function elementType(b: Buffer): string {
@@ -67,6 +25,7 @@ class Printer {
   readonly #scans: Set<string> = new Set<string>();
   /** Vectors of constants, written where they are used: SwiftShader would keep a named one in memory. */
   readonly #inline: Map<string, string> = new Map<string, string>();
+  readonly #infinities: Set<keyof typeof INFINITIES> = new Set();
   #opaque = false;
 
   constructor(program: LaneProgram) {
@@ -74,6 +33,11 @@ class Printer {
   }
 
   #atom(a: Atom): string {
+    if (a.kind === "const" && a.type.base === "f32" && Math.abs(a.value) === Infinity) {
+      const known = a.value > 0 ? "highest" : "lowest";
+      this.#infinities.add(known);
+      return a.type.width === 1 ? known : `${typeName(a.type)}(${known})`;
+    }
     return (a.kind === "ref" ? this.#inline.get(a.name) : undefined) ?? atom(a);
   }
 
@@ -128,6 +92,8 @@ class Printer {
     head.push(`  let pid = ${inner};`);
     if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
     if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler");
+    for (const known of this.#infinities)
+      head.push(`  let ${known}_bits = ${INFINITIES[known]};`, `  let ${known} = bitcast<f32>(${known}_bits);`);
     if (p.programs < p.workgroups[0] * p.workgroups[1] * p.programsPerWorkgroup)
       head.push(`  if (pid >= ${p.programs}u) { return; }`);
     return `${[...head, ...body, "}"].join("\n")}\n`;
@@ -207,15 +173,15 @@ class Printer {
 
   /** f32 has no atomic arithmetic in WGSL: its bits are exchanged until nobody came between. */
   #atomic(s: Stmt & { op: "atomic" }, depth: number): void {
-    const place = `&${name(s.buffer)}[${atom(s.index)}]`;
+    const place = `&${name(s.buffer)}[${this.#atom(s.index)}]`;
     const fn = { sum: "add", max: "max", min: "min" }[s.fn];
     if (this.#buffer(s.buffer).storage !== "f32")
       return this.#put(
         depth,
-        `atomic${fn === "add" ? "Add" : fn === "max" ? "Max" : "Min"}(${place}, ${atom(s.value)});`,
+        `atomic${fn === "add" ? "Add" : fn === "max" ? "Max" : "Min"}(${place}, ${this.#atom(s.value)});`,
       );
     const combined =
-      fn === "add" ? `bitcast<f32>(old) + ${atom(s.value)}` : `${fn}(bitcast<f32>(old), ${atom(s.value)})`;
+      fn === "add" ? `bitcast<f32>(old) + ${this.#atom(s.value)}` : `${fn}(bitcast<f32>(old), ${this.#atom(s.value)})`;
     this.#put(depth, "loop {");
     this.#put(depth + 1, `let old = atomicLoad(${place});`);
     this.#put(

@@ -5,14 +5,14 @@
  * the tile and two over the list, and ties need no rule of their own. A merge is skipped where the tile holds nothing for the list, so walking a long row in
  * blocks costs two reductions for most of them. Only existing operations are used: any layout and any rung can run it.
  */
-import { HUGE, type TileItem } from "./builder.ts";
+import type { TileItem } from "./builder.ts";
 import type { Carried, Op, Span, Value, ValueType } from "./ir.ts";
 import type { Item, Lowering } from "./lowering.ts";
 
 /** The index of a place that no element takes. */
 const NONE = 0xffffffff;
-const LOWEST: Readonly<Record<string, number>> = { f32: -HUGE, u32: 0, i32: -(2 ** 31) };
-const HIGHEST: Readonly<Record<string, number>> = { f32: HUGE, u32: NONE, i32: 2 ** 31 - 1 };
+const LOWEST: Readonly<Record<string, number>> = { u32: 0, i32: -(2 ** 31) };
+const HIGHEST: Readonly<Record<string, number>> = { u32: NONE, i32: 2 ** 31 - 1 };
 
 /** The elements of one source: values along an axis, and the index of each. */
 interface Source {
@@ -32,9 +32,15 @@ export function lowerTopk(l: Lowering, from: Source, into: Into, span: Span): It
   const { type } = from.value;
   const rest = from.value.axes.filter((a) => a !== from.axis);
   const axes = [...rest, into.axis];
-  const fill = (x: number, t: ValueType): Value => b.splat(b.constant(x, t, span), axes, span);
+  const fill = (x: Value): Value => b.splat(x, axes, span);
   if (into.list === undefined) {
-    const [values, places] = turns(l, [from], into.axis, [fill(LOWEST[type] ?? 0, type), fill(NONE, "u32")], span);
+    const [values, places] = turns(
+      l,
+      [from],
+      into.axis,
+      [fill(lowest(l, type, span)), fill(b.constant(NONE, "u32", span))],
+      span,
+    );
     return { is: "list", items: [tile(values), tile(places)] };
   }
   const old = into.list.map((v) => b.splat(v, axes, span)) as [Value, Value];
@@ -89,7 +95,7 @@ function turns(
   const limit = b.emit({ op: "size", type: "u32", axes: [], span, dim: b.dimOf(into) });
   const zero = b.constant(0, "u32", span);
   const inits = [
-    b.splat(b.constant(HIGHEST[type] ?? 0, type, span), rest, span),
+    b.splat(type === "f32" ? b.infinity(1, span) : b.constant(HIGHEST[type] ?? 0, type, span), rest, span),
     b.splat(b.constant(0, "u32", span), rest, span),
     ...start,
   ];
@@ -104,7 +110,7 @@ function turns(
     l,
     "max",
     sources,
-    (s, i) => b.select(open[i] as TileItem, tile(s.value), lowest(l, type, span), span),
+    (s, i) => b.select(open[i] as TileItem, tile(s.value), tile(lowest(l, type, span)), span),
     span,
   );
   const index = fold(
@@ -156,8 +162,8 @@ function fold(
   return parts.reduce((x, y) => l.b.settle(l.b.binary(fn, tile(x), tile(y), span), span));
 }
 
-function lowest(l: Lowering, type: ValueType, span: Span): TileItem {
-  return tile(l.b.constant(LOWEST[type] ?? 0, type, span));
+function lowest(l: Lowering, type: ValueType, span: Span): Value {
+  return type === "f32" ? l.b.infinity(-1, span) : l.b.constant(LOWEST[type] ?? 0, type, span);
 }
 
 function none(l: Lowering, span: Span): TileItem {

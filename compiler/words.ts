@@ -7,6 +7,7 @@
 import type { TileItem } from "./builder.ts";
 import type { BinaryOp, ReduceKind, Span, UnaryOp, Value, ValueType } from "./ir.ts";
 import type { Item, Lowering } from "./lowering.ts";
+import { power } from "./powers.ts";
 import type { Expr } from "./syntax.ts";
 import { type Into, lowerTopk } from "./words-topk.ts";
 
@@ -69,8 +70,21 @@ const argReduce =
     const hit = l.b.binary("eq", { is: "tile", value: x }, best, e.span);
     const none: TileItem = { is: "tile", value: l.b.constant(0xffffffff, "u32", e.span) };
     const candidates = l.b.settle(l.b.select(hit, { is: "tile", value: index }, none, e.span), e.span);
-    return tileOf(l.b.reduce("min", candidates, axis, e.span));
+    const found: TileItem = { is: "tile", value: l.b.reduce("min", candidates, axis, e.span) };
+    // What is no number equals nothing, not even itself: then the index is some one of them all the same.
+    const last: TileItem = { is: "tile", value: lastIndex(l, index, axis, e.span) };
+    return l.b.binary("min", found, last, e.span);
   };
+
+/** An upper bound of the indices along an axis that is one of them, or at least one of the dim. */
+function lastIndex(l: Lowering, index: Value, axis: number, span: Span): Value {
+  if (!l.b.isIndex(index, axis)) return index.axes.includes(axis) ? l.b.reduce("max", index, axis, span) : index;
+  const size: TileItem = {
+    is: "tile",
+    value: l.b.emit({ op: "size", type: "u32", axes: [], span, dim: l.b.dimOf(axis) }),
+  };
+  return l.b.settle(l.b.binary("sub", size, { is: "weak", value: 1 }, span), span);
+}
 
 const largest: Word = (l, e) => {
   const value = l.b.settle(arg(l, e, 0), e.span);
@@ -170,13 +184,7 @@ const WORDS: Readonly<Record<string, Word>> = {
   over: (l, e) => {
     const dim = dimName(l, e, 0);
     const zero: TileItem = { is: "weak", value: 0 };
-    const limit: TileItem =
-      e.args[1] === undefined
-        ? { is: "tile", value: l.b.emit({ op: "size", type: "u32", axes: [], span: e.span, dim }) }
-        : arg(l, e, 1);
-    if (limit.is === "tile" && limit.value.axes.length > 0)
-      l.b.fail("TS-215", "the limit of a loop must be a scalar", e.span);
-    return { is: "loop", kind: "over", dim, start: zero, limit };
+    return { is: "loop", kind: "over", dim, start: zero, limit: limitOf(l, e, dim) };
   },
   range: (l, e) => loop(l, e, "range"),
   unroll: (l, e) => loop(l, e, "unroll"),
@@ -198,7 +206,7 @@ const WORDS: Readonly<Record<string, Word>> = {
   round: unary("round"),
   min: binary("min"),
   max: binary("max"),
-  pow: binary("pow"),
+  pow: (l, e) => power(l.b, arg(l, e, 0), arg(l, e, 1), e.span),
   idiv: (l, e) => {
     const [a, b] = [arg(l, e, 0), arg(l, e, 1)];
     if (b.is === "weak" && b.value === 0) return l.b.fail("TS-206", "an integer divided by zero", e.span);
@@ -244,6 +252,22 @@ const WORDS: Readonly<Record<string, Word>> = {
     return tileOf(l.b.reduce("sum", l.b.settle(product, e.span), axis, e.span));
   },
 };
+
+/** Where a loop over a dim ends: at the end of the dim, or before it at a limit that is given. */
+function limitOf(l: Lowering, e: Call, dim: string): TileItem {
+  const end = (): TileItem => ({
+    is: "tile",
+    value: l.b.emit({ op: "size", type: "u32", axes: [], span: e.span, dim }),
+  });
+  if (e.args[1] === undefined) return end();
+  const limit = arg(l, e, 1);
+  if (limit.is === "weak" && limit.value < 0)
+    return l.b.fail("TS-215", `a loop up to ${limit.value}`, e.args[1].span, "the limit of a loop is 0 or more");
+  if (limit.is === "weak") return limit.value === Infinity ? end() : l.b.binary("min", limit, end(), e.span);
+  if (limit.value.axes.length > 0) l.b.fail("TS-215", "the limit of a loop must be a scalar", e.span);
+  if (l.b.within(limit.value, dim)) return limit;
+  return l.b.binary("min", { is: "tile", value: l.b.as(limit, "u32", e.span) }, end(), e.span);
+}
 
 function loop(l: Lowering, e: Call, kind: "range" | "unroll"): Item {
   const zero: TileItem = { is: "weak", value: 0 };

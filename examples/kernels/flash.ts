@@ -21,7 +21,10 @@ import {
   zeros,
 } from "tilestate/dsl";
 
-/** out [heads, queries, dim]: query i sees keys 0 … i + keys - queries. q [heads, queries, dim]; k and v [groups, keys, dim]. */
+/**
+ * out [heads, queries, dim]: query i sees keys 0 … i + keys - queries, so that the last query sees all of them. Where there are more queries than keys, the first
+ * ones see nothing, and their rows are 0. q [heads, queries, dim]; k and v [groups, keys, dim].
+ */
 export function flash(
   q: Tensor<"heads queries dim">,
   k: Tensor<"groups keys dim">,
@@ -31,13 +34,14 @@ export function flash(
   const h = program("heads");
   const i = block("queries", 4);
   const g = idiv(h, idiv(size("heads"), size("groups")));
-  const sees = i + (size("keys") - size("queries"));
+  // How many keys: the difference of the sizes alone may be negative, which u32 has not.
+  const sees = max(i + 1 + size("keys"), size("queries")) - size("queries");
   const query = q.at(h, i) * rsqrt(size("dim"));
   let peak = -Infinity;
   let total = 0;
   let acc = zeros("dim");
-  for (const s of over("keys", amax(sees) + 1)) {
-    const score = select(s <= sees, dot(query, k.at(g, s)), -Infinity);
+  for (const s of over("keys", amax(sees))) {
+    const score = select(s < sees, dot(query, k.at(g, s)), -Infinity);
     const next = max(peak, amax(score, "keys"));
     const p = exp(score - next);
     const fade = exp(peak - next);
@@ -45,5 +49,5 @@ export function flash(
     acc = acc * fade + dot(p, v.at(g, s));
     peak = next;
   }
-  out.set([h, i], acc / total);
+  out.set([h, i], select(sees > 0, acc / total, 0));
 }

@@ -24,6 +24,7 @@ function attention(
     const key = row(k, s);
     return query.reduce((total, x, i) => total + x * (key[i] ?? 0), 0) / Math.sqrt(dim);
   });
+  if (scores.length === 0) return query.map(() => 0);
   const peak = Math.max(...scores);
   const powers = scores.map((x) => Math.exp(x - peak));
   const total = powers.reduce((a, b) => a + b, 0);
@@ -111,6 +112,10 @@ function ropeCase(tokens: number, heads: number, half: number): Comparison {
 const CASES: Readonly<Record<string, Comparison>> = {
   "flash, 2 heads, 11 queries, 11 keys, dim 16": flashCase(2, 2, 11, 11, 16),
   "flash, 4 heads in 2 groups, 5 queries of 13 keys, dim 20": flashCase(4, 2, 5, 13, 20),
+  "flash, 4 queries of 2 keys": flashCase(2, 1, 4, 2, 8),
+  "flash, 8 queries of 2 keys": flashCase(1, 1, 8, 2, 8),
+  "flash, 2 heads, 13 queries of 6 keys": flashCase(2, 2, 13, 6, 12),
+  "flash, 9 queries of 1 key": flashCase(1, 1, 9, 1, 8),
   "split attention, 3 parts of 7, all live": splitCase(4, 2, 3, 7, 32, 21),
   "split attention, 3 parts of 7, one empty": splitCase(2, 1, 3, 7, 20, 9),
   "rope, half 16": ropeCase(3, 2, 16),

@@ -395,7 +395,8 @@ function compare(what: string, got: Values | undefined, want: HostTensor, use: U
   for (const [i, x] of want.data.entries()) {
     const y = got?.[i] ?? Number.NaN;
     if (Object.is(x, y) || x === y || (Number.isNaN(x) && Number.isNaN(y))) continue;
-    if (!(Math.abs(x - y) <= tolerance * (1 + Math.abs(x)) + step * Math.abs(x)))
+    // Anything is near an infinity.
+    if (Math.abs(x) === Infinity || !(Math.abs(x - y) <= tolerance * (1 + Math.abs(x)) + step * Math.abs(x)))
       expect.fail(
         `${what}[${i}] of ${want.shape.join("x")}: expected ${x}, got ${y} (tolerance ${tolerance}, seed ${use.seed ?? 1})`,
       );
