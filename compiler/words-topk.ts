@@ -5,7 +5,7 @@
  * the tile and two over the list, and ties need no rule of their own. A merge is skipped where the tile holds nothing for the list, so walking a long row in
  * blocks costs two reductions for most of them. Only existing operations are used: any layout and any rung can run it.
  */
-import type { TileItem } from "./builder.ts";
+import { HUGE, type TileItem } from "./builder.ts";
 import type { Carried, Op, Span, Value, ValueType } from "./ir.ts";
 import type { Item, Lowering } from "./lowering.ts";
 
@@ -34,17 +34,12 @@ export function lowerTopk(l: Lowering, from: Source, into: Into, span: Span): It
   const axes = [...rest, into.axis];
   const fill = (x: Value): Value => b.splat(x, axes, span);
   if (into.list === undefined) {
-    const [values, places] = turns(
-      l,
-      [from],
-      into.axis,
-      [fill(lowest(l, type, span)), fill(b.constant(NONE, "u32", span))],
-      span,
-    );
+    const empty = fill(b.constant(type === "f32" ? -HUGE : (LOWEST[type] ?? 0), type, span));
+    const [values, places] = turns(l, [from], into.axis, [empty, fill(b.constant(NONE, "u32", span))], span);
     return { is: "list", items: [tile(values), tile(places)] };
   }
   const old = into.list.map((v) => b.splat(v, axes, span)) as [Value, Value];
-  const list: Source = { value: old[0], index: old[1], axis: into.axis };
+  const list: Source = { value: bare(l, old, span), index: old[1], axis: into.axis };
   const outer = b.ops;
   const cond = worthwhile(l, from, list, span);
   b.ops = [];
@@ -66,6 +61,14 @@ export function lowerTopk(l: Lowering, from: Source, into: Into, span: Span): It
     span,
   });
   return { is: "list", items: after.map(tile) };
+}
+
+/** The values of a list, with infinities in the places that nothing has taken: below whatever data can hold. */
+function bare({ b }: Lowering, [values, places]: readonly [Value, Value], span: Span): Value {
+  if (values.type !== "f32") return values;
+  const free = b.binary("eq", tile(places), tile(b.constant(NONE, "u32", span)), span);
+  const low = b.binary("le", tile(values), tile(b.constant(-HUGE, "f32", span)), span);
+  return b.settle(b.select(b.binary("and", free, low, span), tile(b.infinity(-1, span)), tile(values), span), span);
 }
 
 /** Does any row of the tile reach the end of its list? Equal is enough: the index may be lower. */
@@ -126,11 +129,16 @@ function turns(
   const place = b.emit({ op: "iota", type: "u32", axes: [into], span, axis: into });
   const here = b.binary("eq", tile(place), tile(turn), span);
   const taken = b.binary("eq", tile(index), none(l, span), span);
+  // A place that nothing takes holds what `-Infinity` stands for.
+  const shown =
+    type === "f32"
+      ? b.select(taken, b.binary("max", tile(value), { is: "weak", value: -HUGE }, span), tile(value), span)
+      : tile(value);
   const following = b.binary("add", tile(index), { is: "weak", value: 1 }, span);
   const ends = [
     value,
     b.settle(b.select(taken, none(l, span), following, span), span),
-    b.settle(b.select(here, tile(value), tile(values), span), span),
+    b.settle(b.select(here, shown, tile(values), span), span),
     b.settle(b.select(here, tile(index), tile(places), span), span),
   ].map((v, i) => b.splat(v, inits[i]?.axes ?? [], span));
   b.ops = outer;

@@ -59,8 +59,7 @@ function waiting(word: number): number {
 
 /** A list of the dim `k` that holds nothing yet, for `topk` in a loop. */
 export function emptyTopk(k: string): [values: number, places: number] {
-  // The infinity that data can hold, below the number that -Infinity stands for.
-  return [full(k, bitcast(cast(0xff800000, "u32"), "f32")), full(k, cast(0xffffffff, "u32"))];
+  return [full(k, -Infinity), full(k, cast(0xffffffff, "u32"))];
 }
 
 /** A u32 that sorts as the f32 does; both zeros are one. */

@@ -33,7 +33,7 @@ export function size(dim: string): number {
 
 // ---- Loops ------------------------------------------------------------------------------------------------------------------
 
-/** Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given); each turn sees an index tile, ragged at the limit. */
+/** Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given, and never beyond it); each turn sees an index tile, ragged at the limit. */
 export function over<D extends string>(dim: D, limit?: number): Iterable<Tile<D>> {
   return word(`over("${dim}", ${limit})`);
 }
@@ -111,6 +111,10 @@ export function min(a: number, b: number): Tile {
 export function max(a: number, b: number): Tile {
   return word(`max(${a}, ${b})`);
 }
+/**
+ * a to the power of b, as `a ** b`: a product (or 1 over one) where b is a whole number known when compiling, and otherwise for positive a only, since adapters
+ * differ on the rest.
+ */
 export function pow(a: number, b: number): Tile {
   return word(`pow(${a}, ${b})`);
 }
@@ -144,11 +148,11 @@ export function amax(x: number, dim?: string): Tile {
 export function amin(x: number, dim?: string): Tile {
   return word(`amin(${x}, ${dim})`);
 }
-/** Of the indices in `index`, the one where `value` is largest; the lowest of them on a tie. */
+/** Of the indices in `index`, the one where `value` is largest; the lowest of them on a tie. Among NaN any index of the tile or of its dim. */
 export function argmax(value: number, index: number, dim?: string): Tile {
   return word(`argmax(${value}, ${index}, ${dim})`);
 }
-/** Of the indices in `index`, the one where `value` is smallest; the lowest of them on a tie. */
+/** Of the indices in `index`, the one where `value` is smallest; the lowest of them on a tie. Among NaN any index of the tile or of its dim. */
 export function argmin(value: number, index: number, dim?: string): Tile {
   return word(`argmin(${value}, ${index}, ${dim})`);
 }

@@ -22,6 +22,8 @@ import {
   topk,
   type u32,
 } from "../../dsl/index.ts";
+import { gpuOf } from "../support/decoders.ts";
+import { everyAdapter } from "../support/gpu.ts";
 import { kernelsOf } from "./harness.ts";
 
 const THREE = 3;
@@ -287,10 +289,36 @@ describe.each([1, 4, 37, 300])("infinities in rows of %i", (n) => {
       sizes: { ...sizes, k },
       data: { x: rows.flat() },
       want: {
-        values: all.map(([r, j]) => rows[r]?.[place(r, j)] ?? DOWN),
+        values: all.map(([r, j]) => rows[r]?.[place(r, j)] ?? -3.4028234663852886e38),
         places: all.map(([r, j]) => place(r, j)),
       },
     });
+  });
+});
+
+describe.each(everyAdapter())("what is no number, on %s", (adapter) => {
+  test.each([1, 4, 37, 300])("an index is one of the row all the same: rows of %i", async (n) => {
+    const gpu = await gpuOf(adapter);
+    const k = await gpu.kernels(import.meta, { extremes, running, shifted });
+    const row = (of: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => of(i));
+    const data = [
+      row(() => Number.NaN),
+      row((i) => (i === 0 ? Number.NaN : i)),
+      row((i) => (i === n - 1 ? Number.NaN : -i)),
+      row((i) => (i % 2 === 0 ? Number.NaN : DOWN)),
+    ];
+    const rows = data.length;
+    const x = gpu.tensor({ rows, n }, "f32", { data: data.flat() });
+    const y = gpu.tensor({ rows, two: 2 });
+    const at = gpu.tensor({ rows, two: 2 }, "u32");
+    for (const of of [k.extremes, k.running]) {
+      of(x, y, at);
+      for (const index of await at.read()) expect(index).toBeLessThan(n);
+    }
+    k.shifted(x, at);
+    for (const [i, index] of (await at.read()).entries())
+      expect(data[0]?.map((_, c) => (i % 2 === 0 ? c * 10 + 7 : 1000 - c))).toContain(index);
+    for (const t of [x, y, at]) t.destroy();
   });
 });
 
