@@ -202,7 +202,7 @@ export class DeviceTensor {
   /**
    * Queues a write: the whole tensor, or with `elementOffset` a part. Floats are rounded to f16 and bf16 (to nearest even).
    * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end; q8 and q4 in pairs of blocks, 64
-   * elements, from floats; tensors in panels in whole panels.
+   * elements, from floats; tensors in panels in whole panels; in textures 16 bytes or a multiple, of q8 and q4 256 elements.
    * @throws UserError when length or kind of the data do not fit.
    */
   write(data: TensorData, elementOffset?: number): void {
@@ -254,9 +254,10 @@ export class DeviceTensor {
     const end = start + values.length;
     if (elementOffset === undefined ? end !== this.length : !isRange(start, values.length, this.length))
       throw this.#error(`expected ${this.length - start} elements from element ${start}, got ${values.length}`);
-    const pair = 2 * QUANT_BLOCK;
-    if (start % pair !== 0 || (end % pair !== 0 && (end !== this.length || this.#isView)))
-      throw this.#error(`a part is written in multiples of ${pair} elements, got ${start} to ${end}`);
+    // Whole words of scales, and of a texture whole texels.
+    const unit = ((this.texture === undefined ? 4 : TEXEL_BYTES) / 2) * QUANT_BLOCK;
+    if (start % unit !== 0 || (end % unit !== 0 && (end !== this.length || this.#isView)))
+      throw this.#error(`a part is written in multiples of ${unit} elements, got ${start} to ${end}`);
     const { elements, scales } = quantiseBlocks(values, dtype);
     const per = dtype === "q8" ? 1 : 0.5;
     this.#put(elements, this.offset + start * per);
