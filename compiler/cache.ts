@@ -8,8 +8,9 @@
  */
 import { fingerprint } from "./fingerprint.ts";
 import { cacheRoot, makeFolder, readText, removeFile, writeWhole } from "./folders.ts";
+import { sha256 } from "./hash.ts";
 import type { TileProgram } from "./ir.ts";
-import { fs, path, sha256 } from "./node.ts";
+import { fs, path } from "./node.ts";
 import { verify } from "./verify.ts";
 import { wellFormed } from "./well-formed.ts";
 

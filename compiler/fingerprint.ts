@@ -5,7 +5,8 @@
  * packages that they import, TypeScript above all, by their versions. A build that leaves no source behind replaces this module by one whose `fingerprint`
  * returns a constant made here.
  */
-import { fs, path, pathOf, sha256 } from "./node.ts";
+import { sha256 } from "./hash.ts";
+import { fs, path, pathOf } from "./node.ts";
 
 /** The fingerprint where the source is not on disk, as in a program packed into one file. */
 export const PACKED = "packed";

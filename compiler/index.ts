@@ -4,10 +4,10 @@ export { BundleError, bundle, isBundle, type KernelBundle, programsOf, registerB
 export { cacheEntries, cacheFolder, clearCache, tuningFolder } from "./cache.ts";
 export { type Diagnostic, KernelError } from "./diagnostics.ts";
 export { cacheRoot, libraryRoots, makeFolder, readText, writeWhole } from "./folders.ts";
+export { sha256 } from "./hash.ts";
 export { type HostTensor, interpret } from "./interpret.ts";
 export type { Param, ScalarParam, StorageType, TensorParam, TileProgram } from "./ir.ts";
 export { type KernelModule, type Loaded, loadPrograms, type Shipped, type Way } from "./load.ts";
-export { sha256 } from "./node.ts";
 export { type Member, type Packing, type Place, planPacking } from "./packing.ts";
 export type { Knobs, Schedule, Target } from "./schedule.ts";
 export type { Binding } from "./specialise.ts";

@@ -31,8 +31,3 @@ export function pathOf(url: string): string | undefined {
     return undefined;
   }
 }
-
-/** SHA-256 of a text or of bytes, in hexadecimal: 64 digits. */
-export function sha256(data: string | Uint8Array): string {
-  return process.getBuiltinModule("node:crypto").createHash("sha256").update(data).digest("hex");
-}

@@ -45,6 +45,7 @@ export function buildDist(root: string): void {
     for (const end of [".js", ".js.map", ".d.ts"]) rmSync(join(dist, name + end), { force: true });
   for (const file of filesOf(dist, ".d.ts"))
     rewrite(file, (text) => text.replace(/(from |import\()("\.[^"]*)\.ts"/g, '$1$2.js"'));
+  declareGlobals(root, dist);
   settleFingerprint(join(dist, "compiler/fingerprint.js"));
   for (const file of DATA) copy(join(root, file), join(dist, file));
   for (const folder of KERNEL_SOURCES) {
@@ -52,6 +53,37 @@ export function buildDist(root: string): void {
       if (!file.endsWith("compiled.ts")) copy(file, join(dist, "source", file.slice(root.length)));
     }
   }
+}
+
+/** Types of the platform that declarations may name although a project's `lib` lacks them: those of WebGPU, and these. */
+const PLATFORM_TYPES: readonly string[] = ["AbortSignal", "URL"];
+
+/**
+ * Lets the declarations be read without the DOM's library. Interfaces of one name merge, so an empty one is harmless where the real one is known, and enough
+ * where it is not. Names that are no interfaces could not be declared twice, and are refused here.
+ */
+function declareGlobals(root: string, dist: string): void {
+  const webgpu = readFileSync(join(root, "node_modules/@webgpu/types/dist/index.d.ts"), "utf8");
+  const used = new Set<string>();
+  for (const file of filesOf(dist, ".d.ts")) {
+    rewrite(file, (text) => {
+      const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+      const names = [...code.matchAll(/\b(GPU\w*)\b/g)].flatMap((m) => m[1] ?? []);
+      names.push(...PLATFORM_TYPES.filter((name) => new RegExp(`\\b${name}\\b`).test(code)));
+      if (names.length === 0) return text;
+      for (const name of names) used.add(name);
+      const path = `${"../".repeat(file.slice(dist.length + 1).split("/").length - 1) || "./"}platform.d.ts`;
+      return `/// <reference path="${path}" />\n${text}`;
+    });
+  }
+  for (const name of used) {
+    if (name.startsWith("GPU") && !new RegExp(`^(declare )?interface ${name}\\b`, "m").test(webgpu))
+      throw new Error(`${name} is named in declarations, and is no interface: spell out what it stands for`);
+  }
+  const declared = [...used].sort().map((name) => `  interface ${name} {}`);
+  // What `gpu.kernels(import.meta, …)` wants of it.
+  declared.push("  interface ImportMeta {\n    url: string;\n  }");
+  writeFileSync(join(dist, "platform.d.ts"), `declare global {\n${declared.join("\n")}\n}\nexport {};\n`);
 }
 
 /** The front half's own sources are not in the package, so what they are is a constant there. */

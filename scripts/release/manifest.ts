@@ -34,6 +34,7 @@ export function published(checkout: Manifest): Manifest {
     exports: Object.fromEntries(
       Object.entries(checkout.exports).map(([door, file]) => [door, file.endsWith(".ts") ? built(door, file) : file]),
     ) as Manifest["exports"],
+    sideEffects: ["./dist/cli/*"],
     files: ["dist", "docs", "examples", "CHANGELOG.md"],
     dependencies,
     optionalDependencies: native,
