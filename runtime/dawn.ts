@@ -6,9 +6,11 @@
  * Without an adapter of the system's, the embedded software one steps in (swiftshader.ts).
  */
 import { isNullBackend, isSoftware, nameOf } from "./adapter.ts";
+import { type DawnModule, importDawn, NoDawn } from "./dawn-module.ts";
 import { env, onServer } from "./env.ts";
 import { UserError } from "./errors.ts";
-import { type DawnModule, loadEmbeddedDawn } from "./swiftshader.ts";
+import { hushing } from "./hush.ts";
+import { loadEmbeddedDawn } from "./swiftshader.ts";
 import { chooseSoftwareThreads } from "./threads.ts";
 
 /** Where an adapter comes from; "given" is for devices that the caller made. */
@@ -86,16 +88,20 @@ async function openAuto(toggles: Toggles, given: DawnModule | undefined): Promis
     if (opened !== undefined) return opened;
     tried.push("the system's GPU drivers (Dawn found no adapter)");
   } catch (error) {
+    // The embedded adapter is reached through the same binary.
+    if (error instanceof NoDawn) throw error;
     tried.push(`the system's GPU drivers (${firstLine(error)})`);
   }
+  let hint = INSTALL;
   try {
     return await openEmbedded(toggles, [
       `No GPU driver was found: using the embedded software adapter; for a faster one ${INSTALL}.`,
     ]);
   } catch (error) {
     tried.push(`the embedded software adapter (${firstLine(error)})`);
+    if (error instanceof UserError && error.hint !== undefined) hint += `; or, for the embedded one, ${error.hint}`;
   }
-  throw new UserError(`no WebGPU adapter: tried ${tried.join(", then ")}`, { hint: INSTALL });
+  throw new UserError(`no WebGPU adapter: tried ${tried.join(", then ")}`, { hint });
 }
 
 /** Dawn on the system's drivers; undefined when it has no adapter. */
@@ -107,7 +113,7 @@ async function openSystem(
   const [source, dawn] = await systemDawn(given);
   const open = async (all: readonly string[]): Promise<Dawn | undefined> => {
     const gpu = pinned(source, dawn, [...options, ...toggleOptions(all)]);
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = await requestAdapter(gpu, { powerPreference: "high-performance" });
     return adapter === null ? undefined : opened(adapter, gpu, isNullBackend(adapter.info) ? "null" : "system", []);
   };
   const plain = await open([...BASE_TOGGLES, ...toggles.always]);
@@ -127,7 +133,7 @@ async function openNull(toggles: Toggles, given: DawnModule | undefined): Promis
 async function openEmbedded(toggles: Toggles, notes: string[]): Promise<Dawn> {
   if (!onServer()) throw new UserError("the embedded software adapter needs Node, Bun or Deno");
   const gpu = pinned("embedded", loadEmbeddedDawn(), toggleOptions([...BASE_TOGGLES, ...toggles.always]));
-  const adapter = await gpu.requestAdapter();
+  const adapter = await requestAdapter(gpu);
   if (adapter === null) throw new UserError("the embedded software adapter could not be started");
   return opened(adapter, gpu, "embedded", notes);
 }
@@ -164,7 +170,7 @@ async function openNamed(word: string, toggles: Toggles, given: DawnModule | und
 async function listAdapters(given: DawnModule | undefined): Promise<string[]> {
   const gpu = pinned(...(await systemDawn(given)), [`adapter=${NO_SUCH_ADAPTER}`]);
   try {
-    await gpu.requestAdapter();
+    await requestAdapter(gpu);
     return [];
   } catch (error) {
     const names = [...String((error as Error).message).matchAll(/name: '(.*)'$/gm)].map((match) => match[1] ?? "");
@@ -172,20 +178,16 @@ async function listAdapters(given: DawnModule | undefined): Promise<string[]> {
   }
 }
 
+/** Asks Dawn for an adapter, without what it and the drivers print on the way. */
+async function requestAdapter(gpu: GPU, options?: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
+  const hush = await hushing();
+  return hush(() => gpu.requestAdapter(options));
+}
+
 /** Dawn on the system's drivers, with the name under which its instances are kept. */
 async function systemDawn(given: DawnModule | undefined): Promise<[string, DawnModule]> {
   await chooseSoftwareThreads();
   return given === undefined ? ["system", await importDawn()] : ["given", given];
-}
-
-async function importDawn(): Promise<DawnModule> {
-  // A variable, so that a bundler for browsers does not follow the import.
-  const specifier = "webgpu";
-  try {
-    return (await import(/* @vite-ignore */ specifier)) as DawnModule;
-  } catch (cause) {
-    throw new UserError(`Dawn could not be loaded (npm package webgpu): ${firstLine(cause)}`, { cause });
-  }
 }
 
 /** One instance for each source and set of options, never collected. */

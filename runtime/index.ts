@@ -2,6 +2,7 @@
 
 export { type KernelBundle, registerBundle } from "../compiler/index.ts";
 export type { Capabilities, Rung } from "./adapter.ts";
+export type { DawnModule } from "./dawn-module.ts";
 export { Device, type DeviceRequest } from "./device.ts";
 export type { DType } from "./dtype.ts";
 export { UserError } from "./errors.ts";
@@ -9,7 +10,6 @@ export { Gpu, open, targetOf } from "./gpu.ts";
 export { Kernel, type Launch, type Loadable } from "./kernels.ts";
 export { Plan } from "./plan.ts";
 export type { TensorValues } from "./read.ts";
-export type { DawnModule } from "./swiftshader.ts";
 export {
   DeviceTensor,
   type ShapeLike,

@@ -10,17 +10,13 @@
  * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing in.
  */
 import { libraryRoots, makeFolder, sha256 } from "../compiler/index.ts";
+import { type DawnModule, requireDawn } from "./dawn-module.ts";
 import { UserError } from "./errors.ts";
 
 /** What a folder of ours holds. */
 const LIBRARIES: readonly string[] = ["dawn.node", "libvulkan.so.1"];
 /** A draft this old (milliseconds) was left behind by a process that has died. */
 const STALE = 24 * 60 * 60 * 1000;
-
-/** What a Dawn binary exports. */
-export interface DawnModule {
-  create(options: string[]): GPU;
-}
 
 let loaded: DawnModule | undefined;
 
@@ -30,9 +26,7 @@ let loaded: DawnModule | undefined;
  */
 export function loadEmbeddedDawn(): DawnModule {
   if (loaded === undefined) {
-    const folder = unpackEmbedded();
-    const require = process.getBuiltinModule("node:module").createRequire(import.meta.url);
-    loaded = require(process.getBuiltinModule("node:path").join(folder, "dawn.node")) as DawnModule;
+    loaded = requireDawn(process.getBuiltinModule("node:path").join(unpackEmbedded(), "dawn.node"));
   }
   return loaded;
 }
@@ -169,7 +163,7 @@ function packageFolder(name: string, fromEntry: string): { readonly folder: stri
     folder = path.resolve(path.dirname(require.resolve(name)), fromEntry);
   } catch (cause) {
     throw new UserError(`the npm package ${name} is not installed, and the embedded software adapter comes with it`, {
-      hint: "install it, or do not leave out optional dependencies when installing",
+      hint: `npm install ${name}, with its optional dependencies`,
       cause,
     });
   }
