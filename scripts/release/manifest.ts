@@ -27,7 +27,7 @@ export function published(checkout: Manifest): Manifest {
     Object.entries(checkout.dependencies).filter(([name]) => !OF_A_CHECKOUT.includes(name)),
   );
   const native = Object.fromEntries(PLATFORMS.map((p) => [packageOf(p), checkout.version]));
-  const { vega = "*" } = checkout.optionalDependencies;
+  const { vega = "*", koffi = "*" } = checkout.optionalDependencies;
   return {
     ...kept,
     bin: { tilestate: "dist/cli/tilestate.mjs" },
@@ -37,7 +37,7 @@ export function published(checkout: Manifest): Manifest {
     sideEffects: ["./dist/cli/*"],
     files: ["dist", "docs", "examples", "CHANGELOG.md"],
     dependencies,
-    optionalDependencies: native,
+    optionalDependencies: { ...native, koffi },
     peerDependencies: { vega: `^${vega}` },
     peerDependenciesMeta: { vega: { optional: true } },
   };

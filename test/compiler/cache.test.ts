@@ -136,8 +136,7 @@ describe("the cache of compiled kernels", () => {
 
   test("built-in kernels load without it, too", async () => {
     process.env.TILESTATE_CACHE = "off";
-    const shipped = new URL("../../models/kernels/index.ts", import.meta.url).href;
-    const { out, errors } = await runProgram(PROGRAM, [shipped, "attend", "choose"]);
+    const { out, errors } = await runProgram(PROGRAM, ["built-in", "attend", "choose"]);
     expect(errors).not.toMatch(/error/i);
     expect(JSON.parse(out.trim().split("\n").at(-1) ?? "")).toMatchObject({ way: "shipped", frontEnd: false });
   });
