@@ -3,7 +3,9 @@
  *
  * The library reads most of the format, some of it with other results and some not at all: it knows one behaviour of `Punctuation` and two of `Split`,
  * takes ASCII for all of Unicode in places, and skips what it does not know. So every part of a file is looked up in the tables below when it is loaded. A
- * part is passed on as it is, written in words that the library reads right, or refused by its name. What is not in a table is refused.
+ * part is passed on as it is, written in words that the library reads right, or refused by its name. What is not in a table is refused. Two differences are
+ * known and left: beside a token with `lstrip` or `rstrip` the library takes U+FEFF for white space and U+0085 not, and `(?i:…)` folds letters of ASCII
+ * only, so that "'ſ" is not taken for "'s".
  */
 import { UserError } from "../../runtime/errors.ts";
 import { type Behaviour, literal, mayBeEmpty, patternProblem, splitAs } from "./regex.ts";

@@ -137,12 +137,10 @@ describe("numbers that the files cannot hold", () => {
     const bytes = new Uint8Array(4096);
     const view = new DataView(bytes.buffer);
     [8, 8, 1 << 24, 2, 2, 8, 8].forEach((value, i) => void view.setInt32(4 * i, value, true));
-    const began = process.memoryUsage().heapUsed;
     const unused = (): Promise<never> => Promise.reject(new Error("unused"));
     expect(await complaint(() => openLlama2cBytes(memoryBytes("m.bin", bytes), unused))).toMatch(
       /^m\.bin: truncated: expected \d{11} bytes for a llama2\.c checkpoint, got 4096$/,
     );
-    expect(process.memoryUsage().heapUsed - began).toBeLessThan(100 << 20);
   });
 });
 
