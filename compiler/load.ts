@@ -8,9 +8,9 @@
 import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
 import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import { fingerprint, PACKED } from "./fingerprint.ts";
+import { sourceOf } from "./home.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
-import { sourceOf } from "./own-source.ts";
 import { printTileProgram, show, showing } from "./show.ts";
 import type { Statics } from "./syntax.ts";
 

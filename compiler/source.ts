@@ -10,8 +10,8 @@ import { ts } from "ts-morph";
 import { Convert } from "./convert.ts";
 import { KernelError } from "./diagnostics.ts";
 import { FindKernels } from "./find-kernels.ts";
+import { sourceRoot } from "./home.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib.ts";
-import { sourceRoot } from "./own-source.ts";
 import type { ModuleSyntax, SourceText, Statics, TypeComplaint, Wanted } from "./syntax.ts";
 
 /** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */

@@ -2,7 +2,7 @@
 import { basename, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { sourceOf as sourceOfModule } from "../../compiler/own-source.ts";
+import { sourceOf as sourceOfModule } from "../../compiler/home.ts";
 import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/show.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";

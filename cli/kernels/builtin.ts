@@ -2,8 +2,8 @@
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { sourceOf as sourceOfModule } from "../../compiler/home.ts";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
-import { sourceOf as sourceOfModule } from "../../compiler/own-source.ts";
 import { KERNELS } from "../../models/kernels/module.ts";
 import { POLICY_KERNELS } from "../../models/state/policies/module.ts";
 import { exportedKernels, readSource, sourceOf } from "./find.ts";

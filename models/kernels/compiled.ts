@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "f60a84defe7deeb896d8c165",
+ "compiler": "6d4af57f3881f74273d467cb",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",
