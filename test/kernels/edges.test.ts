@@ -219,7 +219,9 @@ describe("powers", () => {
       [-8, 1 / 3],
     ] as const)
       expect(() => run(program, [1, x], [1, e])).toThrow(
-        `anyPower, line 54: ${x} to the power of ${Math.fround(e)} has no value on every adapter: powers are defined for positive bases`,
+        new RegExp(
+          `^anyPower, line \\d+: ${x} to the power of ${Math.fround(e)} has no value on every adapter: powers are defined for positive bases`,
+        ),
       );
     expect([...run(program, [3, 0], [3, 2]).data]).toEqual([27, 0]);
   });
