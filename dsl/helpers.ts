@@ -65,6 +65,5 @@ export function emptyTopk(k: string): [values: number, places: number] {
 /** A u32 that sorts as the f32 does; both zeros are one. */
 export function sortable(x: number): number {
   const bits = bitcast(x, "u32");
-  const negative = 0 - (bits >> 31);
-  return (((bits & 0x7fffffff) ^ negative) - negative) ^ 0x80000000;
+  return select(bitcast(x, "i32") < 0, 0 - bits, bits | 0x80000000);
 }

@@ -73,10 +73,32 @@ export function configure(command: Command, context: Context): void {
     .addOption(adapterOption())
     .option("--quiet", "nothing but the text")
     .addOption(jsonOption())
-    .action((prompt: string | undefined, options: Options) => generate(prompt, options, context));
+    .action((prompt: string | undefined, options: Options) =>
+      generate(prompt, options, withoutEffect(command), context),
+    );
 }
 
-async function generate(prompt: string | undefined, options: Options, context: Context): Promise<void> {
+/** The options given that narrow or begin a draw, where nothing is drawn. */
+function withoutEffect(command: Command): string[] {
+  const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  if (command.opts<Options>().temperature !== 0) return [];
+  return [
+    ["topK", "--top-k"],
+    ["topP", "--top-p"],
+    ["seed", "--seed"],
+  ].flatMap(([name = "", flag = ""]) => (given(name) ? [flag] : []));
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 1 ? `${names[0]}` : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+async function generate(
+  prompt: string | undefined,
+  options: Options,
+  idle: readonly string[],
+  context: Context,
+): Promise<void> {
   const { io } = context;
   if ([prompt, options.promptFile, options.ids].filter((x) => x !== undefined).length > 1) {
     throw new UsageError("give one prompt: as an argument, with --prompt-file, or with --ids");
@@ -89,9 +111,16 @@ async function generate(prompt: string | undefined, options: Options, context: C
   const source = await openModel(options.model);
   const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source, io);
   await withGpu(context, options.adapter, async (gpu) => {
-    const decoder = await Decoder.load(gpu, source, { state: options.state, weights: options.weights });
+    const { state, weights } = options;
+    // Rows of the output matrix beyond the tokenizer's ids are padding, and have no text.
+    const vocab = tokenizer === undefined ? undefined : Math.min(tokenizer.vocab, source.config.vocab);
+    const decoder = await Decoder.load(gpu, source, { state, weights, vocab });
     const talk = options.quiet !== true;
     if (talk) announce(context, gpu, source, decoder);
+    if (talk && idle.length > 0)
+      io.err(
+        `note: ${listed(idle)} ${idle.length === 1 ? "has" : "have"} no effect at temperature 0, where the most likely token is taken\n`,
+      );
     const show = options.json === true ? (): void => {} : io.out;
     const stream = streamOf(tokenizer);
     const said: string[] = [];

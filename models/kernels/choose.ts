@@ -190,3 +190,9 @@ export function best(logits: Tensor<"sequences vocab">, picked: Tensor<"sequence
   const [peak, sound] = peakOf(logits, b);
   picked.set([b], sound ? likeliest(logits, b, peak) : cast(NONE, "u32"));
 }
+
+/** Rules out the ids from `known` on: their logits become negative infinities, which are never chosen. */
+export function ruleOut(logits: Tensor<"sequences vocab">, known: Scalar<u32>): void {
+  const b = program("sequences");
+  for (const v of range(known, size("vocab"))) logits.set([b, v], bitcast(cast(0xff800000, "u32"), "f32"));
+}

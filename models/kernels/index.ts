@@ -2,7 +2,7 @@
 
 export { advance, append, lend, takeBack } from "./append.ts";
 export { attend } from "./attend.ts";
-export { best, choose } from "./choose.ts";
+export { best, choose, ruleOut } from "./choose.ts";
 export { embed } from "./embed.ts";
 export { flash } from "./flash.ts";
 export { logits, norm } from "./logits.ts";

@@ -29,6 +29,8 @@ export interface Model {
   readonly parameters: number;
   /** Most tokens of a piece of a prompt; chosen by adapter and size of the model unless given. */
   readonly piece: number | undefined;
+  /** Ids that may be chosen, if that is not all of them. */
+  readonly known: number | undefined;
   /** Records the policy. */
   readonly evict: (inputs: PolicyInputs) => void;
 }
@@ -126,10 +128,16 @@ export function recordLogits({ config, k, w, flow }: Model, feed: DeviceTensor, 
   k.logits(normed, w.head, logits);
 }
 
+/** Records that nothing is chosen from these logits that the tokenizer does not know. */
+export function recordLimit({ config, k, known = config.vocab }: Model, logits: DeviceTensor): void {
+  if (known < config.vocab) k.ruleOut(logits, known);
+}
+
 /** Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads next. */
 export function recordChoice(model: Model, { state, own }: Rows): void {
   const { k, flow } = model;
   const logits = flow.logits.slice(0, state.sequences);
   recordLogits(model, own.feed, logits);
+  recordLimit(model, logits);
   k.choose(logits, own.settings, own.stops, state.victim, state.slots, own.picked, own.feed, state.free);
 }

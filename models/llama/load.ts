@@ -22,6 +22,8 @@ export interface DecoderOptions {
   readonly batch?: number;
   /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
   readonly piece?: number;
+  /** Ids that may be chosen, for a model with more rows of logits than its tokenizer has ids: those from this one on never are. All unless given. */
+  readonly vocab?: number | undefined;
   /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
   readonly weights?: WeightFormat | undefined;
 }
@@ -72,7 +74,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
     const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
     const w = await loadWeights(memory, source, format);
     const said = contract(source, policy, gpu.capabilities.f16, batch, format);
-    const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece };
+    const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece, known: options.vocab };
     step = await gpu.record("decode step", () => {
       recordStep({ ...model, flow: together }, rows);
       recordChoice({ ...model, flow: together }, rows);

@@ -2,6 +2,7 @@
 
 import { awaitHint, describe } from "../../runtime/describe.ts";
 import { Gpu, UserError } from "../../runtime/index.ts";
+import type { ModelSource } from "../formats/weights.ts";
 import { WEIGHT_FORMATS } from "./memory.ts";
 import { CHUNKS } from "./scratch.ts";
 
@@ -14,16 +15,19 @@ export function checkLoad(gpu: unknown, source: unknown, options: unknown): void
   if (!isSource(source)) throw wrong("a model, as openModel() gives", source);
   if (typeof options !== "object" || options === null || Array.isArray(options))
     throw wrong('options, such as { state: "tova:128" }', options);
-  const { batch = 1, piece, weights } = options as Readonly<Record<string, unknown>>;
+  const { batch = 1, piece, weights, vocab } = options as Readonly<Record<string, unknown>>;
   if (piece !== undefined && !CHUNKS.slice(1).some((n) => n === piece))
     throw new UserError(`a piece of a prompt has ${CHUNKS.slice(1).join(", ")} tokens at most, got ${describe(piece)}`);
   if (!(Number.isInteger(batch) && (batch as number) >= 1 && (batch as number) <= MOST_BATCH))
     throw new UserError(`batch must be a whole number from 1 to ${MOST_BATCH}, got ${describe(batch)}`);
+  const most = source.config.vocab;
+  if (vocab !== undefined && !(Number.isInteger(vocab) && (vocab as number) >= 1 && (vocab as number) <= most))
+    throw new UserError(`the ids that may be chosen are a whole number from 1 to ${most}, got ${describe(vocab)}`);
   if (weights !== undefined && !(WEIGHT_FORMATS as readonly unknown[]).includes(weights))
     throw new UserError(`weights are kept as one of ${WEIGHT_FORMATS.join(", ")}, got ${describe(weights)}`);
 }
 
-function isSource(x: unknown): boolean {
+function isSource(x: unknown): x is ModelSource {
   if (typeof x !== "object" || x === null) return false;
   const { config, tensor } = x as Readonly<Record<string, unknown>>;
   return typeof config === "object" && config !== null && typeof tensor === "function";

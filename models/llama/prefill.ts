@@ -17,6 +17,7 @@ import {
   recordAttend,
   recordChoice,
   recordLayers,
+  recordLimit,
   recordLogits,
   recordPolicy,
   type Seen,
@@ -290,7 +291,9 @@ export class Prefill {
     const plan = await this.#made(`${watch.what} of ${size} tokens`, () => {
       const feed = size === 1 ? flow.cursor : flow.feed.slice(0, size);
       recordLogits(this.#model, feed, logits);
-      if (watch.what === "best") k.best(logits, best);
+      if (watch.what !== "best") return;
+      recordLimit(this.#model, logits);
+      k.best(logits, best);
     });
     halt();
     const from = watch.what === "best" ? flow.best : flow.logits;

@@ -103,6 +103,22 @@ test("a prompt from a file, quietly", async () => {
   expect(greedy.text.startsWith(got.out.trimEnd())).toBe(true);
 });
 
+test("options of a draw are said to have no effect where nothing is drawn", async () => {
+  const note = async (...args: string[]): Promise<string[]> => {
+    const { code, err } = await cli("generate", "--tokens", "1", "--adapter", fastest, ...args);
+    expect(code).toBe(0);
+    return err.split("\n").filter((line) => line.startsWith("note: "));
+  };
+  const why = "no effect at temperature 0, where the most likely token is taken";
+  expect(await note("--seed", "0")).toEqual([`note: --seed has ${why}`]);
+  expect(await note("--top-k", "5", "--seed", "7", "--top-p", "0.5")).toEqual([
+    `note: --top-k, --top-p and --seed have ${why}`,
+  ]);
+  expect(await note("--top-k", "5", "--seed", "7", "--temperature", "0.5")).toEqual([]);
+  expect(await note()).toEqual([]);
+  expect(await note("--seed", "7", "--quiet")).toEqual([]);
+});
+
 test("ids serve a model without a tokenizer", async () => {
   const model = fixture("families/llama2-mha");
   const args = ["generate", "--model", model, "--ids", "1,2,3", "--tokens", "5", "--adapter", fastest];

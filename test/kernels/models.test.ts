@@ -339,6 +339,15 @@ describe("a prompt at once (seed 1)", () => {
   );
 });
 
+test.each([0, 1, 5, 37, 64])("ruleOut, all but the first %i", (known) =>
+  check("ruleOut", {
+    sizes: { sequences: 3, vocab: 64 },
+    data: { logits: Array.from({ length: 3 * 64 }, (_, i) => i) },
+    scalars: { known },
+    want: { logits: Array.from({ length: 3 * 64 }, (_, i) => (i % 64 < known ? i : -Infinity)) },
+  }),
+);
+
 test("every kernel of models/kernels is checked here or with the sampling", () => {
   expect([...used, "choose"].sort()).toEqual([...NAMES].sort());
 });

@@ -6,7 +6,7 @@ export const shipped: Shipped = {
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
-   "hash": "0e9e8054188f34bc775abf04"
+   "hash": "1c6957d53a9253408e1d87e6"
   },
   {
    "file": "../../../dsl/index.ts",

@@ -103,6 +103,30 @@ describe.each(adaptersUnderTest())(`generation on %s, seed ${SEED}`, (adapter) =
     });
   });
 
+  test.each([1, 3])("ids that the tokenizer does not know are never chosen, batch %i", async (batch) => {
+    const known = 50;
+    const hot = { tokens: 120, stop: [], temperature: 1e30, seed: SEED };
+    await withDecoder(adapter, model, { state: "tova:16", batch }, async (decoder) => {
+      // All ids come up where all may.
+      expect(Math.max(...(await continued(decoder, PROMPT, hot)))).toBeGreaterThanOrEqual(known);
+    });
+    const logits = await withDecoder(adapter, model, {}, (decoder) => decoder.forward(PROMPT));
+    await withDecoder(adapter, model, { state: "tova:16", batch, vocab: known }, async (decoder) => {
+      const ids = await continued(decoder, PROMPT, hot);
+      expect(ids).toHaveLength(120);
+      expect(Math.max(...ids)).toBeLessThan(known);
+      for (const sampling of [{ topK: known + 5 }, { topP: 0.999 }, { temperature: 0 }])
+        expect(Math.max(...(await continued(decoder, PROMPT, { ...hot, ...sampling })))).toBeLessThan(known);
+      const top = PROMPT.map((_, t) => argmax(row(logits, t, VOCAB).subarray(0, known)));
+      expect([...(await decoder.predict(PROMPT))]).toEqual(top);
+      expect(await decoder.forward(PROMPT)).toEqual(logits);
+    });
+    for (const vocab of [0, 1.5, VOCAB + 1])
+      expect(await complaint(() => withDecoder(adapter, model, { vocab }, async () => {}))).toBe(
+        `the ids that may be chosen are a whole number from 1 to ${VOCAB}, got ${vocab}`,
+      );
+  });
+
   test("a text ends where it should", async () => {
     const text = await withDecoder(adapter, model, { state: "tova:16" }, (decoder) =>
       continued(decoder, PROMPT, { tokens: 60, stop: [] }),
