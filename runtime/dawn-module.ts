@@ -1,5 +1,6 @@
-/** Loading Dawn's module, npm `webgpu`: where that fails, one sentence says why and what to install. */
+/** Loading Dawn's module from the platform's package or npm `webgpu` (native-part.ts): where that fails, one sentence says why and what to install. */
 import { UserError } from "./errors.ts";
+import { ALL_PLATFORMS, nativePart, platformPackage } from "./native-part.ts";
 
 /** What a Dawn binary exports. */
 export interface DawnModule {
@@ -15,8 +16,8 @@ export interface Machine {
   readonly arch: string;
   /** The C library is musl, as on Alpine. */
   readonly musl: boolean;
-  /** The package is there. */
-  readonly installed: boolean;
+  /** The package that is there, if any. */
+  readonly installed: string | undefined;
   /** Its binary for this platform is there. */
   readonly binary: boolean;
 }
@@ -30,12 +31,11 @@ const PLATFORMS: readonly string[] = [
   "win32-x64",
   "win32-arm64",
 ];
-const AGAIN = "install the package again: npm install --force webgpu";
 
 /** @throws NoDawn, which says what is missing. */
 export async function importDawn(): Promise<DawnModule> {
   // A variable, so that a bundler for browsers does not follow the import.
-  const specifier = "webgpu";
+  const specifier = nativePart()?.name ?? ALL_PLATFORMS;
   try {
     return (await import(/* @vite-ignore */ specifier)) as DawnModule;
   } catch (cause) {
@@ -57,21 +57,30 @@ export function requireDawn(file: string): DawnModule {
 export function noDawn(cause: unknown, { platform, arch, musl, installed, binary }: Machine): NoDawn {
   const said = (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0] ?? "";
   const here = `${platform} on ${arch}`;
-  const [why, hint] = !installed
-    ? ["the npm package webgpu, which it comes in, is not installed", "npm install webgpu"]
-    : !PLATFORMS.includes(`${platform}-${arch}`)
+  const own = platformPackage(platform, arch);
+  const again = `install the package again: npm install --force ${installed}`;
+  const [why, hint] =
+    installed === undefined && PLATFORMS.includes(`${platform}-${arch}`)
       ? [
-          `the npm package webgpu has no binary for ${here}`,
-          "it has some for Linux, macOS and Windows on x86-64 and arm64; Deno brings a WebGPU of its own (--gpu native)",
+          `the npm package ${own}, which it comes in, is not installed`,
+          `npm install ${own}; in a checkout of tilestate, npm ci`,
         ]
-      : musl
+      : !PLATFORMS.includes(`${platform}-${arch}`)
         ? [
-            "its binary needs glibc, and this Linux has musl",
-            "install on a Linux with glibc, such as Debian or the container image node:22-slim",
+            `there is no binary of it for ${here}`,
+            "there are some for Linux, macOS and Windows on x86-64 and arm64; Deno brings a WebGPU of its own (--gpu native)",
           ]
-        : !binary
-          ? [`the binary for ${here} (dawn.node) is missing from the npm package webgpu`, AGAIN]
-          : (ofLibraries(said) ?? [`the binary of the npm package webgpu (dawn.node) is damaged (${said})`, AGAIN]);
+        : musl
+          ? [
+              "its binary needs glibc, and this Linux has musl",
+              "install on a Linux with glibc, such as Debian or the container image node:22-slim",
+            ]
+          : !binary
+            ? [`the binary for ${here} (dawn.node) is missing from the npm package ${installed}`, again]
+            : (ofLibraries(said) ?? [
+                `the binary of the npm package ${installed} (dawn.node) is damaged (${said})`,
+                again,
+              ]);
   return new NoDawn(`Dawn could not be loaded: ${why}`, { hint, cause });
 }
 
@@ -95,21 +104,9 @@ function ofLibraries(said: string): [string, string] | undefined {
 function thisMachine(): Machine {
   const { platform, arch } = process;
   const fs = process.getBuiltinModule("node:fs");
-  const { dirname, join } = process.getBuiltinModule("node:path");
-  let folder: string | undefined;
-  try {
-    folder = dirname(
-      process
-        .getBuiltinModule("node:module")
-        .createRequire(import.meta.url)
-        .resolve("webgpu"),
-    );
-  } catch {
-    // Not installed.
-  }
-  const build = `${platform}-${platform === "darwin" ? "universal" : arch}`;
-  const binary = folder !== undefined && fs.existsSync(join(folder, "dist", build, "dawn.node"));
-  return { platform, arch, musl: platform === "linux" && hasMusl(), installed: folder !== undefined, binary };
+  const part = nativePart();
+  const binary = part !== undefined && fs.existsSync(part.binary);
+  return { platform, arch, musl: platform === "linux" && hasMusl(), installed: part?.name, binary };
 }
 
 /** True where the system's C library is musl. */

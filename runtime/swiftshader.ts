@@ -1,7 +1,7 @@
 /**
  * A software GPU inside the package's own dependencies, for machines that have none.
  *
- * SwiftShader is Google's Vulkan on the CPU; a build of it lies in the npm package @sparticuz/chromium. Dawn looks for `libvulkan.so.1` beside its own
+ * SwiftShader is Google's Vulkan on the CPU; native-part.ts says where a build of it lies. Dawn looks for `libvulkan.so.1` beside its own
  * binary before it asks the system, so a copy of Dawn's binary with SwiftShader under that name next to it needs no loader, no driver list and no
  * rights. The copy lives in a cache folder: node_modules stays as it was, and the original binary in the same process still sees the system's adapters. Its
  * name ends in the length and the hash of what is in it, which are compared before it is loaded: a library that was cut off would end the process with a bus
@@ -12,6 +12,7 @@
 import { libraryRoots, makeFolder, sha256 } from "../compiler/index.ts";
 import { type DawnModule, requireDawn } from "./dawn-module.ts";
 import { UserError } from "./errors.ts";
+import { nativePart, platformPackage, swiftShaderFor } from "./native-part.ts";
 
 /** What a folder of ours holds. */
 const LIBRARIES: readonly string[] = ["dawn.node", "libvulkan.so.1"];
@@ -43,11 +44,13 @@ export function unpackEmbedded(root?: string): string {
       `the embedded software adapter exists for Linux on x86-64 only, not for ${process.platform} on ${process.arch}`,
     );
   }
-  const dawn = packageFolder("webgpu", ".");
-  const chromium = packageFolder("@sparticuz/chromium", "../..");
-  const dawnBinary = path.join(dawn.folder, "dist", "linux-x64", "dawn.node");
-  const archive = path.join(chromium.folder, "bin", "swiftshader.tar.br");
-  const name = `swiftshader-${chromium.version}-dawn-${dawn.version}`;
+  const dawn = nativePart();
+  if (dawn === undefined)
+    throw new UserError("Dawn, which the embedded software adapter runs under, is not installed", {
+      hint: `npm install ${platformPackage()}`,
+    });
+  const { archive, version } = swiftShaderFor(dawn);
+  const name = `swiftshader-${version}-dawn-${dawn.version}`;
 
   const refused: string[] = [];
   for (const base of root === undefined ? libraryRoots() : [root]) {
@@ -58,7 +61,7 @@ export function unpackEmbedded(root?: string): string {
       removeDrafts(base);
       const draft = fs.mkdtempSync(path.join(base, "unpacking-"));
       try {
-        unpackInto(draft, dawnBinary, archive);
+        unpackInto(draft, dawn.binary, archive);
         const final = path.join(base, `${name}-${contentsOf(draft)}`);
         moveInto(final, draft);
         return final;
@@ -151,24 +154,6 @@ function removeDrafts(base: string): void {
       // Another process does the same, or it is not ours to remove.
     }
   }
-}
-
-/** A dependency's folder (given from the folder of its entry file) and its version. */
-function packageFolder(name: string, fromEntry: string): { readonly folder: string; readonly version: string } {
-  const path = process.getBuiltinModule("node:path");
-  const fs = process.getBuiltinModule("node:fs");
-  let folder: string;
-  try {
-    const require = process.getBuiltinModule("node:module").createRequire(import.meta.url);
-    folder = path.resolve(path.dirname(require.resolve(name)), fromEntry);
-  } catch (cause) {
-    throw new UserError(`the npm package ${name} is not installed, and the embedded software adapter comes with it`, {
-      hint: `npm install ${name}, with its optional dependencies`,
-      cause,
-    });
-  }
-  const manifest = JSON.parse(fs.readFileSync(path.join(folder, "package.json"), "utf8")) as { version: string };
-  return { folder, version: manifest.version };
 }
 
 /** One file of an uncompressed ustar archive: a 512-byte header (name at 0, octal size at 124), the content, padding to 512. */

@@ -34,14 +34,14 @@ describe("standard error", () => {
 });
 
 describe("without Dawn", () => {
-  const linux: Machine = { platform: "linux", arch: "x64", musl: false, installed: true, binary: true };
+  const linux: Machine = { platform: "linux", arch: "x64", musl: false, installed: "webgpu", binary: true };
   test.each<[string, Partial<Machine>, string, string, RegExp]>([
     [
       "no package",
-      { installed: false },
+      { installed: undefined },
       "",
-      "the npm package webgpu, which it comes in, is not installed",
-      /^npm install webgpu$/,
+      "the npm package tilestate-linux-x64, which it comes in, is not installed",
+      /^npm install tilestate-linux-x64;/,
     ],
     [
       "no binary",
@@ -62,14 +62,14 @@ describe("without Dawn", () => {
       "another platform",
       { platform: "freebsd", binary: false },
       "",
-      "the npm package webgpu has no binary for freebsd on x64",
+      "there is no binary of it for freebsd on x64",
       /Linux, macOS and Windows on x86-64 and arm64/,
     ],
     [
       "another processor",
       { arch: "riscv64", binary: false },
       "",
-      "the npm package webgpu has no binary for linux on riscv64",
+      "there is no binary of it for linux on riscv64",
       /arm64/,
     ],
     [
