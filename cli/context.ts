@@ -3,6 +3,7 @@
  *
  * Commands never touch `process` themselves, so that tests can call them in their own process and read what they said.
  */
+import { Output } from "./output.ts";
 
 /** Where text goes: results to `out`, everything said about them to `err`. */
 export interface Io {
@@ -10,6 +11,10 @@ export interface Io {
   err(text: string): void;
   /** All of standard input, where there is one. */
   read?(): Promise<Uint8Array>;
+  /** Waits until all of `out` is written, and throws when it cannot be. */
+  flush?(): Promise<void>;
+  /** Resolves when nothing of `out` can be written any more. */
+  readonly broken?: Promise<void>;
 }
 
 export interface Context {
@@ -23,16 +28,23 @@ export class UsageError extends Error {
   override readonly name: string = "UsageError";
 }
 
+const STDOUT = 1;
+
 /** The terminal, or wherever the process's own streams lead. */
-export const processIo: Io = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
-  read: async () => {
-    const parts: Uint8Array[] = [];
-    for await (const part of process.stdin) parts.push(part as Uint8Array);
-    return Buffer.concat(parts);
-  },
-};
+export function processIo(): Io {
+  const output = new Output(STDOUT);
+  return {
+    out: (text) => output.push(text),
+    err: (text) => void process.stderr.write(text),
+    flush: () => output.flush(),
+    broken: output.broken,
+    read: async () => {
+      const parts: Uint8Array[] = [];
+      for await (const part of process.stdin) parts.push(part as Uint8Array);
+      return Buffer.concat(parts);
+    },
+  };
+}
 
 /** Writes a value as indented JSON with short lists on one line, which keeps lists of ids readable. */
 export function printJson(io: Io, value: unknown): void {

@@ -8,6 +8,7 @@ import { Command, CommanderError } from "commander";
 import { KernelError } from "../compiler/diagnostics.ts";
 import { UserError } from "../runtime/errors.ts";
 import { type Context, type Io, processIo, UsageError } from "./context.ts";
+import { ReaderGone } from "./output.ts";
 import { version } from "./version.ts";
 
 /** A file in commands/: declares its options and arguments on `command`, and what they do. */
@@ -79,19 +80,30 @@ Examples:
 "tilestate COMMAND --help" tells more about each.`;
 
 /** Runs one command and gives its exit code. `io` is for tests, which read what was said. */
-export async function main(argv: readonly string[], io: Io = processIo): Promise<number> {
+export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();
+  const stack = argv.includes("--stack");
   process.once("SIGINT", interrupt);
+  // Nothing is computed for an output that takes nothing.
+  io.broken?.then(interrupt);
+  let ended: () => number;
   try {
     const program = await build(argv, { io, signal: controller.signal });
     await program.parseAsync(argv, { from: "user" });
-    return controller.signal.aborted ? 130 : 0;
+    ended = () => (controller.signal.aborted ? 130 : 0);
   } catch (error) {
-    return controller.signal.aborted ? 130 : report(error, io, argv.includes("--stack"));
+    ended = () => (controller.signal.aborted ? 130 : report(error, io, stack));
   } finally {
     process.off("SIGINT", interrupt);
   }
+  // What went wrong with the output comes first: the command ended because of it.
+  try {
+    await io.flush?.();
+  } catch (error) {
+    return error instanceof ReaderGone ? 0 : report(error, io, stack);
+  }
+  return ended();
 }
 
 async function build(argv: readonly string[], context: Context): Promise<Command> {

@@ -13,7 +13,8 @@ export async function withGpu<T>(
   work: (gpu: Gpu) => Promise<T>,
 ): Promise<T> {
   const { open } = await import("../runtime/index.ts");
-  const gpu = await open({ adapter });
+  // A process of its own: nobody else's threads are chosen.
+  const gpu = await open({ adapter, threads: "auto" });
   const close = (): void => void gpu.close();
   context.signal.addEventListener("abort", close, { once: true });
   try {

@@ -11,16 +11,11 @@ const { versions, features } = process;
 const onNode = versions.bun === undefined && versions.deno === undefined;
 const [major = 0, minor = 0] = versions.node.split(".").map(Number);
 
-for (const stream of [process.stdout, process.stderr]) {
-  // The reader of a pipe may leave early, as `| head` does: that is no failure of ours, and there is nobody left to tell.
-  stream.on("error", (error) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(0);
-  });
-}
+// What cannot be said on stderr cannot be said at all; results are the business of output.ts.
+process.stderr.on("error", () => {});
 
 process.exitCode = await launch();
-await Promise.all([drained(process.stdout), drained(process.stderr)]);
+await drained(process.stderr);
 process.exit();
 
 /** Runs the command and gives its exit code. */
@@ -55,5 +50,8 @@ async function launch() {
 
 /** Resolves when everything written so far has left the process. */
 function drained(stream) {
-  return new Promise((resolve) => stream.write("", () => resolve(undefined)));
+  return new Promise((resolve) => {
+    stream.once("error", () => resolve(undefined));
+    stream.write("", () => resolve(undefined));
+  });
 }

@@ -11,7 +11,7 @@ import { env, onServer } from "./env.ts";
 import { UserError } from "./errors.ts";
 import { hushing } from "./hush.ts";
 import { loadEmbeddedDawn } from "./swiftshader.ts";
-import { chooseSoftwareThreads } from "./threads.ts";
+import { chooseSoftwareThreads, type Threads } from "./threads.ts";
 
 /** Where an adapter comes from; "given" is for devices that the caller made. */
 export type Origin = "system" | "embedded" | "null" | "native" | "given";
@@ -30,6 +30,11 @@ export interface DawnRequest {
    * you trust. Left out, TILESTATE_RUNG=L4 turns it on.
    */
   readonly matrixUnits?: boolean | undefined;
+  /**
+   * Threads of Mesa's software adapter (lavapipe): a number, or "auto" for two a core on machines of 2 to 7 cores, with which decoding is a fifth faster. They are
+   * asked for with LP_NUM_THREADS, a variable of the whole process, unless that is set; the first device of a process decides. Left out, nothing is changed.
+   */
+  readonly threads?: Threads | undefined;
   /** Dawn's module itself, for programs packed into one file, where no package is found (docs/bundles.md). It takes the place of npm `webgpu`. */
   readonly dawn?: DawnModule | undefined;
 }
@@ -61,6 +66,13 @@ const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", softwa
  * @throws UserError when there is none, or none of the wanted name; the message lists what was tried or found.
  */
 export async function openDawn(request: DawnRequest = {}): Promise<Dawn> {
+  const note = await chooseSoftwareThreads(request.threads);
+  const dawn = await openWanted(request);
+  if (note !== undefined && /llvmpipe/i.test(nameOf(dawn.adapter.info))) dawn.notes.push(note);
+  return dawn;
+}
+
+async function openWanted(request: DawnRequest): Promise<Dawn> {
   const wish = (request.adapter ?? env("TILESTATE_ADAPTER") ?? "auto").trim().toLowerCase();
   const name = ALIASES[wish] ?? (wish || "auto");
   const { dawn } = request;
@@ -186,7 +198,6 @@ async function requestAdapter(gpu: GPU, options?: GPURequestAdapterOptions): Pro
 
 /** Dawn on the system's drivers, with the name under which its instances are kept. */
 async function systemDawn(given: DawnModule | undefined): Promise<[string, DawnModule]> {
-  await chooseSoftwareThreads();
   return given === undefined ? ["system", await importDawn()] : ["given", given];
 }
 

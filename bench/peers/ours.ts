@@ -6,7 +6,7 @@ import type { Setup } from "./protocol.ts";
 import { AHEAD, type Engine, serve } from "./serve.ts";
 
 async function load({ shape, weights, capacity }: Setup): Promise<Engine> {
-  const gpu = await open();
+  const gpu = await open({ threads: "auto" });
   const decoder = await Decoder.load(gpu, randomSource(shape), { state: `full:${capacity + AHEAD}`, weights });
   const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
   return {

@@ -135,11 +135,15 @@ async function generate(
     const settings = { tokens, temperature, topK, topP, seed, prefill, ...(options.ignoreEos ? { stop: [] } : {}) };
     // The prompt is shown once it was accepted, so that a complaint about it stands alone.
     const showPrompt = once(() => ids.forEach((id) => void say(stream.push(id))));
+    const { context: trained } = source.config;
+    const beyond = once(() => io.err(`\nnote: ${beyondContext(trained)}\n`));
     for await (const id of decoder.generate(ids, settings)) {
+      await io.flush?.();
       if (made.length === 0) first = performance.now();
       showPrompt();
       made.push(id);
       say(stream.push(id));
+      if (talk && ids.length + made.length > trained) beyond();
     }
     showPrompt();
     say(stream.end());
@@ -170,6 +174,14 @@ async function generate(
       io.err("hint: a state that drops tokens, such as tova:128, goes on without end\n");
     }
   });
+}
+
+/** What to say once when a text passes the positions that its model was trained on. */
+function beyondContext(trained: number): string {
+  return (
+    `the text is longer than the ${trained} positions that this model was trained on (max_position_embeddings); ` +
+    "beyond them it may get worse, whatever the state keeps"
+  );
 }
 
 function once(action: () => void): () => void {

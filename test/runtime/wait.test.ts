@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { openDevice } from "../../runtime/device.ts";
 import { Pace, patiently, settle } from "../../runtime/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
@@ -93,5 +94,56 @@ describe.each(adaptersUnderTest())("waiting on %s", (adapter) => {
     const device = await withDevice(adapter);
     await expect(patiently(device, "failing", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
     await Promise.all([settle(device), settle(device), settle(device)]);
+  });
+});
+
+describe("a device that yields", () => {
+  /** Milliseconds that the event loop was asked to be blocked for, by turn of the loop. */
+  async function blocked(waiting: "block" | "yield"): Promise<number[]> {
+    const device = await openDevice({ adapter: adaptersUnderTest()[0], waiting });
+    const turns: number[] = [0];
+    const wait = vi.spyOn(Atomics, "wait").mockImplementation((_array, _index, _value, ms = 0) => {
+      turns[turns.length - 1] = (turns.at(-1) ?? 0) + Number(ms);
+      return "timed-out";
+    });
+    let watching = true;
+    const watch = (): void => {
+      turns.push(0);
+      if (watching) setImmediate(watch);
+    };
+    setImmediate(watch);
+    try {
+      expect(device.waiting).toBe(waiting);
+      // Work that takes longer and longer, and three who wait at the same time.
+      for (const ms of [5, 20, 60, 60]) {
+        const done = performance.now() + ms;
+        const work = (): Promise<void> =>
+          new Promise((resolve) => {
+            const look = (): void => void (performance.now() >= done ? resolve() : setImmediate(look));
+            look();
+          });
+        await Promise.all(["a", "b", "c"].map((key) => patiently(device, key, work)));
+      }
+    } finally {
+      watching = false;
+      wait.mockRestore();
+      await device.close();
+    }
+    return turns;
+  }
+
+  it("blocks its event loop for less than a millisecond in any turn, whoever waits", async () => {
+    const most = Math.max(...(await blocked("yield")));
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(1);
+  });
+
+  it("or for as long as it suits, by default", async () => {
+    expect(Math.max(...(await blocked("block")))).toBeGreaterThan(1);
+    const device = await openDevice({ adapter: adaptersUnderTest()[0] });
+    expect(device.waiting).toBe("block");
+    await device.close();
+    const wrong = openDevice({ waiting: "soon" as "block" });
+    await expect(wrong).rejects.toThrow('waiting must be "block" or "yield", got "soon"');
   });
 });

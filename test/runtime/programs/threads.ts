@@ -2,7 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { openDevice } from "../../../runtime/device.ts";
 
-const device = await openDevice({ adapter: process.argv[2] });
+const [, , adapter, wish] = process.argv;
+const device = await openDevice({
+  adapter,
+  threads: wish === "auto" ? wish : wish === undefined ? wish : Number(wish),
+});
 const threads = (): number =>
   readdirSync("/proc/self/task").filter((task) =>
     readFileSync(`/proc/self/task/${task}/comm`, "utf8").startsWith("llvmpipe-"),
@@ -15,5 +19,5 @@ while (started === 0 || same < 10) {
   same = now === started ? same + 1 : 0;
   started = now;
 }
-console.log(JSON.stringify({ started, asked: process.env.LP_NUM_THREADS ?? "" }));
+console.log(JSON.stringify({ started, asked: process.env.LP_NUM_THREADS ?? "", notes: device.notes }));
 await device.close();
