@@ -29,7 +29,8 @@ async function open({ root, sources, adapter }: PairExchanges["open"]["request"]
   const checkout = new Checkout(root);
   const door = await checkout.door<typeof import("../../runtime/index.ts")>("runtime");
   need(door, "runtime", "open");
-  const gpu = await door.open(adapter === undefined ? {} : { adapter });
+  // As the commands do; checkouts from before this option always asked for as many.
+  const gpu = await door.open({ threads: "auto", ...(adapter === undefined ? {} : { adapter }) });
   opened = { checkout, sources, gpu };
   const { name, vendor, kind, description, rung } = gpu.capabilities;
   const { name: js, version } = runtime();
