@@ -114,7 +114,7 @@ class Match {
     let facts: Pair<Facts> = [{}, {}];
     try {
       for (let round = 0; round < rounds && !stop(); round++) {
-        facts = await this.#round(round);
+        facts = await this.#round(round, facts);
         done?.(round + 1);
       }
     } finally {
@@ -134,15 +134,21 @@ class Match {
     return { this: here, other: there, settings: this.#settings, notes: [...this.#notes] };
   }
 
-  /** One turn of each side in every job, in new processes. */
-  async #round(round: number): Promise<Pair<Facts>> {
+  /** One turn of each side in every job, in new processes; gives what is known of both, which was known from the second round on. */
+  async #round(round: number, known: Pair<Facts>): Promise<Pair<Facts>> {
+    const { jobs } = this.#options;
+    if (round > 0 && jobs.every((j) => j.kind === "cold")) {
+      // These start processes of their own; the first round has asked for the adapter's name.
+      for (const job of jobs) await this.#play(job, undefined, round);
+      return known;
+    }
     const seats = this.#sides.map((side): Seat => {
       return { ...side, client: new Client<PairExchanges>(side.name, DRIVER, { cwd: side.checkout.root }) };
     }) as unknown as Pair<Seat>;
     return closing(
       seats.map((s) => s.client),
       async () => {
-        const { jobs, adapter, opened: heard, stop } = this.#options;
+        const { adapter, opened: heard } = this.#options;
         const where = jobs.every((j) => j.kind === "host") ? "null" : adapter;
         const opened = await inTurn(seats, round, ({ name, checkout, sources, client }) => {
           const request = { root: checkout.root, sources, ...(where === undefined ? {} : { adapter: where }) };
@@ -152,15 +158,7 @@ class Match {
         const facts = seats.map((s, i) => ({ ...s.checkout.facts(), ...opened[i]?.environment }));
         const both = facts as unknown as Pair<Facts>;
         if (round === 0) heard?.(this.#known(both));
-        for (const job of jobs) {
-          if (stop?.()) break;
-          if (this.#leftOut.some((l) => l.title === job.title)) continue;
-          const pair = job.kind === "cold" ? await this.#start(job, round) : await this.#turn(job, seats, round);
-          if (pair === undefined) continue;
-          const before = this.#pairs.get(job) ?? [];
-          if (before.length === 0) this.#compareResults(job, pair);
-          this.#pairs.set(job, [...before, pair]);
-        }
+        for (const job of jobs) await this.#play(job, seats, round);
         const ended = await inTurn(seats, round, ({ name, client }) =>
           this.#said(name, "ending", client.ask("free", {})),
         );
@@ -168,6 +166,18 @@ class Match {
         return both;
       },
     );
+  }
+
+  /** A turn of each side in one job, unless a side lacks it. */
+  async #play(job: Job, seats: Pair<Seat> | undefined, round: number): Promise<void> {
+    if (this.#options.stop?.() || this.#leftOut.some((l) => l.title === job.title)) return;
+    let pair: Pair<Turn> | undefined;
+    if (job.kind === "cold") pair = await this.#start(job, round);
+    else if (seats !== undefined) pair = await this.#turn(job, seats, round);
+    if (pair === undefined) return;
+    const before = this.#pairs.get(job) ?? [];
+    if (before.length === 0) this.#compareResults(job, pair);
+    this.#pairs.set(job, [...before, pair]);
   }
 
   async #turn(job: AskedJob, seats: Pair<Seat>, round: number): Promise<Pair<Turn> | undefined> {
