@@ -98,22 +98,22 @@ class Form {
     const params = list(p.params, "params");
     for (const q of params) this.#param(fields(q, "a parameter"));
     this.#params = new Map((params as Param[]).map((q) => [q.name, q.kind]));
-    need(this.#params.size === params.length, "two parameters have one name");
+    need(this.#params.size === params.length, () => "two parameters have one name");
     this.#dims = new Set((params as Param[]).flatMap((q) => (q.kind === "tensor" ? q.dims : [])));
     const axes = list(p.axes, "axes");
     this.#axes = axes.length;
     for (const [i, a] of axes.entries()) this.#axisForm(fields(a, "an axis"), i);
     for (const g of list(p.grid, "grid")) {
       const { dim, axis } = fields(g, "a dim of the grid");
-      need(this.#dims.has(dim), `the grid has the unknown dim ${said(dim)}`);
+      need(this.#dims.has(dim), () => `the grid has the unknown dim ${said(dim)}`);
       if (axis !== undefined) this.#axis(axis, "the grid");
     }
     if (p.fixed !== undefined)
       for (const v of Object.values(fields(p.fixed, "fixed")))
-        need(["number", "boolean", "string"].includes(typeof v), "a compile-time parameter is no value");
+        need(["number", "boolean", "string"].includes(typeof v), () => "a compile-time parameter is no value");
     this.#ops(p.body, 0);
     if (p.kinds !== undefined) {
-      need(!nested, "kinds inside kinds");
+      need(!nested, () => "kinds inside kinds");
       for (const k of list(p.kinds, "kinds")) new Form(k).program(true);
     }
     return this.#given as TileProgram;
@@ -122,37 +122,38 @@ class Form {
   #param(q: Fields): void {
     name(q.name, "a parameter");
     const where = `parameter "${String(q.name)}"`;
-    if (q.kind === "scalar") return need(SCALARS.has(q.dtype), `${where} is of the unknown type ${said(q.dtype)}`);
-    need(q.kind === "tensor", `${where} is of the unknown kind ${said(q.kind)}`);
+    if (q.kind === "scalar")
+      return need(SCALARS.has(q.dtype), () => `${where} is of the unknown type ${said(q.dtype)}`);
+    need(q.kind === "tensor", () => `${where} is of the unknown kind ${said(q.kind)}`);
     for (const d of list(q.dims, `the dims of ${where}`))
-      need(typeof d === "string", `${where} has a dim without a name`);
+      need(typeof d === "string", () => `${where} has a dim without a name`);
     const storage = list(q.storage, `the storage of ${where}`);
-    need(storage.length > 0 && storage.every((s) => STORAGE.has(s)), `${where} has unknown storage`);
-    need(typeof q.reads === "boolean" && typeof q.writes === "boolean", `${where} is neither read nor written`);
-    need(q.atomic === undefined || typeof q.atomic === "boolean", `${where} has a strange "atomic"`);
+    need(storage.length > 0 && storage.every((s) => STORAGE.has(s)), () => `${where} has unknown storage`);
+    need(typeof q.reads === "boolean" && typeof q.writes === "boolean", () => `${where} is neither read nor written`);
+    need(q.atomic === undefined || typeof q.atomic === "boolean", () => `${where} has a strange "atomic"`);
   }
 
   #axisForm(a: Fields, i: number): void {
-    need(a.id === i, `axis ${i} has the id ${said(a.id)}`);
-    need(AXES.has(a.kind) && this.#dims.has(a.dim), `axis ${i} is of no known kind or dim`);
-    need(a.size === undefined || (whole(a.size) && a.size > 0), `axis ${i} has the size ${said(a.size)}`);
+    need(a.id === i, () => `axis ${i} has the id ${said(a.id)}`);
+    need(AXES.has(a.kind) && this.#dims.has(a.dim), () => `axis ${i} is of no known kind or dim`);
+    need(a.size === undefined || (whole(a.size) && a.size > 0), () => `axis ${i} has the size ${said(a.size)}`);
     if (a.twin !== undefined) this.#axis(a.twin, `axis ${i}`);
   }
 
   #axis(a: unknown, where: string): void {
-    need(whole(a) && a < this.#axes, `${where} has the unknown axis ${said(a)}`);
+    need(whole(a) && a < this.#axes, () => `${where} has the unknown axis ${said(a)}`);
   }
 
   #value(x: unknown): void {
     const v = fields(x, "a value");
-    need(whole(v.id), `a value has the id ${said(v.id)}`);
-    need(VALUES.has(v.type), `%${v.id} is of the unknown type ${said(v.type)}`);
+    need(whole(v.id), () => `a value has the id ${said(v.id)}`);
+    need(VALUES.has(v.type), () => `%${v.id} is of the unknown type ${said(v.type)}`);
     for (const a of list(v.axes, `the axes of %${v.id}`)) this.#axis(a, `%${v.id}`);
     span(v.span);
   }
 
   #ops(x: unknown, depth: number): void {
-    need(depth <= DEEPEST, `operations ${depth} levels deep`);
+    need(depth <= DEEPEST, () => `operations ${depth} levels deep`);
     for (const op of list(x, "a list of operations")) this.#op(fields(op, "an operation"), depth);
   }
 
@@ -164,7 +165,10 @@ class Form {
         this.#param_(o.param, "tensor");
         ids(o.index);
         id(o.value);
-        return need(o.combine === undefined || REDUCTIONS.has(o.combine), `a store combines by ${said(o.combine)}`);
+        return need(
+          o.combine === undefined || REDUCTIONS.has(o.combine),
+          () => `a store combines by ${said(o.combine)}`,
+        );
       case "loop":
         return this.#loop(o, depth);
       case "if":
@@ -183,19 +187,19 @@ class Form {
     this.#value(o);
     switch (op) {
       case "const":
-        return need(Number.isFinite(o.value), `%${o.id} is the constant ${said(o.value)}`);
+        return need(Number.isFinite(o.value), () => `%${o.id} is the constant ${said(o.value)}`);
       case "size":
       case "program":
-        return need(this.#dims.has(o.dim), `%${o.id} is about the unknown dim ${said(o.dim)}`);
+        return need(this.#dims.has(o.dim), () => `%${o.id} is about the unknown dim ${said(o.dim)}`);
       case "scalar":
         return this.#param_(o.param, "scalar");
       case "iota":
         return this.#axis(o.axis, `%${o.id}`);
       case "unary":
-        need(UNARY.has(o.fn), `%${o.id} is the unknown function ${said(o.fn)}`);
+        need(UNARY.has(o.fn), () => `%${o.id} is the unknown function ${said(o.fn)}`);
         return id(o.x);
       case "binary":
-        need(BINARY.has(o.fn), `%${o.id} is the unknown function ${said(o.fn)}`);
+        need(BINARY.has(o.fn), () => `%${o.id} is the unknown function ${said(o.fn)}`);
         return ids([o.a, o.b]);
       case "select":
         return ids([o.cond, o.yes, o.no]);
@@ -213,9 +217,9 @@ class Form {
       case "fold":
       case "reduce":
       case "scan":
-        if (op !== "scan") need(REDUCTIONS.has(o.fn), `%${o.id} reduces by ${said(o.fn)}`);
+        if (op !== "scan") need(REDUCTIONS.has(o.fn), () => `%${o.id} reduces by ${said(o.fn)}`);
         if (op === "fold") this.#axis(o.to, `%${o.id}`);
-        need(o.masked === undefined || typeof o.masked === "boolean", `%${o.id} has a strange "masked"`);
+        need(o.masked === undefined || typeof o.masked === "boolean", () => `%${o.id} has a strange "masked"`);
         this.#axis(o.axis, `%${o.id}`);
         return id(o.x);
       default:
@@ -224,7 +228,7 @@ class Form {
   }
 
   #loop(o: Fields, depth: number): void {
-    need(o.kind === "over" || o.kind === "range", `a loop of the unknown kind ${said(o.kind)}`);
+    need(o.kind === "over" || o.kind === "range", () => `a loop of the unknown kind ${said(o.kind)}`);
     if (o.kind === "over") this.#axis(o.axis, "a loop");
     else id(o.start);
     id(o.limit);
@@ -246,12 +250,12 @@ class Form {
   }
 
   #param_(x: unknown, kind: Param["kind"]): void {
-    need(this.#params.get(x) === kind, `${said(x)} is no ${kind} among the parameters`);
+    need(this.#params.get(x) === kind, () => `${said(x)} is no ${kind} among the parameters`);
   }
 }
 
-function need(holds: boolean, otherwise: string): asserts holds {
-  if (!holds) throw new Error(otherwise);
+function need(holds: boolean, otherwise: () => string): asserts holds {
+  if (!holds) throw new Error(otherwise());
 }
 
 /** A value as it can stand in a message. */
@@ -261,22 +265,22 @@ function said(x: unknown): string {
 }
 
 function fields(x: unknown, what: string): Fields {
-  need(typeof x === "object" && x !== null && !Array.isArray(x), `${what} is ${said(x)}`);
+  need(typeof x === "object" && x !== null && !Array.isArray(x), () => `${what} is ${said(x)}`);
   return x as Fields;
 }
 
 function list(x: unknown, what: string): readonly unknown[] {
-  need(Array.isArray(x), `${what}: expected a list, got ${said(x)}`);
+  need(Array.isArray(x), () => `${what}: expected a list, got ${said(x)}`);
   return x;
 }
 
 function name(x: unknown, of: string): void {
-  need(isIdentifier(x), `${of} has the name ${said(x)}, which is no identifier`);
+  need(isIdentifier(x), () => `${of} has the name ${said(x)}, which is no identifier`);
 }
 
 /** Variables are called by their number or as in the source; only messages name them. */
 function variable(x: unknown): void {
-  need(typeof x === "string" && /^[\p{ID_Continue}$]{1,1000}$/u.test(x), `a variable has the name ${said(x)}`);
+  need(typeof x === "string" && /^[\p{ID_Continue}$]{1,1000}$/u.test(x), () => `a variable has the name ${said(x)}`);
 }
 
 function whole(x: unknown): x is number {
@@ -284,7 +288,7 @@ function whole(x: unknown): x is number {
 }
 
 function id(x: unknown): void {
-  need(whole(x), `${said(x)} is no value`);
+  need(whole(x), () => `${said(x)} is no value`);
 }
 
 function ids(x: unknown): void {
@@ -294,5 +298,5 @@ function ids(x: unknown): void {
 function span(x: unknown): void {
   const s = fields(x, "a span");
   const places = [s.start, s.end, s.line, s.column];
-  need(typeof s.file === "string" && places.every(whole), `a strange span: ${said(x)}`);
+  need(typeof s.file === "string" && places.every(whole), () => `a strange span: ${said(x)}`);
 }

@@ -130,7 +130,18 @@ function isWhole(folder: string): boolean {
 function contentsOf(folder: string): string {
   const fs = process.getBuiltinModule("node:fs");
   const { join } = process.getBuiltinModule("node:path");
-  const each = LIBRARIES.map((name) => sha256(fs.readFileSync(join(folder, name))));
+  // Piece by piece, which takes half as long as reading 30 MB at once.
+  const piece = new Uint8Array(1 << 18);
+  const each = LIBRARIES.map((name) => {
+    const hash = process.getBuiltinModule("node:crypto").createHash("sha256");
+    const file = fs.openSync(join(folder, name), "r");
+    try {
+      for (let n = fs.readSync(file, piece); n > 0; n = fs.readSync(file, piece)) hash.update(piece.subarray(0, n));
+    } finally {
+      fs.closeSync(file);
+    }
+    return hash.digest("hex");
+  });
   return `${lengthOf(folder)}-${sha256(each.join(" ")).slice(0, 24)}`;
 }
 
