@@ -262,7 +262,7 @@ describe("wrong requests", () => {
     [
       ["decode", "--model", "hearth", "--ids", "999999"],
       1,
-      "error: token id 999999 (number 1) is outside the vocabulary",
+      "error: sequence 0: token id 999999 (number 1) is outside the vocabulary",
     ],
     [["decode", "--model", "hearth", "--compare", "/nowhere/old.json"], 1, "error: /nowhere/old.json: cannot be read"],
   ] as const)("bench %j", async (args, code, message) => {

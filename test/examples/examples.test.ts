@@ -33,7 +33,8 @@ const EXPECTED: Readonly<Record<string, (out: string) => void>> = {
     const texts = out.trim().split("\n\n");
     expect(texts).toHaveLength(6);
     for (const [i, place] of ["Ashwick", "Brindle", "Corby", "Dunmore", "Elm Hill", "Fenwick"].entries()) {
-      expect(texts[i]).toMatch(new RegExp(`^A tale from ${place}\\. \\w.{40,}`));
+      // The texts are drawn: what they say is the dice's business.
+      expect(texts[i]).toMatch(new RegExp(`^A tale from ${place}\\..{40,}`));
     }
   },
   "policy.ts": (out) => {
