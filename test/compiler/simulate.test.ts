@@ -194,6 +194,7 @@ const USES: readonly Use[] = [
       to: feed([0, 1, 0, 0, 3]),
     },
   },
+  { kernel: "ruleOut", file: "choose", sizes: { sequences: 2, vocab: 37 }, scalars: { known: 30 } },
   {
     kernel: "window",
     file: "../state/policies/window",
