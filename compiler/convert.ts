@@ -6,8 +6,8 @@
  */
 import { ts } from "ts-morph";
 import type { Span } from "./ir.ts";
-import { paramType } from "./param-types.ts";
-import type { Expr, FunctionSyntax, Stmt, Symbol_, Target } from "./syntax.ts";
+import { isOptional, paramType } from "./param-types.ts";
+import type { Expr, FunctionSyntax, ParamType, Stmt, Symbol_, Target } from "./syntax.ts";
 
 export type FunctionNode = ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression | ts.MethodDeclaration;
 
@@ -122,7 +122,14 @@ export class Convert {
 
   declaration(symbol: ts.Symbol): ts.Declaration | undefined {
     const target = symbol.flags & ts.SymbolFlags.Alias ? this.checker.getAliasedSymbol(symbol) : symbol;
-    return target.valueDeclaration ?? target.declarations?.[0];
+    // Of an overloaded function it is the one with a body.
+    const whole = target.declarations?.find((d) => ts.isFunctionDeclaration(d) && d.body !== undefined);
+    return whole ?? target.valueDeclaration ?? target.declarations?.[0];
+  }
+
+  /** The type of a function's parameter, as far as kernels care. */
+  paramType(p: ts.ParameterDeclaration): ParamType {
+    return paramType(this.checker, this.#types, p, this.span(p));
   }
 
   span(node: ts.Node): Span {
@@ -156,9 +163,9 @@ export class Convert {
       const targets = ts.isObjectBindingPattern(p.name) ? this.#targets(p.name) : undefined;
       return {
         ...bound,
-        type: paramType(this.checker, this.#types, p, this.span(p)),
+        type: this.paramType(p),
         span: this.span(p),
-        optional: p.questionToken !== undefined || p.initializer !== undefined,
+        optional: isOptional(p),
         ...(targets === undefined ? {} : { targets }),
         ...(p.initializer === undefined ? {} : { fallback: this.expression(p.initializer) }),
       };
@@ -167,7 +174,7 @@ export class Convert {
     if (body === undefined) return { name, params, body: [], span: this.span(node) };
     const statements: Stmt[] = ts.isBlock(body)
       ? body.statements.flatMap((s) => this.#statement(s))
-      : [{ kind: "return", value: this.expression(body), span: this.span(body) }];
+      : [{ kind: "return", implied: true, value: this.expression(body), span: this.span(body) }];
     return { name, params, body: statements, span: this.span(node.name ?? node) };
   }
 

@@ -73,3 +73,8 @@ export function render(d: Diagnostic, sources: ReadonlyMap<string, SourceText>):
 export function shortName(file: string): string {
   return file.slice(file.lastIndexOf("/") + 1);
 }
+
+/** What to write in JavaScript where TypeScript would have a type. */
+export function jsdocHelp(param: string): string {
+  return `write \`@param {Tensor<"rows n">} ${param}\` in the comment above it, and \`/** @import { Tensor } from "tilestate/dsl" */\` once in the file`;
+}

@@ -5,15 +5,27 @@
  * with `specialise(kernel, { … })` says what it is, and without one the key is the name of a function or constant that the file declares or imports.
  */
 import { ts } from "ts-morph";
-import type { Convert } from "./convert.ts";
-import { Located } from "./diagnostics.ts";
+import type { Convert, FunctionNode } from "./convert.ts";
+import { jsdocHelp, Located } from "./diagnostics.ts";
+import { typeOf } from "./param-types.ts";
+import { isJavaScript } from "./plain.ts";
 import type { StaticValue, Wanted } from "./syntax.ts";
 
 /** What a key stands for: a function, with the object that it is specialised by. */
 interface Meaning {
   readonly at: ts.Node;
-  readonly node: ts.FunctionDeclaration;
+  readonly node: FunctionNode;
   readonly given?: ts.Expression;
+}
+
+/** A kernel that a file has. */
+export interface Listed {
+  /** What `gpu.kernels` of that file knows it by. */
+  readonly name: string;
+  /** The file that it is written in. */
+  readonly file: string;
+  /** Its text, with the comment above it. */
+  readonly source: string;
 }
 
 /** A field of an object, which may be one that is passed to `….kernels(import.meta, …)`. */
@@ -37,11 +49,110 @@ export class FindKernels {
 
   find(name: string, values: Readonly<Record<string, StaticValue>>): Wanted {
     const { node, given } = this.#inObjects(name, values) ?? this.#declared(name);
+    this.#refuse(node, name);
     return {
-      key: this.#convert.keyOf(node, node.name?.text ?? name),
+      key: this.#convert.keyOf(node, node.name?.getText() ?? name),
       values,
       ...(given === undefined ? {} : { given: this.#convert.expression(given) }),
     };
+  }
+
+  /** Every kernel of the file, in its order: those that it exports, and the keys of those that it loads or specialises. */
+  list(): readonly Listed[] {
+    const { checker } = this.#convert;
+    const found: { readonly at: number; readonly name: string; readonly meaning: Meaning }[] = [];
+    const module = checker.getSymbolAtLocation(this.#root);
+    for (const symbol of module === undefined ? [] : checker.getExportsOfModule(module)) {
+      const meaning = this.#ofSymbol(symbol, this.#root);
+      if (meaning === undefined || !(meaning.given !== undefined || this.#isKernel(meaning.node))) continue;
+      const own = symbol.name === ts.InternalSymbolName.Default ? meaning.node.name?.getText() : undefined;
+      const at = symbol.declarations?.find((d) => d.getSourceFile() === this.#root)?.pos ?? this.#root.end;
+      found.push({ at, name: own ?? symbol.name, meaning });
+    }
+    for (const statement of this.#root.statements) {
+      for (const d of ts.isVariableStatement(statement) ? statement.declarationList.declarations : []) {
+        const meaning = d.initializer === undefined ? undefined : this.#ofExpression(d.initializer, d);
+        if (meaning?.given !== undefined) found.push({ at: d.pos, name: d.name.getText(), meaning });
+      }
+    }
+    for (const [name, properties] of this.#properties()) {
+      for (const { property, loads } of properties) {
+        const meaning = this.#ofProperty(property);
+        if (meaning !== undefined && (meaning.given !== undefined || (loads && this.#isKernel(meaning.node))))
+          found.push({ at: property.pos, name, meaning });
+      }
+    }
+    const named = new Map<string, Meaning>();
+    for (const { name, meaning } of found.sort((a, b) => a.at - b.at)) if (!named.has(name)) named.set(name, meaning);
+    return [...named].map(([name, { node }]) => ({
+      name,
+      file: node.getSourceFile().fileName,
+      source: this.#text(node),
+    }));
+  }
+
+  /**
+   * A function of no result with a tensor among its parameters, whose compile-time parameters have values. Those that are not plain functions count as well:
+   * asking for them says why they are none.
+   */
+  #isKernel(node: FunctionNode): boolean {
+    if (!this.#takesTensors(node)) return false;
+    for (const p of node.parameters) {
+      const type = this.#convert.paramType(p);
+      if (type.is !== "static") continue;
+      const fallbacks = new Set(
+        ts.isObjectBindingPattern(p.name)
+          ? p.name.elements.filter((e) => e.initializer !== undefined).map((e) => (e.propertyName ?? e.name).getText())
+          : [],
+      );
+      if (type.fields.some((f) => !f.optional && !fallbacks.has(f.name))) return false;
+    }
+    if (notPlain(node) !== undefined) return true;
+    const { checker } = this.#convert;
+    const signature = checker.getSignatureFromDeclaration(node);
+    return signature !== undefined && (checker.getReturnTypeOfSignature(signature).flags & ts.TypeFlags.Void) !== 0;
+  }
+
+  #takesTensors(node: FunctionNode): boolean {
+    return node.parameters.some((p) => this.#convert.paramType(p).is === "tensor");
+  }
+
+  /** The text of a function, with its other signatures and with the comments that stand right above it. */
+  #text(node: FunctionNode): string {
+    const file = node.getSourceFile();
+    const declared = node.name === undefined ? undefined : this.#convert.checker.getSymbolAtLocation(node.name);
+    const first =
+      declared?.declarations?.find((d) => d.getSourceFile() === file && ts.isFunctionDeclaration(d)) ?? node;
+    const statement = ts.findAncestor(first, (n) => n.parent === file) ?? first;
+    let start = statement.getStart(file);
+    for (const { pos, end } of [...(ts.getLeadingCommentRanges(file.text, statement.pos) ?? [])].reverse()) {
+      if (/\n\s*\n/.test(file.text.slice(end, start))) break;
+      start = pos;
+    }
+    const whole = ts.findAncestor(node, (n) => n.parent === file) ?? node;
+    return file.text.slice(start, whole.end);
+  }
+
+  /** Throws where a function cannot be a kernel, whatever its text. */
+  #refuse(node: FunctionNode, name: string): void {
+    const what = notPlain(node);
+    if (what !== undefined)
+      throw new Located({
+        code: "TS-102",
+        message: `"${name}" is ${what}, and a kernel is a plain one`,
+        span: this.#convert.span(node.name ?? node),
+        help: "a kernel is never run by JavaScript, so there is nothing to wait for or to yield",
+      });
+    if (!isJavaScript(node.getSourceFile().fileName) || node.parameters.length === 0 || this.#takesTensors(node))
+      return;
+    if (node.parameters.some((p) => typeOf(p) !== undefined)) return;
+    const [x] = node.parameters;
+    throw new Located({
+      code: "TS-104",
+      message: `nothing says the types of "${name}"'s parameters: in JavaScript they stand in the comment above it`,
+      span: this.#convert.span(node.name ?? node),
+      help: jsdocHelp(x?.name.getText() ?? "x"),
+    });
   }
 
   /** What the objects of the file that have the key say; those passed to `….kernels(import.meta, …)` come first. */
@@ -52,7 +163,7 @@ export class FindKernels {
       const meaning = this.#ofProperty(property);
       if (meaning !== undefined) (loads ? loaded : others).push(meaning);
     }
-    const found = loaded.length > 0 ? loaded : others.filter((m) => takesTensors(m.node));
+    const found = loaded.length > 0 ? loaded : others.filter((m) => this.#takesTensors(m.node));
     const [first] = found;
     if (first === undefined) return undefined;
     // An object that is not passed to kernels() here may be about something else: the file's own function of that name must not be passed over.
@@ -103,6 +214,7 @@ export class FindKernels {
 
   #ofExpression(e: ts.Expression, at: ts.Node): Meaning | undefined {
     if (ts.isIdentifier(e)) return this.#ofSymbol(this.#convert.checker.getSymbolAtLocation(e), at);
+    if (ts.isArrowFunction(e) || ts.isFunctionExpression(e)) return { node: e, at };
     if (ts.isParenthesizedExpression(e) || ts.isAsExpression(e) || ts.isSatisfiesExpression(e))
       return this.#ofExpression(e.expression, at);
     const [kernel, given] = ts.isCallExpression(e) ? e.arguments : [];
@@ -122,7 +234,8 @@ export class FindKernels {
     const node = symbol === undefined ? undefined : this.#convert.declaration(symbol);
     if (node === undefined) return undefined;
     if (ts.isFunctionDeclaration(node)) return node.body === undefined ? undefined : { node, at };
-    return ts.isVariableDeclaration(node) && node.initializer !== undefined
+    if (ts.isExportAssignment(node)) return this.#ofExpression(node.expression, at);
+    return ts.isVariableDeclaration(node) && node.initializer !== undefined && isConstant(node)
       ? this.#ofExpression(node.initializer, at)
       : undefined;
   }
@@ -165,6 +278,13 @@ export class FindKernels {
   }
 }
 
-function takesTensors(node: ts.FunctionDeclaration): boolean {
-  return node.parameters.some((p) => /\bTensor\s*</.test(p.type?.getText() ?? ""));
+/** What a function is that is no plain one. */
+function notPlain(node: FunctionNode): string | undefined {
+  const async = node.modifiers?.some((m) => m.kind === ts.SyntaxKind.AsyncKeyword) ?? false;
+  if (!ts.isArrowFunction(node) && node.asteriskToken !== undefined) return "a generator";
+  return async ? "an async function" : undefined;
+}
+
+function isConstant(node: ts.VariableDeclaration): boolean {
+  return (node.parent.flags & ts.NodeFlags.Const) !== 0;
 }

@@ -7,10 +7,12 @@
  */
 import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
 import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
+import { jsdocHelp, KernelError } from "./diagnostics.ts";
 import { fingerprint, PACKED } from "./fingerprint.ts";
 import { sourceOf } from "./home.ts";
 import type { TileProgram } from "./ir.ts";
 import { fs, path, pathOf } from "./node.ts";
+import { importsWords, isJavaScript, mayHaveKernels } from "./plain.ts";
 import { printTileProgram, show, showing } from "./show.ts";
 import type { Statics } from "./syntax.ts";
 
@@ -96,26 +98,44 @@ export async function loadPrograms(
     return { file: file ?? url, way, programs };
   };
   const wanted = [...names].sort();
-  const source = file !== undefined && /\.[cm]?tsx?$/.test(file) && fs().existsSync(file);
+  const there = file !== undefined && fs().existsSync(file);
+  const source = there && /\.[cm]?tsx?$/.test(file);
   if (shipped !== undefined && !(source && showing(wanted))) {
     const programs = programsIn(still(shipped, file), wanted, source);
     if (programs?.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
   }
-  if (!source)
-    return done("bundled", bundledOr(wanted, statics, `${file ?? url} is no TypeScript file that can be read`));
+  const plain = there && isJavaScript(file) && mayHaveKernels(file);
+  if (!source && !plain)
+    return done("bundled", bundledOr(wanted, statics, `${file ?? url} is ${there ? UNTYPED : UNREAD}`, there));
   const entry = wanted.map((n) => (statics[n] === undefined ? n : `${n} ${JSON.stringify(statics[n])}`));
   const cached = showing(wanted) ? undefined : lookUp(file, entry);
   if (cached !== undefined) return done("cached", cached);
   const compileFile = await importCompiler();
   if (compileFile === undefined)
     return done("bundled", bundledOr(wanted, statics, "the compiler is not part of this program"));
-  const compiled = compileFile(file, wanted, statics);
+  let compiled: ReturnType<typeof compileFile>;
+  try {
+    compiled = compileFile(file, wanted, statics);
+  } catch (error) {
+    const bundled = plain && isOutput(file, error) ? fromRegistered(wanted, statics) : undefined;
+    if (bundled === undefined) throw error;
+    return done("bundled", bundled.values());
+  }
   keep(file, entry, {
     compiler: fingerprint(),
     sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })),
     programs: compiled.programs,
   });
   return done("compiled", compiled.programs);
+}
+
+const UNREAD = "no TypeScript file that can be read";
+const UNTYPED = "JavaScript, and no comment in it says the types of kernels";
+
+/** True where JavaScript turns out to be what a bundler made of kernels, whose types or words it has lost. */
+function isOutput(file: string, error: unknown): boolean {
+  if (!(error instanceof KernelError)) return false;
+  return error.diagnostics.every((d) => d.code === "TS-102" || d.code === "TS-104") || !importsWords(file);
 }
 
 /** The wanted programs of a shipped bundle, if it has them all. A damaged one counts for nothing where there is a source to compile. */
@@ -142,11 +162,14 @@ async function importCompiler(): Promise<typeof import("./compile.ts").compileFi
   return ((await import(/* @vite-ignore */ specifier)) as typeof import("./compile.ts")).compileFile;
 }
 
-function bundledOr(names: readonly string[], statics: Statics, why: string): Iterable<TileProgram> {
+const BUILD =
+  "compile them beforehand with `tilestate kernels build`, and pass the bundle to gpu.kernels or registerBundle";
+
+function bundledOr(names: readonly string[], statics: Statics, why: string, plain = false): Iterable<TileProgram> {
   const bundled = fromRegistered(names, statics);
   if (bundled !== undefined) return bundled.values();
   throw new BundleError(
     `no source and no bundle of ${names.map((n) => `"${n}"`).join(", ")}: ${why}`,
-    "compile them beforehand with `tilestate kernels build`, and pass the bundle to gpu.kernels or registerBundle",
+    plain ? `${jsdocHelp("x")}, or ${BUILD}` : BUILD,
   );
 }

@@ -6,11 +6,13 @@
  * memory and the words of the language have a file each.
  */
 import { Builder, type TileItem } from "./builder.ts";
+import { jsdocHelp } from "./diagnostics.ts";
 import type { Param, Span, TileProgram } from "./ir.ts";
 import { type Kinds, kindOf } from "./kinds.ts";
 import { lowerExpression } from "./lower-expressions.ts";
 import { lowerStatements } from "./lower-statements.ts";
 import { describe, type Item, isTile, type Lowering } from "./lowering.ts";
+import { isJavaScript } from "./plain.ts";
 import { checkStatic, staticsOf } from "./statics.ts";
 import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target, Wanted } from "./syntax.ts";
 import { unpack } from "./unpack.ts";
@@ -80,10 +82,11 @@ class KernelLowering implements Lowering {
           "TS-213",
           `the parameter "${p.name}" has ${type.text}; a kernel takes Tensor<"dims", dtype>, Scalar<dtype> and, as the last one, Static<{ … }>`,
           p.span,
+          isJavaScript(p.span.file) ? jsdocHelp(p.name) : undefined,
         );
       }
     }
-    this.statements(fn.body, false);
+    this.statements(fn.body, fn.body[0]?.kind === "return" && fn.body[0].implied === true);
     return {
       name,
       ...(fixed === undefined ? {} : { fixed }),

@@ -5,6 +5,7 @@
  */
 import { ts } from "ts-morph";
 import type { Span } from "./ir.ts";
+import { isJavaScript } from "./plain.ts";
 import type { ParamType, StaticField } from "./syntax.ts";
 
 /** `types` is the file that declares the language's types. */
@@ -14,9 +15,12 @@ export function paramType(
   param: ts.ParameterDeclaration,
   span: Span,
 ): ParamType {
-  const text = param.type === undefined ? "no type" : `the type ${param.type.getText()}`;
-  if (param.type === undefined) return { is: "other", text };
-  const type = checker.getTypeFromTypeNode(param.type);
+  const node = typeOf(param);
+  const text = node === undefined ? "no type" : `the type ${node.getText()}`;
+  if (node === undefined && !fromContext(param)) return { is: "other", text };
+  const told = node === undefined ? checker.getTypeAtLocation(param) : checker.getTypeFromTypeNode(node);
+  // An optional parameter of TypeScript's keeps its type; JSDoc's `T=` is T or undefined.
+  const type = isOptional(param) ? checker.getNonNullableType(told) : told;
   const ours = (s: ts.Symbol | undefined): string | undefined =>
     s?.declarations?.some((d) => d.getSourceFile().fileName === types) ? s.name : undefined;
   const words = (t: ts.Type | undefined): string[] =>
@@ -47,6 +51,30 @@ export function paramType(
     is: "static",
     fields: properties.filter((p) => ours(p) === undefined).map((p) => fieldOf(checker, p, span)),
   };
+}
+
+/** The type that is written for a parameter, in JavaScript in the comment above its function. */
+export function typeOf(param: ts.ParameterDeclaration): ts.TypeNode | undefined {
+  return param.type ?? (isJavaScript(param.getSourceFile().fileName) ? ts.getJSDocType(param) : undefined);
+}
+
+/** True where a parameter may have its type from that of the whole function: `const k: Kernel = (x) => …`, or `@type {Kernel}`. */
+function fromContext(param: ts.ParameterDeclaration): boolean {
+  const { parent } = param.parent;
+  return (
+    (ts.isVariableDeclaration(parent) && parent.type !== undefined) || isJavaScript(param.getSourceFile().fileName)
+  );
+}
+
+/** It may be left out: `x?: T`, `x = 1`, and in JavaScript `@param {T} [x]` or `@param {T=} x`. */
+export function isOptional(param: ts.ParameterDeclaration): boolean {
+  if (param.questionToken !== undefined || param.initializer !== undefined) return true;
+  return (
+    isJavaScript(param.getSourceFile().fileName) &&
+    ts
+      .getJSDocParameterTags(param)
+      .some((t) => t.isBracketed || t.typeExpression?.type.kind === ts.SyntaxKind.JSDocOptionalType)
+  );
 }
 
 function fieldOf(checker: ts.TypeChecker, p: ts.Symbol, span: Span): StaticField {

@@ -5,13 +5,14 @@
  * instead of 123), asks the checker what each name is, and converts just the functions that the wanted kernels reach.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { ts } from "ts-morph";
 import { Convert } from "./convert.ts";
-import { KernelError } from "./diagnostics.ts";
-import { FindKernels } from "./find-kernels.ts";
+import { KernelError, Located } from "./diagnostics.ts";
+import { FindKernels, type Listed } from "./find-kernels.ts";
 import { sourceRoot } from "./home.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib.ts";
+import { fileBeside, isJavaScript } from "./plain.ts";
 import type { ModuleSyntax, SourceText, Statics, TypeComplaint, Wanted } from "./syntax.ts";
 
 /** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
@@ -24,6 +25,9 @@ const OPTIONS: ts.CompilerOptions = {
   strict: true,
   noEmit: true,
   allowImportingTsExtensions: true,
+  // Plain JavaScript is read like TypeScript, with the types that its comments say.
+  allowJs: true,
+  checkJs: true,
   target: ts.ScriptTarget.ESNext,
   module: ts.ModuleKind.ESNext,
   moduleResolution: ts.ModuleResolutionKind.Bundler,
@@ -32,19 +36,20 @@ const OPTIONS: ts.CompilerOptions = {
 
 function locate(specifier: string, from: string): string | undefined {
   if (specifier === "tilestate" || specifier === "tilestate/dsl") return DSL;
-  if (!specifier.startsWith(".")) return undefined;
-  const path = resolve(dirname(from), specifier);
-  const found = [path, `${path}.ts`, join(path, "index.ts"), path.replace(/\.js$/, ".ts")].find(
-    (p) => p.endsWith(".ts") && existsSync(p),
-  );
-  return found === undefined || OWN_HOST_ROOMS.some((room) => found.startsWith(room)) ? undefined : found;
+  const file = specifier.startsWith(".") ? fileBeside(from, specifier) : undefined;
+  return file === undefined || OWN_HOST_ROOMS.some((room) => file.startsWith(room)) ? undefined : file;
 }
 
-/** Parses a file, without its comments. */
+function extensionOf(file: string): ts.Extension {
+  const { Js, Mjs, Mts, Cts, Ts } = ts.Extension;
+  return [Mjs, Js, Mts, Cts].find((end) => file.endsWith(end)) ?? Ts;
+}
+
+/** Parses a file: TypeScript without its comments, JavaScript with them, since its types stand there. */
 function parse(file: string, text: string): ts.SourceFile {
   return ts.createSourceFile(file, text, {
     languageVersion: ts.ScriptTarget.ESNext,
-    jsDocParsingMode: ts.JSDocParsingMode.ParseNone,
+    jsDocParsingMode: isJavaScript(file) ? ts.JSDocParsingMode.ParseAll : ts.JSDocParsingMode.ParseNone,
   });
 }
 
@@ -57,7 +62,9 @@ const HOST: ts.CompilerHost = {
   resolveModuleNames: (specifiers, from) =>
     specifiers.map((s) => {
       const resolvedFileName = locate(s, from);
-      return resolvedFileName === undefined ? undefined : { resolvedFileName, extension: ts.Extension.Ts };
+      return resolvedFileName === undefined
+        ? undefined
+        : { resolvedFileName, extension: extensionOf(resolvedFileName) };
     }),
   getDefaultLibFileName: () => LIB_NAME,
   getCurrentDirectory: () => HOME,
@@ -67,36 +74,93 @@ const HOST: ts.CompilerHost = {
   writeFile: () => undefined,
 };
 
-/** Reads the kernels called `names` (declared in, or imported by, the file) with everything they call. */
-export function readKernels(file: string, names: readonly string[], statics: Statics = {}): ModuleSyntax {
+interface Opened {
+  readonly program: ts.Program;
+  readonly root: ts.SourceFile;
+  readonly convert: Convert;
+  readonly kernels: FindKernels;
+  readonly sources: ReadonlyMap<string, SourceText>;
+}
+
+/** Parses a file with all that it imports. Throws KernelError where it does not parse. */
+function openFile(file: string): Opened {
   const program = ts.createProgram({ rootNames: [LIB_NAME, file], options: OPTIONS, host: HOST });
-  const checker = program.getTypeChecker();
   const root = program.getSourceFile(file);
   if (root === undefined) throw new Error(`cannot read the kernel file ${file}`);
-
   const sources = new Map<string, SourceText>();
   for (const f of program.getSourceFiles()) {
     if (f.fileName !== LIB_NAME) sources.set(f.fileName, { file: f.fileName, text: f.text });
   }
-  const convert = new Convert(checker, join(HOME, "dsl", "words.ts"), join(HOME, "dsl", "types.ts"));
-  const syntactic = program
-    .getSourceFiles()
-    .flatMap((f) => program.getSyntacticDiagnostics(f).map((d) => complaintOf(d, f, "TS-100")));
-  if (syntactic.length > 0) throw new KernelError(syntactic, sources);
-  const found = new FindKernels(convert, root, join(HOME, "dsl", "specialise.ts"));
-  const kernels = new Map(names.map((name): [string, Wanted] => [name, found.find(name, statics[name] ?? {})]));
+  const convert = new Convert(program.getTypeChecker(), join(HOME, "dsl", "words.ts"), join(HOME, "dsl", "types.ts"));
+  // JavaScript that is only imported may be anything of the host's: it counts once a kernel reaches it.
+  refuseUnparsed(
+    program,
+    program.getSourceFiles().filter((f) => f === root || !isJavaScript(f.fileName)),
+    sources,
+  );
+  return {
+    program,
+    root,
+    convert,
+    sources,
+    kernels: new FindKernels(convert, root, join(HOME, "dsl", "specialise.ts")),
+  };
+}
+
+function refuseUnparsed(
+  program: ts.Program,
+  files: readonly ts.SourceFile[],
+  sources: ReadonlyMap<string, SourceText>,
+): void {
+  const wrong = files.flatMap((f) => program.getSyntacticDiagnostics(f).map((d) => complaintOf(d, f, "TS-100")));
+  if (wrong.length > 0) throw new KernelError(wrong, sources);
+}
+
+/** The kernels of a file, without compiling them: what it exports, and what it passes to `gpu.kernels(import.meta, { … })`. Throws KernelError where it does not parse. */
+export function listKernels(file: string): readonly Listed[] {
+  return openFile(file).kernels.list();
+}
+
+/** Reads the kernels called `names` (declared in, or imported by, the file) with everything they call. */
+export function readKernels(file: string, names: readonly string[], statics: Statics = {}): ModuleSyntax {
+  const { program, root, convert, sources, kernels: found } = openFile(file);
+  let kernels: ReadonlyMap<string, Wanted>;
+  try {
+    kernels = new Map(names.map((name): [string, Wanted] => [name, found.find(name, statics[name] ?? {})]));
+  } catch (error) {
+    throw error instanceof Located ? new KernelError([error.diagnostic], sources) : error;
+  }
   convert.finish();
+  refuseUnparsed(
+    program,
+    [...convert.reached.keys()].filter((f) => f !== root && isJavaScript(f.fileName)),
+    sources,
+  );
 
   const complaints: TypeComplaint[] = [];
   for (const [f, reached] of convert.reached) {
     // The language's own helpers are checked when this package is.
     if (f.fileName.startsWith(join(HOME, "dsl"))) continue;
+    const plain = isJavaScript(f.fileName);
     for (const d of program.getSemanticDiagnostics(f)) {
       const at = d.start ?? 0;
-      if (reached.some((node) => at >= node.getStart(f) && at < node.end)) complaints.push(complaintOf(d, f, "TS-101"));
+      // Helpers in JavaScript need no types.
+      if (plain && isImplicit(d.code)) continue;
+      if (reached.some((node) => at >= beginOf(node, f) && at < node.end)) complaints.push(complaintOf(d, f, "TS-101"));
     }
   }
   return { kernels, functions: convert.functions, sources, complaints };
+}
+
+/** Where a function begins, with the comments that say its types. */
+function beginOf(node: ts.Node, file: ts.SourceFile): number {
+  const comments = isJavaScript(file.fileName) ? ts.getJSDocCommentsAndTags(node) : [];
+  return Math.min(node.getStart(file), ...comments.map((c) => c.pos));
+}
+
+/** TypeScript's complaints about types that were not said and are not known (7005 to 7057). */
+function isImplicit(code: number): boolean {
+  return code >= 7000 && code < 7100;
 }
 
 function complaintOf(d: ts.Diagnostic, file: ts.SourceFile, code: string): TypeComplaint & { code: string } {

@@ -65,7 +65,8 @@ export type Stmt = At &
       }
     | { readonly kind: "if"; readonly test: Expr; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
     | { readonly kind: "block"; readonly body: readonly Stmt[] }
-    | { readonly kind: "return"; readonly value: Expr | undefined }
+    /** `implied`: the body of an arrow function that is an expression. */
+    | { readonly kind: "return"; readonly value: Expr | undefined; readonly implied?: true }
     | { readonly kind: "refused"; readonly what: string; readonly hint?: string }
   );
 

@@ -45,7 +45,7 @@ export function configure(command: Command, context: Context): void {
     "tilestate kernels show logits --target gpu --size vocab=32000 --size dim=2048 --storage head=f16 --part wgsl",
     "tilestate kernels show softmax --file examples/softmax.ts",
   ])
-    .option("--file <file>", "take the kernel from this TypeScript file")
+    .option("--file <file>", "take the kernel from this TypeScript or JavaScript file")
     .addOption(
       new Option("--target <adapter>", "the adapter to generate for")
         .choices(["lavapipe", "swiftshader", "gpu", "L4", "L0"])
@@ -67,8 +67,8 @@ export function configure(command: Command, context: Context): void {
   const compile = sub(
     "compile",
     "compile the kernels of a file, or say where they are wrong",
-    "Compile every exported kernel of a TypeScript file (functions of no result with a Tensor parameter).",
-  ).argument("<file>", "a TypeScript file");
+    "Compile every kernel of a TypeScript file, or of a JavaScript file with JSDoc types: functions of no result with a Tensor parameter that it exports, loads or specialises.",
+  ).argument("<file>", "a TypeScript or JavaScript file");
   examples(compile, [
     "tilestate kernels compile examples/softmax.ts",
     "tilestate kernels compile mine.ts --names blur,edge",
@@ -89,7 +89,7 @@ export function configure(command: Command, context: Context): void {
     sub(
       "build",
       "compile kernels into a module, for programs without source",
-      "Compile the kernels of TypeScript files into a module that browser bundles, single executables and packages carry (docs/bundles.md).",
+      "Compile the kernels of TypeScript or JavaScript files into a module that browser bundles, single executables and packages carry (docs/bundles.md).",
     ),
     context,
   );
@@ -107,7 +107,7 @@ export function configure(command: Command, context: Context): void {
 async function list({ json }: { json?: boolean }, { io }: Context): Promise<void> {
   const { builtinKernels, programsOf } = await import("../kernels/builtin.ts");
   const { signature } = await import("../../compiler/show.ts");
-  const entries = builtinKernels();
+  const entries = await builtinKernels();
   const programs = await programsOf(entries);
   if (json) {
     const kernels = entries.map((e) => ({
@@ -133,7 +133,7 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
     import("../kernels/targets.ts"),
     import("../../compiler/index.ts"),
   ]);
-  const entries = options.file === undefined ? builtinKernels() : kernelsIn(options.file);
+  const entries = await (options.file === undefined ? builtinKernels() : kernelsIn(options.file));
   const entry = entries.find((e) => e.name === name);
   if (entry === undefined) {
     const where = options.file === undefined ? "built-in kernel" : `exported kernel in ${options.file}`;
@@ -201,14 +201,14 @@ async function compileFile(
   options: { names?: string[]; json?: boolean },
   { io }: Context,
 ): Promise<void> {
-  const [{ kernelsIn }, { operationCount, signature }, { loadPrograms }, { readSource }] = await Promise.all([
+  const [{ kernelsIn }, { operationCount, signature }, { loadPrograms }, { readableFile }] = await Promise.all([
     import("../kernels/builtin.ts"),
     import("../../compiler/show.ts"),
     import("../../compiler/index.ts"),
     import("../kernels/find.ts"),
   ]);
-  const { file } = readSource(path);
-  const names = options.names ?? kernelsIn(path).map((e: KernelEntry) => e.name);
+  const file = readableFile(path);
+  const names = options.names ?? (await kernelsIn(path)).map((e: KernelEntry) => e.name);
   if (names.length === 0) {
     throw new UserError(
       `${path}: no exported kernel: expected an exported function of no result with a Tensor parameter`,

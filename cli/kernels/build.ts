@@ -7,6 +7,7 @@ import { UserError } from "../../runtime/errors.ts";
 import { type Context, printJson, UsageError } from "../context.ts";
 import { bytes } from "../format.ts";
 import { examples, jsonOption } from "../options.ts";
+import type { KernelEntry } from "./builtin.ts";
 
 interface BuildArguments {
   readonly out: string;
@@ -24,7 +25,7 @@ export function configureBuild(command: Command, context: Context): void {
     "tilestate kernels build src/blur.ts src/edges.ts --out dist/kernels.json",
     "tilestate kernels build src/kernels.ts --out src/kernels.bundle.ts --check",
   ])
-    .argument("[files...]", "TypeScript files with exported kernels")
+    .argument("[files...]", "TypeScript files with kernels, or JavaScript files with JSDoc types")
     .option("--out <file>", "what to write; .ts, .js and .json differ in form only", "kernels.bundle.ts")
     .option("--names <list>", "only these kernels, separated by commas", (text: string) => text.split(","))
     .option("--builtin", "the built-in kernels as well, for programs that carry models with them")
@@ -38,20 +39,19 @@ async function build(files: readonly string[], options: BuildArguments, { io }: 
   if (!FORMS.includes(extname(out)))
     throw new UsageError(`--out: expected a name that ends in ${FORMS.join(", ")}, got "${out}"`);
   if (files.length === 0 && !options.builtin)
-    throw new UsageError("expected one TypeScript file or more, or --builtin");
+    throw new UsageError("expected one file with kernels or more, or --builtin");
   const [{ builtinKernels, kernelsIn }, { BundleError, bundle, loadPrograms, writeWhole }] = await Promise.all([
     import("./builtin.ts"),
     import("../../compiler/index.ts"),
   ]);
-  const entries = [
-    ...files.flatMap((f) => {
-      const found = kernelsIn(f);
-      if (found.length === 0)
-        throw new UserError(`${f}: expected an exported kernel: a function of no result with a Tensor parameter`);
-      return found;
-    }),
-    ...(options.builtin ? builtinKernels() : []),
-  ];
+  const entries: KernelEntry[] = [];
+  for (const f of files) {
+    const found = await kernelsIn(f);
+    if (found.length === 0)
+      throw new UserError(`${f}: expected an exported kernel: a function of no result with a Tensor parameter`);
+    entries.push(...found);
+  }
+  if (options.builtin) entries.push(...(await builtinKernels()));
   const missing = options.names?.find((n) => entries.every((e) => e.name !== n));
   if (missing !== undefined)
     throw new UserError(

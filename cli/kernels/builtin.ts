@@ -1,12 +1,10 @@
 /** The kernels that ship with the package: where each is written, and which module it is loaded from (the one that a compiled artefact lies beside). */
-import { readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { sourceOf as sourceOfModule } from "../../compiler/home.ts";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import { KERNELS } from "../../models/kernels/module.ts";
 import { POLICY_KERNELS } from "../../models/state/policies/module.ts";
-import { exportedKernels, readSource, sourceOf } from "./find.ts";
+import { findKernels, readableFile } from "./find.ts";
 
 export interface KernelEntry {
   readonly name: string;
@@ -19,27 +17,24 @@ export interface KernelEntry {
 
 const MODULES: readonly KernelModule[] = [KERNELS, POLICY_KERNELS];
 
-/** What lies in those folders besides kernels. */
-const OTHERS: readonly string[] = ["index.ts", "module.ts", "compiled.ts"];
+let builtIn: Promise<readonly KernelEntry[]> | undefined;
 
-/** Every built-in kernel, without loading a model or the compiler. */
-export function builtinKernels(): KernelEntry[] {
-  return MODULES.flatMap((module) => {
-    const folder = dirname(sourceOfModule(fileURLToPath(module.url)));
-    const files = readdirSync(folder).filter((f) => f.endsWith(".ts") && !OTHERS.includes(f));
-    return files.sort().flatMap((f) => entriesOf(join(folder, f), module));
-  });
+/** Every built-in kernel, without loading a model. */
+export function builtinKernels(): Promise<readonly KernelEntry[]> {
+  builtIn ??= Promise.all(MODULES.map((m) => entriesOf(sourceOfModule(fileURLToPath(m.url)), m))).then((lists) =>
+    lists.flatMap((list) => list.toSorted((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0))),
+  );
+  return builtIn;
 }
 
-/** The exported kernels of one file of the user's. */
-export function kernelsIn(path: string): KernelEntry[] {
-  const { file } = readSource(path);
+/** The kernels of one file of the user's: those that it exports, loads or specialises. Throws KernelError where it does not parse. */
+export function kernelsIn(path: string): Promise<readonly KernelEntry[]> {
+  const file = readableFile(path);
   return entriesOf(file, { url: pathToFileURL(file).href });
 }
 
-function entriesOf(path: string, module: KernelModule): KernelEntry[] {
-  const { file, text } = readSource(path);
-  return exportedKernels(text).map((name) => ({ name, file, module, source: sourceOf(text, name) ?? "" }));
+async function entriesOf(file: string, module: KernelModule): Promise<readonly KernelEntry[]> {
+  return (await findKernels(file)).map((k) => ({ ...k, module }));
 }
 
 /** The tile programs of entries, each module loaded once. Throws KernelError. */

@@ -38,7 +38,7 @@ export function configureTune(command: Command, context: Context): void {
     "tilestate kernels tune",
   ])
     .argument("[name]", "a kernel (default: all of them)")
-    .option("--file <file>", "take the kernels from this TypeScript file instead of the built-in ones")
+    .option("--file <file>", "take the kernels from this TypeScript or JavaScript file instead of the built-in ones")
     .option("--size <dim=n>", "elements of a dim (default: those of hearth, else 64); may be repeated", pairs(whole(1)))
     .option("--storage <tensor=type>", "how a tensor is stored; may be repeated", pairs(String))
     .option("--scalar <name=x>", "value of a scalar parameter (default 1); may be repeated", pairs(real))
@@ -55,7 +55,7 @@ async function tuneKernels(name: string | undefined, options: TuneArguments, con
     import("./builtin.ts"),
     import("./targets.ts"),
   ]);
-  const all = options.file === undefined ? builtinKernels() : kernelsIn(options.file);
+  const all = await (options.file === undefined ? builtinKernels() : kernelsIn(options.file));
   const entries = name === undefined ? all : all.filter((e) => e.name === name);
   if (entries.length === 0) {
     const where = options.file === undefined ? "built-in kernel" : `exported kernel in ${options.file}`;

@@ -1,9 +1,7 @@
 /** `kernels`: what is listed, shown and compiled, what is wrong in a file, and the cache. No GPU is opened here. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { exportedKernels, sourceOf } from "../../cli/kernels/find.ts";
 import { temporary } from "../models/formats/temporary.ts";
 import { cli, cliJson } from "./run.ts";
 
@@ -157,56 +155,4 @@ test("cache list and clear", async () => {
   );
   expect(await cliJson("kernels", "cache", "clear")).toEqual({ folder, removed: entries.length });
   expect((await cli("kernels", "cache", "list")).out).toBe(`0 entries, 0 B, in ${folder}\n`);
-});
-
-describe("finding kernels in a text", () => {
-  test("exported functions of no result with a tensor, and only those", () => {
-    const text = [
-      'export function one(x: Tensor<"n">): void {',
-      "}",
-      "export function two(",
-      '  a: Scalar,\n  x: Tensor<"n m", f16>,',
-      "): void {",
-      "}",
-      'export function helper(x: Tensor<"n">, i: number): number {',
-      "}",
-      'function hidden(x: Tensor<"n">): void {',
-      "}",
-      "export function host(n: number): void {",
-      "}",
-      'export async function later(x: Tensor<"n">): Promise<void> {',
-      "}",
-    ].join("\n");
-    expect(exportedKernels(text)).toEqual(["one", "two"]);
-  });
-
-  test("those with compile-time parameters, where all have a value", () => {
-    const text = [
-      'export function open(x: Tensor<"n">, { f, rows = 2 }: Static<{ f: (x: number) => number; rows?: number }>): void {',
-      "}",
-      'export function whole(x: Tensor<"n">, { f = same, rows = 2 }: Options & Static<{ f?: (x: number) => number }>): void {',
-      "}",
-      'export function named(x: Tensor<"n">, options: Static<{ rows?: number }>): void {',
-      "}",
-      'export function closed(x: Tensor<"n">, { f = same }: Static<{ f?: (x: number) => number }> = {}): void {',
-      "}",
-      "const first = specialise(open, { f: (x) => x });",
-      "export const second: Instance<typeof open> = specialise(open, { f: same });",
-      "const k = await gpu.kernels(import.meta, { first, third: specialise(open, { f }), fourth: closed, closed });",
-      "const other = { fifth: closed };",
-    ].join("\n");
-    expect(exportedKernels(text)).toEqual(["whole", "closed", "first", "second", "third", "fourth"]);
-  });
-
-  test("a kernel's text comes with its comment and ends with it", async () => {
-    const text = await readFile(
-      join(fileURLToPath(new URL("../../", import.meta.url)), "models/kernels/choose.ts"),
-      "utf8",
-    );
-    const source = sourceOf(text, "best") ?? "";
-    expect(source.startsWith("/** The most likely token of every row")).toBe(true);
-    expect(source.endsWith("\n}")).toBe(true);
-    expect(source).not.toContain("function choose");
-    expect(sourceOf(text, "nobody")).toBeUndefined();
-  });
 });

@@ -19,6 +19,10 @@ const CASES: readonly (readonly [string, string, Readonly<Record<string, Storage
     "TS-103",
     `export function kernel(${PARAMS}): void {\n  y.set([0], 1);\n}\nexport function other(${PARAMS}): void {\n  y.set([0], 2);\n}\nexport const both = [{ kernel }, { kernel: other }];\n`,
   ],
+  [
+    "TS-104",
+    `import { block } from "tilestate/dsl";\nexport function kernel(x, y) {\n  y.set([block("rows")], 1);\n}\n`,
+  ],
   ["TS-201", `for (let i = 0; i < 3; i++) y.set([i], 1);`],
   ["TS-202", `const i = block("rows");\n  y.set([i], x.at(i, 0, 1));`],
   ["TS-203", `const i = block("rows");\n  y.set([i], somewhere);`],
@@ -76,9 +80,10 @@ function complaint(body: string, stored: Readonly<Record<string, StorageType>> =
   const folder = mkdtempSync(join(tmpdir(), "tilestate-diagnostics-"));
   try {
     const head = `import { block, cast, idiv, over, program, range, type Static, sum, type f16, type f32, type q8, type Tensor, type u32 } from "tilestate/dsl";\n`;
-    const file = join(folder, "kernel.ts");
+    const plain = body.startsWith("import");
+    const file = join(folder, plain ? "kernel.js" : "kernel.ts");
     const whole = body.includes("export function") ? body : `export function kernel(${PARAMS}): void {\n  ${body}\n}\n`;
-    writeFileSync(file, head + whole);
+    writeFileSync(file, plain ? body : head + whole);
     const [program] = compileFile(file, ["kernel"]).programs;
     if (program === undefined) throw new Error("no program");
     const storage = Object.fromEntries(
