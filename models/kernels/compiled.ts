@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "6d4af57f3881f74273d467cb",
+ "compiler": "f4ac8cdd8077ebdb40e69ed2",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",
