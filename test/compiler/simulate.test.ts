@@ -294,7 +294,7 @@ describe("every built-in kernel does on lanes what it means", () => {
 
 describe("random kernels do on lanes what they mean", () => {
   it(`for every target (seed ${SEED})`, () => {
-    const plans = Array.from({ length: 60 }, (_, i) => planOf(SEED * 2003 + i, `k${i}`).plan);
+    const plans = Array.from({ length: 36 }, (_, i) => planOf(SEED * 2003 + i, `k${i}`).plan);
     const found = compareSimulated(plans, compilePlans(plans), SEED, undefined, () => LANE_TARGETS);
     expect(found.map((f) => `${f.where}: ${f.what}\n${JSON.stringify(f.plan.sizes)}\n${f.plan.source}`)).toEqual([]);
   });
