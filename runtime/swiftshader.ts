@@ -9,7 +9,7 @@
  *
  * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing in.
  */
-import { libraryRoots, makeFolder, sha256 } from "../compiler/index.ts";
+import { libraryRoots, makeFolder, readText, sha256, writeWhole } from "../compiler/index.ts";
 import { type DawnModule, requireDawn } from "./dawn-module.ts";
 import { UserError } from "./errors.ts";
 import { nativePart, platformPackage, swiftShaderFor } from "./native-part.ts";
@@ -18,6 +18,9 @@ import { nativePart, platformPackage, swiftShaderFor } from "./native-part.ts";
 const LIBRARIES: readonly string[] = ["dawn.node", "libvulkan.so.1"];
 /** A draft this old (milliseconds) was left behind by a process that has died. */
 const STALE = 24 * 60 * 60 * 1000;
+
+/** A note is two lines; what is longer is none. */
+const LONGEST_NOTE = 4096;
 
 let loaded: DawnModule | undefined;
 
@@ -116,13 +119,40 @@ function moveInto(final: string, draft: string): void {
   }
 }
 
-/** True for a folder with libraries of the length and the hash that its name ends in. */
+/**
+ * True for a folder with libraries of the length and the hash that its name ends in. Hashing 30 MB takes longer than compiling a kernel, so a note beside the
+ * folder says which state of the files was found to be right; as long as they are in that state they are not read again.
+ */
 function isWhole(folder: string): boolean {
   const said = /-(\d+)-[0-9a-f]{24}$/.exec(folder);
+  const note = `${folder}.checked`;
   try {
-    return said !== null && Number(said[1]) === lengthOf(folder) && folder.endsWith(`-${contentsOf(folder)}`);
+    if (said === null || Number(said[1]) !== lengthOf(folder)) return false;
+    const state = stateOf(folder);
+    if (readText(note, LONGEST_NOTE) === state) return true;
+    if (!folder.endsWith(`-${contentsOf(folder)}`)) return false;
+    keepNote(note, state);
+    return true;
   } catch {
     return false;
+  }
+}
+
+/** What changes when one of the libraries is written to or replaced. */
+function stateOf(folder: string): string {
+  const { join } = process.getBuiltinModule("node:path");
+  const fs = process.getBuiltinModule("node:fs");
+  return LIBRARIES.map((name) => {
+    const { size, mtimeNs, ctimeNs, ino } = fs.statSync(join(folder, name), { bigint: true });
+    return [name, size, mtimeNs, ctimeNs, ino].join(" ");
+  }).join("\n");
+}
+
+function keepNote(note: string, state: string): void {
+  try {
+    writeWhole(note, state);
+  } catch {
+    // Where nothing can be written the files are read each time.
   }
 }
 
