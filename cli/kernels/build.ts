@@ -26,7 +26,11 @@ export function configureBuild(command: Command, context: Context): void {
     "tilestate kernels build src/kernels.ts --out src/kernels.bundle.ts --check",
   ])
     .argument("[files...]", "TypeScript files with kernels, or JavaScript files with JSDoc types")
-    .option("--out <file>", "what to write; .ts, .js and .json differ in form only", "kernels.bundle.ts")
+    .option(
+      "--out <file>",
+      "what to write, by its ending: .ts, .js with a .d.ts beside it, or .json",
+      "kernels.bundle.ts",
+    )
     .option("--names <list>", "only these kernels, separated by commas", (text: string) => text.split(","))
     .option("--builtin", "the built-in kernels as well, for programs that carry models with them")
     .option("--check", "write nothing; fail if the file is not what would be written")
@@ -71,13 +75,15 @@ async function build(files: readonly string[], options: BuildArguments, { io }: 
     throw new UserError(cause.message, { hint: cause.hint, cause });
   }
   const text = moduleText(made, out, files);
+  const declarations = /\.m?js$/.test(out) ? out.replace(/js$/, "ts").replace(/\.(m?ts)$/, ".d.$1") : undefined;
+  const written = [[out, text], ...(declarations === undefined ? [] : [[declarations, DECLARATIONS]])] as const;
   const names = Object.keys(made.kernels);
   if (check) {
-    if (textOf(out) !== text)
+    if (written.some(([file, wanted]) => textOf(file) !== wanted))
       throw new UserError(`${out} is not what these kernels compile to`, {
         hint: "run the same command without --check",
       });
-  } else writeWhole(out, text);
+  } else for (const [file, wanted] of written) writeWhole(file, wanted);
   if (options.json) printJson(io, { out, kernels: names, bytes: text.length });
   else io.out(`${out}: ${names.join(", ")} (${bytes(text.length)})${check ? ", up to date" : ""}\n`);
 }
@@ -89,6 +95,13 @@ function textOf(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** What TypeScript is told about a bundle in JavaScript. */
+const DECLARATIONS = `import type { KernelBundle } from "tilestate/runtime";
+
+declare const bundle: KernelBundle;
+export default bundle;
+`;
 
 /** The bundle in the form that the file's name asks for. */
 function moduleText(made: KernelBundle, out: string, files: readonly string[]): string {

@@ -226,6 +226,10 @@ describe("`kernels build`", () => {
       const made =
         form === ".json" ? JSON.parse(text) : ((await import(/* @vite-ignore */ out)) as { default: object }).default;
       expect(made).toEqual(bundle(programs.values()));
+      if (/\.m?js$/.test(out)) {
+        const declared = out.replace(/js$/, "ts").replace(/(\.m?ts)$/, ".d$1");
+        expect(await readFile(declared, "utf8")).toContain("declare const bundle: KernelBundle;");
+      }
       expect(await cli(...args, "--check")).toMatchObject({ code: 0 });
       await writeFile(out, text.replace("mul", "add"));
       const late = await cli(...args, "--check");

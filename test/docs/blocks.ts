@@ -1,7 +1,7 @@
 /**
  * The fenced examples of a documentation page, made into comparisons that can be run.
  *
- * A `ts` block with kernels ends with comments that say what it is given and what comes out (`// x = [1, 2, 3]`, `// y becomes [2, 4, 6]`); every exported
+ * A `ts` or `js` block with kernels ends with comments that say what it is given and what comes out (`// x = [1, 2, 3]`, `// y becomes [2, 4, 6]`); every exported
  * kernel is called once, in order, with tensors of the names of its parameters. A `ts` block that is followed by a `text` block is refused with that text.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -42,11 +42,11 @@ export function kernelsOf(text: string): string[] {
   return [...text.matchAll(/^export function (\w+)/gm)].map((m) => m[1] ?? "");
 }
 
-/** Calls `use` with the block as a file called example.ts in a folder of its own. */
-export async function asFile<T>(text: string, use: (file: string) => T | Promise<T>): Promise<T> {
+/** Calls `use` with the block as a file called example.ts (or .js) in a folder of its own. */
+export async function asFile<T>({ text, language }: Block, use: (file: string) => T | Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-docs-"));
   try {
-    const file = join(folder, "example.ts");
+    const file = join(folder, `example.${language}`);
     writeFileSync(file, text);
     return await use(file);
   } finally {
@@ -115,8 +115,9 @@ function tensorOf(p: TensorParam, start: Value | undefined, end: Value | undefin
 }
 
 /** Compiles a block and hands on its comparison. */
-export async function withComparison(text: string, use: (c: Comparison) => Promise<void>): Promise<void> {
-  await asFile(text, async (file) => {
+export async function withComparison(block: Block, use: (c: Comparison) => Promise<void>): Promise<void> {
+  await asFile(block, async (file) => {
+    const { text } = block;
     const names = kernelsOf(text);
     const compiled = compileFile(file, names).programs;
     const programs = names.flatMap((n) => compiled.find((p) => p.name === n) ?? []);

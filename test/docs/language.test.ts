@@ -11,7 +11,7 @@ import { adaptersUnderTest } from "../support/gpu.ts";
 import { asFile, type Block, blocksOf, kernelsOf, withComparison } from "./blocks.ts";
 
 const blocks: readonly Block[] = blocksOf("language.md");
-const code: readonly Block[] = blocks.filter((b) => b.language === "ts");
+const code: readonly Block[] = blocks.filter((b) => b.language === "ts" || b.language === "js");
 const answerOf = (b: Block): Block | undefined => {
   const next = blocks[blocks.indexOf(b) + 1];
   return next?.language === "text" ? next : undefined;
@@ -21,7 +21,7 @@ const refused: readonly Block[] = code.filter((b) => answerOf(b) !== undefined |
 const kernels: readonly Block[] = code.filter((b) => !host.includes(b) && !refused.includes(b));
 
 function complaintOn(b: Block): Promise<KernelError> {
-  return asFile(b.text, (file) => {
+  return asFile(b, (file) => {
     try {
       compileFile(file, kernelsOf(b.text));
     } catch (error) {
@@ -36,14 +36,15 @@ test("the page has examples of every kind, and names every word of the language"
   expect(kernels.length).toBeGreaterThan(15);
   expect(refused.length).toBeGreaterThan(5);
   expect(host.length).toBeGreaterThan(0);
+  expect(kernels.filter((b) => b.language === "js").length).toBeGreaterThan(0);
   const page = readFileSync(new URL("../../docs/language.md", import.meta.url), "utf8");
   const table = page.slice(page.indexOf("## All words"));
   expect(Object.keys(dsl).filter((word) => !new RegExp(`\\b${word}\\b`).test(table))).toEqual([]);
 });
 
-describe.each(kernels.map((b) => ({ line: b.line, text: b.text })))("language.md:$line", ({ text }) => {
-  test("interpreter", async () => withComparison(text, compareInterpreter));
-  test.each(adaptersUnderTest())("%s", async (adapter) => withComparison(text, (c) => compareAdapter(adapter, c)));
+describe.each(kernels.map((b) => ({ line: b.line, block: b })))("language.md:$line", ({ block }) => {
+  test("interpreter", async () => withComparison(block, compareInterpreter));
+  test.each(adaptersUnderTest())("%s", async (adapter) => withComparison(block, (c) => compareAdapter(adapter, c)));
 });
 
 describe.each(refused.map((b) => ({ line: b.line, block: b })))("language.md:$line", ({ block }) => {

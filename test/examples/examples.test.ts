@@ -25,6 +25,7 @@ function run(name: string, ...args: string[]): Promise<{ code: number | null; ou
 
 const EXPECTED: Readonly<Record<string, (out: string) => void>> = {
   "softmax.ts": (out) => expect(out).toBe("0.0900 0.2447 0.6652 0.0000 0.0000 0.9999\n"),
+  "softmax.mjs": (out) => expect(out).toBe("0.0900 0.2447 0.6652 0.0000 0.0000 0.9999\n"),
   "generate.ts": (out) => {
     expect(out).toMatch(/^hearth on .*: 400944 bytes of state \(tova:64,recent=8\)\n\nA tale from /);
     expect(out).toMatch(/Of 202 tokens, the first layer still holds these positions: [\d ]* 200 201\n$/);
@@ -54,7 +55,7 @@ test.each(Object.entries(EXPECTED))("%s", async (name, check) => {
 });
 
 test("every example at the top of the folder is run here", async () => {
-  const files = (await readdir(`${ROOT}examples`)).filter((name) => name.endsWith(".ts"));
+  const files = (await readdir(`${ROOT}examples`)).filter((name) => /\.(ts|mjs)$/.test(name));
   expect(files.sort()).toEqual(Object.keys(EXPECTED).sort());
 });
 
