@@ -1,6 +1,6 @@
 /**
- * Makes the packages: `npm run release [-- FOLDER]` writes the tarballs of the package and of each platform's native part to a folder (`.cache/release` unless
- * given). Nothing is published.
+ * Makes the packages: `npm run release [-- FOLDER [PLATFORM]]` writes the tarballs of the package and of each platform's native part to a folder (`.cache/release`
+ * unless given). PLATFORM, `linux-x64` or its like, asks for that one's native part alone. Nothing is published.
  *
  * `npm pack` alone makes the package's tarball: its `prepack` and `postpack` are here, too.
  */
@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildDist } from "./build.ts";
 import { exchange, restore } from "./manifest.ts";
-import { cutPlatform, PLATFORMS } from "./platforms.ts";
+import { cutPlatform, PLATFORMS, packageOf } from "./platforms.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -22,12 +22,17 @@ function pack(folder: string, out: string): void {
   });
 }
 
-const [first] = process.argv.slice(2);
+const [first, only] = process.argv.slice(2);
 if (first === "prepack") {
   buildDist(root);
   exchange(root);
 } else if (first === "postpack") restore(root);
 else {
+  const platforms = PLATFORMS.filter((p) => only === undefined || packageOf(p) === `tilestate-${only}`);
+  if (platforms.length === 0)
+    throw new Error(
+      `"${only}" is no platform: expected one of ${PLATFORMS.map((p) => packageOf(p).slice(10)).join(", ")}`,
+    );
   const out = resolve(first ?? join(root, ".cache/release"));
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
@@ -37,7 +42,7 @@ else {
   } finally {
     restore(root);
   }
-  for (const platform of PLATFORMS) {
+  for (const platform of platforms) {
     const folder = cutPlatform(root, join(out, "folders"), version, platform);
     pack(folder, out);
   }

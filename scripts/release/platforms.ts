@@ -5,7 +5,7 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-interface Platform {
+export interface Platform {
   readonly os: string;
   /** None where one binary serves all. */
   readonly cpu: string | undefined;
@@ -29,6 +29,30 @@ export function packageOf({ os, cpu }: Pick<Platform, "os" | "cpu">): string {
   return cpu === undefined ? `tilestate-${os}` : `tilestate-${os}-${cpu}`;
 }
 
+/** The package.json of one platform's package. */
+export function platformManifest(
+  version: string,
+  platform: Platform,
+): { readonly name: string; readonly version: string; readonly [field: string]: unknown } {
+  const name = packageOf(platform);
+  return {
+    name,
+    version,
+    description: `The native part of tilestate for ${platform.os}${platform.cpu === undefined ? "" : ` on ${platform.cpu}`}: Dawn${platform.software ? " and SwiftShader" : ""}`,
+    license: "SEE LICENSE IN NOTICE.txt",
+    type: "module",
+    os: [platform.os],
+    ...(platform.cpu === undefined ? {} : { cpu: [platform.cpu] }),
+    ...(platform.libc === undefined ? {} : { libc: [platform.libc] }),
+    exports: {
+      ".": { types: "./types.d.ts", default: "./index.js" },
+      // For single executables, which carry it inside.
+      "./dawn.node": { types: "./dawn.d.ts", default: `./dist/${platform.folder}/dawn.node` },
+      "./package.json": "./package.json",
+    },
+  };
+}
+
 /** Writes the folder of one platform's package below `out`, and returns its path. */
 export function cutPlatform(root: string, out: string, version: string, platform: Platform): string {
   const dawn = join(root, "node_modules/webgpu");
@@ -39,6 +63,10 @@ export function cutPlatform(root: string, out: string, version: string, platform
   const dawnVersion = versionOf(dawn);
   cpSync(join(dawn, "dist", platform.folder), join(folder, "dist", platform.folder), { recursive: true });
   for (const file of ["index.js", "types.d.ts"]) cpSync(join(dawn, file), join(folder, file));
+  writeFileSync(
+    join(folder, "dawn.d.ts"),
+    'declare const dawn: import("tilestate/runtime").DawnModule;\nexport default dawn;\n',
+  );
   cpSync(join(dawn, "LICENSE.md"), join(folder, "LICENSE-dawn.md"));
   const notices = [`Dawn (dist/): Dawn's binding for Node, from npm webgpu ${dawnVersion}; LICENSE-dawn.md.`];
   if (platform.software) {
@@ -56,17 +84,7 @@ export function cutPlatform(root: string, out: string, version: string, platform
     join(folder, "README.md"),
     `# ${name}\n\nThe native part of [tilestate](https://www.npmjs.com/package/tilestate) for ${platform.os}${platform.cpu === undefined ? "" : ` on ${platform.cpu}`}. It is installed with it.\n`,
   );
-  const manifest = {
-    name,
-    version,
-    description: `The native part of tilestate for ${platform.os}${platform.cpu === undefined ? "" : ` on ${platform.cpu}`}: Dawn${platform.software ? " and SwiftShader" : ""}`,
-    license: "SEE LICENSE IN NOTICE.txt",
-    type: "module",
-    os: [platform.os],
-    ...(platform.cpu === undefined ? {} : { cpu: [platform.cpu] }),
-    ...(platform.libc === undefined ? {} : { libc: [platform.libc] }),
-    exports: { ".": { types: "./types.d.ts", default: "./index.js" }, "./package.json": "./package.json" },
-  };
+  const manifest = platformManifest(version, platform);
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
   return folder;
 }

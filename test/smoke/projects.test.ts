@@ -21,7 +21,8 @@ function listed(): readonly { readonly file: string; readonly projectName: strin
 function testFiles(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
-    if (entry.isDirectory()) return entry.name === "fixtures" ? [] : testFiles(path);
+    // The package's tests are a run of their own (test/package/vitest.config.ts).
+    if (entry.isDirectory()) return ["test/fixtures", "test/package"].includes(path) ? [] : testFiles(path);
     return path.endsWith(".test.ts") ? [path] : [];
   });
 }
