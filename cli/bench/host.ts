@@ -3,6 +3,7 @@ import { measureCold } from "../../bench/cold.ts";
 import type { Facts } from "../../bench/facts.ts";
 import { measureFlat } from "../../bench/flat.ts";
 import { measureHost } from "../../bench/host.ts";
+import { measureImport } from "../../bench/imports.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { Context } from "../context.ts";
 import { bytes } from "../format.ts";
@@ -11,6 +12,9 @@ import { subjectOf } from "./decode.ts";
 import type { FlatOptions, ReportOptions, SubjectOptions } from "./options.ts";
 import { report, sayer, sayMeasures } from "./output.ts";
 import { modelSettings } from "./settings.ts";
+
+/** Imports are timed so many times as often as starts: they are short. */
+const IMPORTS = 3;
 
 /** Room for a state without a number of slots. */
 const POSITIONS = 256;
@@ -45,7 +49,10 @@ export async function benchCold(options: ReportOptions, context: Context): Promi
       const say = sayer(context, options);
       say(`first run, whatever the caches held: ${cold.first_run.first_token_ms.toFixed(0)} ms to the first token`);
       sayMeasures(say, measures);
-      return { cold, measures };
+      const { measures: imports, ...imported } = await measureImport(IMPORTS * options.rounds);
+      sayMeasures(say, imports);
+      if (!imported.built) say("  from TypeScript; `npm run release` makes the JavaScript that the package has");
+      return { cold: { ...cold, ...imported }, measures: [...measures, ...imports] };
     }),
   );
 }

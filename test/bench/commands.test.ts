@@ -210,6 +210,8 @@ describe("the host", () => {
     const cold = report.cold as { first_token_ms: number; exit_ms: number; first_run: unknown };
     expect(cold.first_token_ms).toBeGreaterThan(0);
     expect(cold.exit_ms).toBeGreaterThanOrEqual(cold.first_token_ms);
+    const imported = report.measures.find((m) => m.name.startsWith("import of the runtime"));
+    expect(imported).toMatchObject({ unit: "ms", better: "lower", rounds: 3 });
   });
 
   it("steps from early to late", async () => {

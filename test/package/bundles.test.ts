@@ -49,7 +49,9 @@ test.each([["inside"], ["beside"]])("vite makes a program for Node, with the pac
   const built = await here(node, vite, "build", "--logLevel", "warn", "--config", `config-${where}/vite.config.mjs`);
   expect(built).toEqual({ code: 0, out: "", err: "" });
   const [file = ""] = readdirSync(join(folder, `vite-${where}`)).filter((name) => /^app\.m?js$/.test(name));
-  expect(/from ?"tilestate/.test(readFileSync(join(folder, `vite-${where}`, file), "utf8"))).toBe(where === "beside");
+  expect(/^import\b.*\bfrom ?"tilestate/m.test(readFileSync(join(folder, `vite-${where}`, file), "utf8"))).toBe(
+    where === "beside",
+  );
   expect(await here(node, `vite-${where}/${file}`, model)).toEqual({ code: 0, out: ANSWER, err: "" });
 });
 

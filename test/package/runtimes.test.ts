@@ -17,6 +17,7 @@ const folders = Object.fromEntries(
       "library.mjs": "@test/fixtures/package/library.mjs",
       "workers.mjs": "@test/fixtures/package/workers.mjs",
       "softmax.ts": "@examples/softmax.ts",
+      "softmax.mjs": "@examples/softmax.mjs",
     }),
   ]),
 );
@@ -35,15 +36,16 @@ test.each(runtimes().map((runtime) => [runtime.name, runtime] as const))(
   },
 );
 
-test.each(
-  runtimes()
-    .filter((r) => r.typescript)
-    .map((runtime) => [runtime.name, runtime] as const),
-)("%s runs a kernel of one's own in TypeScript", async (_, runtime) => {
+/** Every runtime takes plain JavaScript, and those that can TypeScript as well. */
+const OWN = runtimes().flatMap((runtime) =>
+  ["softmax.mjs", ...(runtime.typescript ? ["softmax.ts"] : [])].map((file) => [runtime.name, file, runtime] as const),
+);
+
+test.each(OWN)("%s runs a kernel of one's own, %s", async (_, file, runtime) => {
   const folder = folders[runtime.folder] ?? "";
   const env = { TILESTATE_ADAPTER: "swiftshader", TILESTATE_CACHE: `${scratch}/kernels-${runtime.name}` };
   const out = "0.0900 0.2447 0.6652 0.0000 0.0000 0.9999\n";
-  expect(await runIn(runtime, folder, ["softmax.ts"], { env })).toEqual({ code: 0, out, err: "" });
+  expect(await runIn(runtime, folder, [file], { env })).toEqual({ code: 0, out, err: "" });
 });
 
 test.each([
