@@ -262,6 +262,7 @@ export class Emitter {
   #atRunTime(rhs: Rhs): Rhs {
     const named = (x: Atom): Atom => this.pure({ op: "copy", x }, x.type, []);
     if (rhs.op === "binary") return { ...rhs, a: named(rhs.a) };
+    if (rhs.op === "pack") return { ...rhs, a: named(rhs.a), b: named(rhs.b) };
     return rhs.op === "unary" || rhs.op === "cast" || rhs.op === "bitcast" ? { ...rhs, x: named(rhs.x) } : rhs;
   }
 

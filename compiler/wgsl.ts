@@ -333,9 +333,7 @@ class Printer {
           ? `unpack2x16float(${this.#atom(r.x)})`
           : `bitcast<vec2<f32>>(vec2<u32>(${this.#atom(r.x)} << 16u, ${this.#atom(r.x)} & 0xffff0000u))`;
       case "pack":
-        return r.format === "f16"
-          ? `pack2x16float(vec2<f32>(${this.#atom(r.a)}, ${this.#atom(r.b)}))`
-          : this.#packBrain(r.a, r.b);
+        return r.format === "f16" ? this.#packHalves(r.a, r.b) : this.#packBrain(r.a, r.b);
       case "read":
         return `${r.room}[${this.#atom(r.index)}]${r.part === undefined ? "" : `[${this.#atom(r.part)}]`}`;
       case "scalar":
@@ -363,11 +361,18 @@ class Printer {
     return type.base === "i32" ? `bitcast<i32>(${value >>> 0}u | zero)` : `${literal(value, type.base)} | zero`;
   }
 
-  /** Two f32 to bf16, rounded to nearest even. */
+  /** Two f32 to f16. Out of range is the smallest power of two beyond it: SwiftShader makes NaN of infinities and of large numbers. */
+  #packHalves(a: Atom, b: Atom): string {
+    const pair = `vec2<f32>(${this.#atom(a)}, ${this.#atom(b)})`;
+    return `pack2x16float(select(${pair}, sign(${pair}) * 65536.0f, abs(${pair}) > vec2<f32>(65536.0f)))`;
+  }
+
+  /** Two f32 to bf16, rounded to nearest even. NaN is not rounded, which may carry it to an infinity or to zero. */
   #packBrain(a: Atom, b: Atom): string {
     const round = (x: Atom): string => {
       const bits = `bitcast<u32>(${this.#atom(x)})`;
-      return `((${bits} + 0x7fffu + ((${bits} >> 16u) & 1u)) >> 16u)`;
+      const rounded = `(${bits} + 0x7fffu + ((${bits} >> 16u) & 1u)) >> 16u`;
+      return `select(${rounded}, (${bits} >> 16u) | 0x40u, (${bits} & 0x7fffffffu) > 0x7f800000u)`;
     };
     return `${round(a)} | (${round(b)} << 16u)`;
   }

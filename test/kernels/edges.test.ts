@@ -6,7 +6,9 @@ import {
   amin,
   argmax,
   argmin,
+  bitcast,
   block,
+  cast,
   emptyTopk,
   every,
   max,
@@ -108,6 +110,19 @@ function gathered(x: Tensor<"rows n">, y: Tensor<"rows two">): void {
   y.set([r, 1], least);
 }
 
+/** Extremes begun with infinities, which `Infinity` itself is not. */
+function begun(x: Tensor<"rows n">, y: Tensor<"rows two">): void {
+  const r = program("rows");
+  let most = bitcast(cast(0xff800000, "u32"), "f32");
+  let least = bitcast(cast(0x7f800000, "u32"), "f32");
+  for (const i of over("n")) {
+    most = max(most, amax(x.at(r, i)));
+    least = min(least, amin(x.at(r, i)));
+  }
+  y.set([r, 0], most);
+  y.set([r, 1], least);
+}
+
 /** Indices that are no indices of the dim itself. */
 function shifted(x: Tensor<"rows n">, at: Tensor<"rows two", u32>): void {
   const r = program("rows");
@@ -160,6 +175,7 @@ const kernels = {
   extremes,
   running,
   gathered,
+  begun,
   shifted,
   best,
   bestRunning,
@@ -257,7 +273,7 @@ describe.each([1, 4, 37, 300])("infinities in rows of %i", (n) => {
   const y = rows.flatMap((_, r) => [most[r] as number, least[r] as number]);
   const at = rows.flatMap((row, r) => [row.indexOf(most[r] as number), row.indexOf(least[r] as number)]);
   const sizes = { rows: rows.length, n, two: 2 };
-  test.each(["f32", "bf16"] as const)("extremes and where they are, stored as %s", (storage) => {
+  test.each(["f32", "f16", "bf16"] as const)("extremes and where they are, stored as %s", (storage) => {
     // The largest f32 is an infinity in the narrower formats.
     const narrow = rows.filter((_, r) => storage === "f32" || (r !== 2 && r !== 3));
     const keep = (_: number, i: number): boolean => storage === "f32" || (i >> 1 !== 2 && i >> 1 !== 3);
@@ -269,7 +285,9 @@ describe.each([1, 4, 37, 300])("infinities in rows of %i", (n) => {
     });
   });
   test("block by block", () => check("running", { sizes, data: { x: rows.flat() }, want: { y, at } }));
-  test("extremes alone, block by block", () => check("gathered", { sizes, data: { x: rows.flat() }, want: { y } }));
+  test.each(["gathered", "begun"] as const)("extremes alone, block by block: %s", (name) =>
+    check(name, { sizes, data: { x: rows.flat() }, want: { y } }),
+  );
   test("with indices of one's own", () =>
     check("shifted", {
       sizes,
