@@ -9,6 +9,7 @@ import type { Loop, Op, TileProgram, Value } from "./ir.ts";
 import { isValue, operands } from "./ir.ts";
 import {
   extreme,
+  notNegative,
   ofNumber,
   ofQuantity,
   type Polynomial,
@@ -114,11 +115,22 @@ export class Places {
   }
 
   #index(loop: Loop): Quantity {
-    const limit = this.of(loop.limit);
-    if (loop.axis !== undefined) return this.#along(loop.axis, [limit]);
+    const limits = [this.of(loop.limit), ...this.#atMost(loop.limit)];
+    if (loop.axis !== undefined) return this.#along(loop.axis, limits);
     const name = turnOf(loop);
     const from = loop.start === undefined ? ZERO : this.of(loop.start);
-    return { ...natural(name, [name]), variable: name, from, below: [limit] };
+    return { ...natural(name, [name]), variable: name, from, below: limits };
+  }
+
+  /**
+   * Numbers that a minimum never exceeds: its operands. One that could be less than 0 is a huge u32, whereas a polynomial says a small number, so it bounds
+   * nothing.
+   */
+  #atMost(id: number): Polynomial[] {
+    const op = this.#d.ops.get(id);
+    if (op?.op === "splat") return this.#atMost(op.x);
+    if (op?.op !== "binary" || op.fn !== "min" || op.type !== "u32") return [];
+    return [op.a, op.b].flatMap((x) => [this.of(x)].filter(notNegative).concat(this.#atMost(x)));
   }
 
   /** A value that nothing is known of, but where it is defined. */
@@ -144,7 +156,7 @@ export class Places {
         `(${type} ${JSON.stringify(fields)} ${made.map(textOf).join(" ")})`,
         inside.flatMap((q) => [...q.varies]),
       ),
-      natural: type === "u32" && op.op !== "load" && op.op !== "cast" && op.op !== "bitcast",
+      natural: type === "u32" && keepsSmall(op, made),
       data: op.op === "load" || inside.some((q) => q.data),
     };
     if (op.op === "size") return sizeOf(op.dim);
@@ -176,6 +188,17 @@ export class Places {
 /** The name of a loop's turns. */
 export function turnOf(loop: Loop): string {
   return `turn:${loop.index.id}`;
+}
+
+/** Are the results of a u32 operation surely natural numbers of the size that its operands have, and never one below 0 that has wrapped? */
+function keepsSmall(op: Op, operands: readonly Polynomial[]): boolean {
+  if (op.op === "select") return operands.slice(1).every(notNegative);
+  if (op.op !== "binary") return false;
+  const [a, b] = operands.map(notNegative);
+  if (op.fn === "min" || op.fn === "and") return a === true || b === true;
+  if (op.fn === "rem") return b === true;
+  if (op.fn === "div" || op.fn === "shr") return a === true;
+  return a === true && b === true;
 }
 
 /** Fields of an operation that name its operands. */
@@ -276,14 +299,14 @@ class Solver {
       return q.variable !== undefined || (c.size === 1 && factor !== undefined && Math.abs(factor.by) % 2 === 1);
     }
     if (q.variable === undefined) return false;
-    return [0, 1].some((which) => {
+    return choices(rest).some((which) => {
       const [most, least] = [extreme(rest, 1, varies, which), extreme(rest, -1, varies, which)];
       return most !== undefined && least !== undefined && positive(plus(size, most, -1)) && positive(plus(size, least));
     });
   }
 
   #neverZero(p: Polynomial, varies: (q: Quantity) => boolean): boolean {
-    for (const which of [0, 1]) {
+    for (const which of choices(p)) {
       const [most, least] = [extreme(p, 1, varies, which), extreme(p, -1, varies, which)];
       if (most !== undefined && positive(plus(ZERO, most, -1))) return true;
       if (least !== undefined && positive(least)) return true;
@@ -315,6 +338,11 @@ class Solver {
     if (whole && !this.#equations.some(([f]) => textOf(f) === textOf(x)))
       this.#equations = [...this.#equations, [x, x]];
   }
+}
+
+/** The numbers by which `extreme` can choose among bounds. */
+function choices(p: Polynomial): number[] {
+  return Array.from({ length: Math.max(1, ...quantitiesOf(p).map((q) => q.below.length)) }, (_, which) => which);
 }
 
 function gcd(a: number, b: number): number {

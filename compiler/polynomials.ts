@@ -107,6 +107,11 @@ export function positive(p: Polynomial): boolean {
   return least > 0;
 }
 
+/** Is this surely a natural number? */
+export function notNegative(p: Polynomial): boolean {
+  return positive(plus(p, ofNumber(1)));
+}
+
 /**
  * The largest (`sign` 1) or least (-1) value of a polynomial over the quantities that vary, as a polynomial in the others; undefined where it has no bound. `which`
  * chooses among the bounds of a quantity that has several.

@@ -10,7 +10,7 @@ import type { KernelPlan, TensorPlan } from "../fuzz/generate.ts";
 import { compare } from "../fuzz/run.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 
-const HEAD = `import { amax, block, cast, every, idiv, over, program, range, select, size, sum, type Tensor, type u32, unroll } from "tilestate/dsl";\n`;
+const HEAD = `import { amax, block, cast, every, idiv, max, min, over, program, range, select, size, sum, type Tensor, type u32, unroll } from "tilestate/dsl";\n`;
 const TENSORS: readonly TensorPlan[] = [
   { name: "x", dims: ["rows", "n"], storage: "f32", output: true, fill: "values" },
   { name: "y", dims: ["rows", "n"], storage: "f32", output: true, fill: "values" },
@@ -76,6 +76,10 @@ const REFUSED: Readonly<Record<string, string>> = {
   "turns of a loop that write each other's elements": `for (const t of range(3)) x.set([r, (i + t) % size("n")], t);`,
   "overlapping parts": `const a = every("half"); for (const t of range(2)) y.set([r, a + t * (size("half") - 1)], t);`,
   "halves that overlap by one": `const a = every("half"); const b = x.at(r, a + size("half") - 1); x.set([r, a], b);`,
+  "halves of a size that may have wrapped": `const m = size("n") - 5; for (const a of over("n", m)) { const b = x.at(r, a + m); x.set([r, a], b); }`,
+  "halves of a size that data says": `const m = k.at(0); for (const a of over("n", m)) { const b = x.at(r, a + m); x.set([r, a], b); }`,
+  "parts that what has wrapped brings together": `const a = every("half"); const m = max(size("n") - 65, 0) + size("half"); const b = x.at(r, a + m); x.set([r, a], b);`,
+  "parts below another limit than they are apart": `const m = idiv(size("n"), 2); for (const a of over("n", m + 1)) { const b = x.at(r, a + m); x.set([r, a], b); }`,
   "what an earlier turn's reduction allows": `let m = 0; for (const t of range(4)) { const l = sum(x.at(r, i)); x.set([r, size("n") - 1 - i], m); m = l; }`,
   "after either side of a branch": `if (k.at(0) > 4) x.set([r, i], 1); else x.set([r, i], 2); x.set([r, size("n") - 1 - i], 2);`,
   "sides of a branch in turns of a loop": `for (const t of range(2)) { if (t > 0) x.set([r, i], 1); else x.set([r, size("n") - 1 - i], 2); }`,
@@ -96,6 +100,9 @@ const TAKEN: Readonly<Record<string, string>> = {
   "a second loop that needs what all lanes read": `let m = 0; for (const a of over("n")) m += sum(x.at(r, a)); for (const b of over("n")) x.set([r, b], x.at(r, b) - m);`,
   "halves of known size": `const a = every("half"); const u = x.at(r, a); const v = x.at(r, a + size("half")); x.set([r, a], u - v); x.set([r, a + size("half")], u + v);`,
   "halves of a size that is computed": `const m = idiv(size("n"), 2); for (const a of over("n", m)) { const u = x.at(r, a); const v = x.at(r, a + m); x.set([r, a], u - v); x.set([r, a + m], u + v); }`,
+  "halves of a size that is written out": `for (const a of over("n", 32)) { const u = x.at(r, a); const v = x.at(r, a + 32); x.set([r, a], u - v); x.set([r, a + 32], u + v); }`,
+  "halves below the least of several limits": `const m = idiv(size("n"), 2); for (const a of over("n", min(min(size("half"), 40), m))) { const u = x.at(r, a); const v = x.at(r, a + m); x.set([r, a], u - v); x.set([r, a + m], u + v); }`,
+  "parts of a size that data says, held within the half": `const m = min(k.at(0), size("half")); for (const a of over("n", m)) { const u = x.at(r, a); const v = x.at(r, a + m); x.set([r, a], u - v); x.set([r, a + m], u + v); }`,
   pairs: `for (const a of over("half")) { const u = x.at(r, 2 * a); const v = x.at(r, 2 * a + 1); x.set([r, 2 * a], u - v); x.set([r, 2 * a + 1], u + v); }`,
   "turns over the same elements": `for (const t of range(4)) y.set([r, i], x.at(r, i) * t);`,
   "turns that each have a part": `const a = every("half"); for (const t of range(2)) x.set([r, t * size("half") + a], x.at(r, t * size("half") + a) * 2);`,
