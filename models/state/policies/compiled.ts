@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "f4ac8cdd8077ebdb40e69ed2",
+ "compiler": "c01b32e52c6d5d336df249bf",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
