@@ -44,7 +44,10 @@ interface Judged {
 /** A file that was changed less than so many milliseconds ago may change again without a new time. */
 const UNSETTLED = 100;
 
-/** The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the module, if it has one. */
+/**
+ * The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the module, where that is its own source; in
+ * the built package it is not, and nobody edits what lies there.
+ */
 function still(shipped: Shipped, file: string | undefined): KernelBundle | undefined {
   if (file === undefined) return shipped.bundle;
   const { dirname, resolve } = path();
@@ -101,7 +104,7 @@ export async function loadPrograms(
   const there = file !== undefined && fs().existsSync(file);
   const source = there && /\.[cm]?tsx?$/.test(file);
   if (shipped !== undefined && !(source && showing(wanted))) {
-    const programs = programsIn(still(shipped, file), wanted, source);
+    const programs = programsIn(still(shipped, file === module ? file : undefined), wanted, source);
     if (programs?.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
   }
   const plain = there && isJavaScript(file) && mayHaveKernels(file);
@@ -146,7 +149,7 @@ function programsIn(
 ): readonly TileProgram[] | undefined {
   if (ready === undefined) return undefined;
   try {
-    return wanted.every((n) => Object.hasOwn(ready.kernels, n)) ? [...programsOf(ready, wanted).values()] : undefined;
+    return wanted.every((n) => Object.hasOwn(ready.kernels, n)) ? [...programsOf(ready, wanted, {}, true).values()] : undefined;
   } catch (error) {
     if (source) return undefined;
     throw error;
