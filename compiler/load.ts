@@ -149,7 +149,9 @@ function programsIn(
 ): readonly TileProgram[] | undefined {
   if (ready === undefined) return undefined;
   try {
-    return wanted.every((n) => Object.hasOwn(ready.kernels, n)) ? [...programsOf(ready, wanted, {}, true).values()] : undefined;
+    return wanted.every((n) => Object.hasOwn(ready.kernels, n))
+      ? [...programsOf(ready, wanted, {}, true).values()]
+      : undefined;
   } catch (error) {
     if (source) return undefined;
     throw error;
