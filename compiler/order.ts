@@ -31,6 +31,7 @@ interface Access<T extends Load | Store = Load | Store> {
 export function checkOrder(program: TileProgram): TileProgram {
   const order = new Order(program);
   order.betweenPrograms();
+  order.writtenBetween();
   order.readBack();
   order.readAcross();
   order.written();
@@ -75,19 +76,45 @@ class Order {
   /** What one program reads, no other may write. */
   betweenPrograms(): void {
     for (const [l, s] of this.#pairs()) {
-      const { never, same } = this.#places.meet(l.index, s.index, () => false);
-      if (never) continue;
-      const shared = this.#p.grid.find((g) => {
-        const place = g.axis === undefined ? `program:${g.dim}` : `axis:${g.axis}`;
-        return !same.has(place) && !promised(l, s, place);
-      });
+      const shared = this.#sharedDim(l, s);
       if (shared === undefined) continue;
       refuse(
         l.op.span,
-        `"${l.op.param}" is read here and written by other programs of the grid ("${shared.dim}") ${at(s.op.span)}`,
+        `"${l.op.param}" is read here and written by other programs of the grid ("${shared}") ${at(s.op.span)}`,
         "programs run in any order: write to another tensor, or index both by the program's own place",
       );
     }
+  }
+
+  /** What one program writes in one way, no other may write in another: which of them comes last is open. */
+  writtenBetween(): void {
+    for (const [n, one] of this.#stores.entries()) {
+      for (const other of this.#stores.slice(n + 1)) {
+        if (one.op.param !== other.op.param) continue;
+        const alike = one.op.combine === other.op.combine;
+        // One scatter in two statements, as in `written`.
+        if (alike && (one.op.combine !== undefined || sameIndex(one, other))) continue;
+        const shared = this.#sharedDim(one, other);
+        if (shared === undefined) continue;
+        refuse(
+          other.op.span,
+          `"${other.op.param}" is written here and by other programs of the grid ("${shared}") ${at(one.op.span)}`,
+          alike
+            ? "programs run in any order: index both by the program's own place, or write to another tensor"
+            : ATOMIC,
+        );
+      }
+    }
+  }
+
+  /** A dim of the grid in which two programs that are apart may both touch one element with these accesses. */
+  #sharedDim(one: Access, other: Access): string | undefined {
+    const { never, same } = this.#places.meet(one.index, other.index, () => false);
+    if (never) return undefined;
+    return this.#p.grid.find((g) => {
+      const place = g.axis === undefined ? `program:${g.dim}` : `axis:${g.axis}`;
+      return !same.has(place) && !promised(one, other, place);
+    })?.dim;
   }
 
   /** What a program has written, it may not read. */
@@ -168,12 +195,7 @@ class Order {
     const meeting = this.#within(one, other);
     if (meeting.never || this.#ownLane(one, other, meeting)) return true;
     // Whoever scatters says that no two elements go to one place, or that it does not matter which of them stays.
-    if (one !== other)
-      return (
-        one.op.combine === undefined &&
-        other.op.combine === undefined &&
-        one.index.every((p, i) => textOf(p) === textOf(other.index[i] ?? p))
-      );
+    if (one !== other) return one.op.combine === undefined && other.op.combine === undefined && sameIndex(one, other);
     const quantities = one.index.flatMap(quantitiesOf);
     return quantities.some((q) => q.data) || !quantities.some((q) => [...q.varies].some((v) => v.startsWith("turn:")));
   }
@@ -204,6 +226,10 @@ function promised(l: Access, s: Access, place: string): boolean {
     (p, i) =>
       textOf(p) === textOf(s.index[i] ?? new Map()) && quantitiesOf(p).some((q) => q.data && q.varies.has(place)),
   );
+}
+
+function sameIndex(one: Access, other: Access): boolean {
+  return one.index.every((p, i) => textOf(p) === textOf(other.index[i] ?? p));
 }
 
 /** Do they stand on different sides of a branch that is taken once? */

@@ -40,6 +40,8 @@ export class Places {
   /** Loops around the definition of each value. */
   readonly #loops: Map<number, readonly Loop[]> = new Map();
   readonly #indices: Map<number, Loop> = new Map();
+  /** What a merged variable, or one that a loop changes, is made of. */
+  readonly #made: Map<number, readonly number[]> = new Map();
   readonly #written: ReadonlySet<string>;
 
   constructor(program: TileProgram, definitions: Definitions) {
@@ -50,12 +52,17 @@ export class Places {
       const note = (v: Value, around: readonly Loop[]): unknown => this.#loops.set(v.id, around);
       if (isValue(op)) note(op, loops);
       if (op.op === "store") written.add(op.param);
-      if (op.op === "if") for (const m of op.merged) note(m.after, loops);
+      if (op.op === "if")
+        for (const m of op.merged) {
+          note(m.after, loops);
+          this.#made.set(m.after.id, [op.cond, m.yes, m.no]);
+        }
       if (op.op !== "loop") return;
       this.#indices.set(op.index.id, op);
       for (const c of op.carried) {
         note(c.inside, [...loops, op]);
         note(c.after, loops);
+        for (const v of [c.inside, c.after]) this.#made.set(v.id, [c.init, c.next]);
       }
     });
     this.#written = written;
@@ -139,7 +146,21 @@ export class Places {
     const programs = this.#p.grid.flatMap((g) => (g.axis === undefined ? [`program:${g.dim}`] : []));
     const blocks = this.#p.grid.flatMap((g) => (g.axis === undefined ? [] : [`block:${g.axis}`]));
     const axes = this.#d.axesOf(id).map((a) => `axis:${a}`);
-    return { ...natural(`%${id}`, [...axes, ...turns, ...programs, ...blocks]), natural: false, data: true };
+    return {
+      ...natural(`%${id}`, [...axes, ...turns, ...programs, ...blocks]),
+      natural: false,
+      data: this.#comesFromData(id),
+    };
+  }
+
+  /** Is a value made of what some tensor or the caller gives? A counter that a loop moves on is not. */
+  #comesFromData(id: number, seen: Set<number> = new Set()): boolean {
+    if (seen.has(id)) return false;
+    seen.add(id);
+    const op = this.#d.ops.get(id);
+    if (op?.op === "load") return true;
+    const parts = this.#made.get(id) ?? (op === undefined ? [] : operands(op));
+    return parts.some((x) => this.#comesFromData(x, seen));
   }
 
   /** A value that equal operands make equal. */

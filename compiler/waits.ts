@@ -48,6 +48,28 @@ export class Waits {
     }
   }
 
+  /**
+   * Does an operation need an operand that passes the test, whatever is folded while compiling? A condition of sizes picks one side of a select, and a product
+   * with 0 or a remainder by 0 needs nothing of its other side. What passes the test itself, or is loaded, is no constant.
+   */
+  #needs(op: Op, test: (id: number) => boolean): boolean {
+    if (op.op === "select") return test(op.cond) || (test(op.yes) && test(op.no));
+    if (op.op !== "binary" || (op.fn !== "mul" && op.fn !== "rem")) return operands(op).some(test);
+    const stays = (id: number): boolean => test(id) || this.#d.ops.get(id)?.op === "load" || this.#notZero(id);
+    return op.fn === "rem"
+      ? test(op.b) || (test(op.a) && stays(op.b))
+      : (test(op.a) && stays(op.b)) || (test(op.b) && stays(op.a));
+  }
+
+  /** Is it a literal other than 0, or a real number, whose products are never folded? */
+  #notZero(id: number): boolean {
+    const op = this.#d.ops.get(id);
+    if (op === undefined || !("type" in op)) return false;
+    if (op.type === "f32") return true;
+    if (op.op === "splat") return this.#notZero(op.x);
+    return op.op === "const" && op.value !== 0;
+  }
+
   /** Does every execution of `store` depend on a value without the axes `over` that is made of what `load` read before? */
   for(store: Store, load: Load, over: ReadonlySet<number>): boolean {
     const loadLoops = new Set(this.#around.get(load) ?? []);
@@ -76,7 +98,7 @@ export class Waits {
     const parts = (id: number, test: (id: number) => boolean): boolean => {
       const made = this.#made.get(id);
       const op = this.#d.ops.get(id);
-      if (made === undefined) return op !== undefined && operands(op).some(test);
+      if (made === undefined) return op !== undefined && this.#needs(op, test);
       if (made.is === "merged") return test(made.branch.cond) || (test(made.yes) && test(made.no));
       const { loop } = made;
       if (made.is === "index") return test(loop.limit) || (loop.start !== undefined && test(loop.start));

@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "c01b32e52c6d5d336df249bf",
+ "compiler": "1fc4232653b30ced4227fd39",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",

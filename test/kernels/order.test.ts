@@ -84,6 +84,18 @@ const REFUSED: Readonly<Record<string, string>> = {
   "after either side of a branch": `if (k.at(0) > 4) x.set([r, i], 1); else x.set([r, i], 2); x.set([r, size("n") - 1 - i], 2);`,
   "sides of a branch in turns of a loop": `for (const t of range(2)) { if (t > 0) x.set([r, i], 1); else x.set([r, size("n") - 1 - i], 2); }`,
   "rows that two programs share": `const r = program("rows"); const i = every("n"); x.set([idiv(r, 2), i], x.at(idiv(r, 2), i) + 1);`,
+  "a row of its own, and one that all programs write": `y.set([r, i], 0); y.set([0, i], 1);`,
+  "the same, the other way round": `y.set([0, i], 1); y.set([r, i], cast(r, "f32"));`,
+  "rows from either end, by two programs": `y.set([r, i], 1); y.set([size("rows") - 1 - r, i], 2);`,
+  "blocks from either end, by two programs": `const r = program("rows"); const i = block("n", 16); y.set([r, i], 1); y.set([r, size("n") - 1 - i], 2);`,
+  "zeros, and counts of other programs": `c.set([r, i], 0); c.add([0, i], 1);`,
+  "updates of two kinds, by other programs": `c.max([0, i], 1); c.add([r, i], 1);`,
+  "turns of a loop that count on their own": `let o = cast(0, "u32"); for (const t of range(4)) { y.set([r, (i + o) % size("n")], t); o += 1; }`,
+  "a reduction times zero": `const v = c.at(r, i); const m = sum(v); c.set([r, size("n") - 1 - i], v + m * 0);`,
+  "a reduction times a size that may be zero": `const v = c.at(r, i); const m = sum(v); c.set([r, size("n") - 1 - i], v + m * (size("one") - 1));`,
+  "a remainder of a reduction by a size that may be zero": `const v = c.at(r, i); const m = sum(v); c.set([r, size("n") - 1 - i], v + m % (size("one") - 1));`,
+  "a reduction on the side of a select that sizes leave out": `const v = c.at(r, i); const m = sum(v); const q = select(size("n") > 1000, m, 1); c.set([r, size("n") - 1 - i], v * q);`,
+  "an element times zero, kept by one lane": `const v = c.at(r, 5); c.set([r, i], v * 0 + 1); s.set([r], cast(v, "f32"));`,
 };
 
 const TAKEN: Readonly<Record<string, string>> = {
@@ -112,6 +124,10 @@ const TAKEN: Readonly<Record<string, string>> = {
   "updates that commute": `c.add([r, p.at(r, i)], 1); c.add([r, i], 2);`,
   "a scatter": `y.set([r, p.at(r, i)], x.at(r, i));`,
   "a scatter in a loop": `for (const a of over("n")) y.set([r, p.at(r, a)], x.at(r, a));`,
+  "a reversal that needs a product with a reduction": `const v = c.at(r, i); const m = sum(v); c.set([r, size("n") - 1 - i], v * (m + 1) + m * 2);`,
+  "a reversal that needs both sides of a select": `const v = c.at(r, i); const m = sum(v); c.set([r, size("n") - 1 - i], select(i > 5, m % 7, m) + v);`,
+  "counts that start at zero in each program's own row": `c.set([r, i], 0); c.add([r, i], 5);`,
+  "the first element by itself, the next by each program": `if (r === 0) s.set([0], 7); y.set([r, i], 1);`,
   "an in-place change of blocks": `const r = program("rows"); const i = block("n", 32); x.set([r, i], x.at(r, i) + 1);`,
 };
 
