@@ -41,7 +41,7 @@ export function fourHalves(e: Emitter, format: "f16" | "bf16", a: Atom, b: Atom)
   const large = e.pure({ op: "bitcast", x: placed }, F32x4, [placed]);
   const normal = e.binary("mul", large, constant(2 ** (BIAS - RAISED), F32x4));
   const denormal = e.binary("mul", integer, numbers(2 ** -24, 2 ** -40));
-  const right = e.select(e.binary("lt", integer, numbers(2 ** 10, 2 ** 26)), denormal, normal);
+  const right = e.select(e.binary("lt", denormal, constant(2 ** -14, F32x4)), denormal, normal);
   const magnitude = e.pure({ op: "bitcast", x: right }, U32x4, [right]);
   const whole = e.binary("or", magnitude, e.binary("and", raised, constant(0x80000000, U32x4)));
   return e.pure({ op: "bitcast", x: whole }, F32x4, [whole]);
