@@ -37,8 +37,13 @@ const FEW_FOR_SOFTWARE = 32;
  * more than a small model ever gains by them.
  */
 const FOR_SOFTWARE = { below: 16, from: 64, parameters: 1e7 } as const;
-/** Tokens that are read one by one before anybody looks whether they are still wanted: those of the smallest piece. */
-const MOST_AHEAD = 16;
+/** Tokens read one by one that are submitted in a row, before anybody looks whether they are still wanted: those of the smallest piece. */
+const ROW = 16;
+/**
+ * Tokens times parameters that are read one by one before the GPU is waited for: about a quarter of a second on a software adapter, the only kind that reads more
+ * than a handful so. Where tokens are quick, waiting would only leave the adapter idle; where they take long, whoever leaves should not leave seconds of work behind.
+ */
+const MOST_AHEAD = 1.25e9;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
 /** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
@@ -78,6 +83,8 @@ export class Prefill {
 
   /** Prompts of fewer tokens are read one by one. */
   readonly #few: number;
+  /** Tokens read one by one that are submitted in a row. */
+  readonly #row: number;
 
   constructor(model: Model, rows: Rows) {
     const { gpu, parameters, piece } = model;
@@ -85,6 +92,7 @@ export class Prefill {
     this.#rows = rows;
     this.#most = piece ?? mostFor(gpu.capabilities, parameters);
     this.#few = piece === undefined && gpu.capabilities.kind === "software" ? FEW_FOR_SOFTWARE : FEW;
+    this.#row = Math.max(1, Math.min(ROW, Math.floor(MOST_AHEAD / parameters)));
   }
 
   /**
@@ -92,34 +100,53 @@ export class Prefill {
    * @throws what went wrong with it on the GPU, and what `halt` throws.
    */
   async read(ids: readonly number[], seen: number, { halt, watch }: Reading): Promise<number> {
-    const { device } = this.#model.gpu;
+    const { parameters, gpu } = this.#model;
+    const { device } = gpu;
     const { slots, free } = this.#rows.state;
     let last = 0;
+    /** Tokens that were read one by one since the GPU was waited for. */
     let ahead = 0;
-    for (let at = 0; at < ids.length; at += last + 1) {
+    for (let at = 0, n = 0; at < ids.length; at += n) {
       const room = slots - 1 - (seen + at);
       const rest = Math.min(ids.length - at, room > 0 ? room : Infinity);
       const size = ids.length < this.#few ? 1 : this.#sizeFor(rest, watch);
-      const n = Math.min(rest, size);
+      n = Math.min(rest, size > 1 ? size : watch === undefined ? this.#row : 1);
       halt();
       const plan = await this.#plan(size, room > 0);
       halt();
       const began = performance.now();
       const { verdict } = owned(device, `a prompt, ${nameOf(size, room > 0)}`, () => {
+        if (size === 1) return this.#readSingly(plan, ids.slice(at, at + n), seen + at);
         this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
         plan.run(1, n);
-        if (room > 0 && size > 1) free.write(new Uint32Array(free.length).fill(seen + at + n));
+        if (room > 0) free.write(new Uint32Array(free.length).fill(seen + at + n));
       });
-      last = n - 1;
-      ahead = size > 1 || watch !== undefined ? 0 : (ahead + 1) % MOST_AHEAD;
+      last = size > 1 ? n - 1 : 0;
       if (watch !== undefined) await this.#show(watch, halt, size, n, at);
-      else if (ahead === 0) await settle(device, `prompt of ${size}`, verdict);
+      else if (size > 1) await settle(device, `prompt of ${size}`, verdict);
+      else {
+        ahead += n;
+        if (ahead * parameters >= MOST_AHEAD) {
+          await settle(device, `prompt of ${n} single tokens`, verdict);
+          ahead = 0;
+        }
+      }
+      // What the GPU thinks of it is known long before it has done it.
       const failure = await verdict;
       if (failure !== undefined) throw failure;
-      if (ahead === 0) this.#learn(size, performance.now() - began, this.#ran.has(plan));
-      if (ahead === 0) this.#ran.add(plan);
+      if (size === 1) continue;
+      this.#learn(size, performance.now() - began, this.#ran.has(plan));
+      this.#ran.add(plan);
     }
     return last;
+  }
+
+  /** Submits tokens one by one. */
+  #readSingly(plan: Plan, ids: readonly number[], seen: number): void {
+    for (const [i, id] of ids.entries()) {
+      this.#write([id], seen + i, 1, true);
+      plan.run();
+    }
   }
 
   /** A piece that took too long makes the next ones smaller; its first run may have been spent on compiling. */

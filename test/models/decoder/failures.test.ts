@@ -226,6 +226,44 @@ describe("a decoder on a device whose n-th call fails", () => {
   });
 });
 
+describe("a short prompt, whose tokens are submitted in a row", () => {
+  const [one, seven] = [1, 7].map((length) => randomIds(SEED, length, VOCAB)) as [number[], number[]];
+  const first: GenerateOptions = { ...OPTIONS, tokens: 1 };
+
+  test("is one piece of work: seven tokens are looked after as one is", async () => {
+    await withFaults(async (gpu, fault) => {
+      const decoder = await Decoder.load(gpu, model, { state: STATE });
+      await continued(decoder, seven, first);
+      const calls: [submit: number, popErrorScope: number][] = [];
+      for (const prompt of [one, seven]) {
+        const { submit, popErrorScope } = fault.calls;
+        await continued(decoder, prompt, first);
+        calls.push([fault.calls.submit - submit, fault.calls.popErrorScope - popErrorScope]);
+      }
+      const [[submitted, looked] = [], more] = calls;
+      expect(submitted).toBeGreaterThan(1);
+      expect(more).toEqual([(submitted ?? 0) + seven.length - one.length, looked]);
+    });
+  });
+
+  test.each<How>(["throws", "reports", "memory"])("whichever of them %s, its reader hears", async (how) => {
+    await withFaults(async (gpu, fault) => {
+      const decoder = await Decoder.load(gpu, model, { state: STATE });
+      const undisturbed = await continued(decoder, seven, OPTIONS);
+      expect(undisturbed).toHaveLength(OPTIONS.tokens);
+      for (const nth of [1, 4, seven.length]) {
+        fault.arm("submit", nth, how);
+        const { ids, error } = await outcome(decoder.generate(seven, OPTIONS));
+        expect(fault.struck).toBe(true);
+        expect(ids).toEqual([]);
+        expect(error?.message).toMatch(/^a prompt, token: .*(injected|no memory left|invalid|usage)/i);
+        expect(await continued(decoder, seven, OPTIONS)).toEqual(undisturbed);
+      }
+      await gpu.wait();
+    });
+  });
+});
+
 describe("loading on a device whose n-th call fails", () => {
   test.each<[Faulty, How]>([
     ["createBuffer", "throws"],

@@ -70,7 +70,7 @@ describe.each([
         await third;
         return [text, next];
       };
-      // One submission a token, and no wait before there are so many.
+      // One submission a token, and so many in a row.
       const most = prompt.length < 32 ? 16 : PIECE;
 
       const [left, pending] = await begun(decoder);
