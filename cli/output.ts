@@ -35,7 +35,8 @@ export class Output {
 
   /** Puts text in line. What becomes of it is told by `flush`. */
   push(text: string): void {
-    if (this.#failure !== undefined) return;
+    // A drain that finds nothing to write is over before it is noted, and would be waited for ever after.
+    if (text === "" || this.#failure !== undefined) return;
     this.#waiting += text;
     this.#writing ??= this.#drain();
   }

@@ -1,8 +1,11 @@
 /** What becomes of results that cannot be written: a sentence and a code, or, where the reader has gone, a quiet end. */
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { Output } from "../../cli/output.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 import { cli } from "./run.ts";
 
@@ -46,6 +49,32 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
       closeSync(full);
     }
   });
+});
+
+// The first token of most prompts is a BOS, which has no text.
+test.each([
+  ["at the start", ["", "Once ", "upon"], "Once upon"],
+  ["in the middle", ["Once ", "", "", "upon"], "Once upon"],
+  ["alone", ["", ""], ""],
+])("pieces without text lose nothing of the others: %s", async (_, pieces, want) => {
+  const folder = mkdtempSync(join(tmpdir(), "tilestate-output-"));
+  const file = join(folder, "out.txt");
+  const fd = openSync(file, "w");
+  try {
+    const together = new Output(fd);
+    for (const piece of pieces) together.push(piece);
+    await together.flush();
+    expect(readFileSync(file, "utf8")).toBe(want);
+    const apart = new Output(fd);
+    for (const piece of pieces) {
+      apart.push(piece);
+      await apart.flush();
+    }
+    expect(readFileSync(file, "utf8")).toBe(want + want);
+  } finally {
+    closeSync(fd);
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("a reader that has gone ends the command quietly, long before its time", async () => {
