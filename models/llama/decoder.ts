@@ -18,12 +18,12 @@ import type { Watch } from "./prefill.ts";
 import { checkPrompt, Prompts } from "./prompts.ts";
 import { MOST_POSITIONS } from "./rope.ts";
 import {
-  checkBusy,
-  checkTokens,
+  checkOptions,
   type GenerateOptions,
   LogitsError,
   noiseWord,
   samplingSettings,
+  signalOf,
   stopTokens,
 } from "./sampling.ts";
 import { Stream, type Track } from "./stream.ts";
@@ -155,7 +155,7 @@ export class Decoder {
    * before, and whatever happens to others.
    */
   generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
-    const leaving = new Leaving(options.signal, () => this.#assertLive());
+    const leaving = new Leaving(signalOf(options), () => this.#assertLive());
     return new Leavable(this.#text(prompt, options, leaving), () => leaving.leave());
   }
 
@@ -221,7 +221,7 @@ export class Decoder {
       }
     };
     const texts = all.map((text) => this.generate(text.prompt, text.options));
-    const signal = typeof options === "function" ? undefined : options.signal;
+    const signal = typeof options === "function" ? undefined : signalOf(options);
     return interleave(texts, { width: this.batch, check, signal });
   }
 
@@ -366,8 +366,7 @@ export class Decoder {
 
   /** Throws a `UserError` for a prompt or options that do not fit. */
   #checkText(prompt: readonly number[], options: GenerateOptions): void {
-    checkTokens(options.tokens);
-    checkBusy(options.whenBusy);
+    checkOptions(options);
     samplingSettings(options);
     stopTokens(stopsOf(options, this.config));
     this.#assertLive();

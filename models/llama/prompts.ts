@@ -4,6 +4,7 @@
  * A decoder of one sequence writes its text in the same state, one of several copies it into a row. What was read last can be gone on with only if it came to
  * its end: a prompt that was left in the middle, or failed, leaves a state that nobody may rely on until it is emptied.
  */
+import { describe } from "../../runtime/describe.ts";
 import { type Gpu, UserError } from "../../runtime/index.ts";
 import { guarded } from "../../runtime/scopes.ts";
 import { ID } from "../kernels/feed.ts";
@@ -181,6 +182,10 @@ export interface Limits {
 
 /** Throws a `UserError` when `ids` cannot be read behind `seen` tokens. */
 export function checkPrompt(ids: readonly number[], seen: number, { vocab, most, state }: Limits): void {
+  if (!(Array.isArray(ids) || ArrayBuffer.isView(ids)))
+    throw new UserError(`a prompt is a list of token ids, got ${describe(ids)}`, {
+      hint: typeof ids === "string" ? "encode the text first: (await model.tokenizer()).encode(text)" : undefined,
+    });
   if (ids.length === 0) throw new UserError("no tokens to read: the prompt is empty");
   for (const [i, id] of ids.entries()) {
     if (!Number.isInteger(id) || id < 0 || id >= vocab)

@@ -1,4 +1,5 @@
 /** How the next token is chosen and how long a text may become: the options of a generation, and what is wrong with them. */
+import { describe } from "../../runtime/describe.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { STOPS } from "./scratch.ts";
 
@@ -87,6 +88,30 @@ export function stopTokens(stop: ReadonlySet<number>): Uint32Array {
   const ids = new Uint32Array(STOPS).fill(0xffffffff);
   ids.set([...stop].map((id) => (Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? id : 0xffffffff)));
   return ids;
+}
+
+/** The signal of options that nobody has looked at yet; `checkOptions` refuses those that have something else in its place. */
+export function signalOf(options: GenerateOptions | undefined): AbortSignal | undefined {
+  return options?.signal instanceof AbortSignal ? options.signal : undefined;
+}
+
+/** Throws a `UserError` for options that are not what their types say, which nothing else tells a caller without types. */
+export function checkOptions(options: unknown): asserts options is GenerateOptions {
+  if (typeof options !== "object" || options === null)
+    throw new UserError(`expected options, such as { tokens: 100 }, got ${describe(options)}`);
+  const given = options as Readonly<Record<string, unknown>>;
+  for (const name of ["temperature", "topK", "topP", "seed", "sequence"])
+    if (given[name] !== undefined && typeof given[name] !== "number")
+      throw new UserError(`${name} must be a number, got ${describe(given[name])}`);
+  const { signal, stop, prefill } = given;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new UserError(`signal must be an AbortSignal, got ${describe(signal)}`);
+  if (stop !== undefined && !(Array.isArray(stop) && stop.every((id) => Number.isInteger(id))))
+    throw new UserError(`stop must be a list of token ids, got ${describe(stop)}`);
+  if (prefill !== undefined && prefill !== "recurrent" && prefill !== "oneshot")
+    throw new UserError(`prefill must be "recurrent" or "oneshot", got ${describe(prefill)}`);
+  checkBusy(given.whenBusy);
+  checkTokens(given.tokens as number);
 }
 
 /** Throws a `UserError` unless `whenBusy` is one of its words. */

@@ -104,3 +104,25 @@ test("a load that fails when its step was recorded frees the step and the copy t
     gpu.device.raw.createBindGroup = bind;
   }
 });
+
+test.each([
+  ["Once", { tokens: 2 }, 'a prompt is a list of token ids, got "Once" (a string)'],
+  [undefined, { tokens: 2 }, "a prompt is a list of token ids, got nothing"],
+  [[1], undefined, "expected options, such as { tokens: 100 }, got nothing"],
+  [[1], 5, "expected options, such as { tokens: 100 }, got 5"],
+  [[1], { tokens: 2, temperature: "1" }, 'temperature must be a number, got "1" (a string)'],
+  [[1], { tokens: 2, topK: null }, "topK must be a number, got null"],
+  [[1], { tokens: 2, stop: "." }, 'stop must be a list of token ids, got "." (a string)'],
+  [[1], { tokens: 2, stop: [1.5] }, "stop must be a list of token ids, got an array of 1"],
+  [[1], { tokens: 2, signal: {} }, "signal must be an AbortSignal, got an object"],
+  [[1], { tokens: 2, prefill: "fast" }, 'prefill must be "recurrent" or "oneshot", got "fast" (a string)'],
+])("generate(%j, %j) is refused in words", async (prompt, options, message) => {
+  const decoder = await Decoder.load(gpu, model, { state: "tova:8" });
+  const generate = decoder.generate.bind(decoder) as (...args: readonly unknown[]) => AsyncGenerator<number>;
+  const error: unknown = await generate(prompt, options)
+    .next()
+    .catch((cause: unknown) => cause);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as UserError).message).toBe(message);
+  decoder.destroy();
+});
