@@ -37,20 +37,22 @@ import { END, ID, POSITION, RESTS, ROW, SEED, TICK } from "./feed.ts";
 const NONE = 0xffffffff;
 /** Bits of an infinity without its sign; those of what is no number are above. */
 const INFINITE = 0x7f800000;
+/** The keys of the two infinities (dsl/helpers.ts, `sortable`). */
+const LOWEST = 0x00800000;
+const HIGHEST = 0xff800000;
 
 /**
  * Largest logit of a row, and whether the row can be chosen from: all of it numbers, and the largest of them finite. Adapters may lose what is no number on
- * the way to a maximum, so the bits are looked at.
+ * the way to a maximum, so it is the bits that are compared, as keys that sort like the logits; what is no number is above all of them.
  */
 function peakOf(logits: Tensor<"sequences vocab">, row: number): [peak: number, sound: boolean] {
-  let peak = -Infinity;
-  let heaviest = cast(0, "u32");
+  let top = cast(0, "u32");
   for (const v of over("vocab")) {
     const x = logits.at(row, v);
-    peak = max(peak, amax(x));
-    heaviest = max(heaviest, amax(bitcast(x, "u32") & 0x7fffffff));
+    top = max(top, amax(select((bitcast(x, "u32") & 0x7fffffff) > INFINITE, cast(NONE, "u32"), sortable(x))));
   }
-  return [peak, heaviest <= INFINITE && bitcast(peak, "u32") !== INFINITE];
+  const bits = top >= 0x80000000 ? top & 0x7fffffff : 0 - top;
+  return [bitcast(bits, "f32"), top > LOWEST && top < HIGHEST];
 }
 
 /** Which tokens of a row may be drawn: those whose key is above `key`, and of those with that key the ids up to `last`. */
@@ -64,37 +66,34 @@ function within(edge: Edge, x: number, v: number): boolean {
   return key > edge.key || (key === edge.key && v <= edge.last);
 }
 
-/** The edge of the `k` most likely tokens; of equals the lowest ids are among them. */
+/**
+ * The edge of the `k` most likely tokens; of equals the lowest ids are among them. The first 32 turns find the key bit by bit; where more tokens reach it than
+ * there is room for, the next 32 find the last id, with the same pass over the vocabulary: a kernel is compiled pass by pass.
+ */
 function topEdge(logits: Tensor<"sequences vocab">, row: number, k: number): [key: number, last: number] {
   let key = cast(0, "u32");
-  let reach = cast(0, "f32");
-  for (const bit of range(32)) {
-    const trial = key | (cast(1, "u32") << (31 - bit));
-    let count = 0;
-    for (const v of over("vocab")) count += sum(select(sortable(logits.at(row, v)) >= trial, 1, 0));
-    reach = count >= k ? count : reach;
-    key = count >= k ? trial : key;
-  }
-  let last = cast(NONE, "u32");
-  if (reach > k) last = lastOf(logits, row, k, key);
-  return [key, last];
-}
-
-/** The id of the last token with this key for which there is room among the first `k`. */
-function lastOf(logits: Tensor<"sequences vocab">, row: number, k: number, key: number): number {
-  let above = 0;
-  for (const v of over("vocab")) above += sum(select(sortable(logits.at(row, v)) > key, 1, 0));
   let last = cast(0, "u32");
-  for (const bit of range(32)) {
-    const trial = last | (cast(1, "u32") << (31 - bit));
-    let before = 0;
-    for (const v of over("vocab")) before += sum(select(sortable(logits.at(row, v)) === key && v < trial, 1, 0));
-    last = above + before < k ? trial : last;
+  let reach = cast(0, "f32");
+  for (const turn of range(64)) {
+    const byKey = turn < 32;
+    if (byKey || reach > k) {
+      const bit = cast(1, "u32") << (31 - (turn & 31));
+      const edge = byKey ? key | bit : key;
+      const end = byKey ? cast(NONE, "u32") : last | bit;
+      let count = 0;
+      for (const v of over("vocab")) {
+        const x = sortable(logits.at(row, v));
+        count += sum(select(x > edge || (x === edge && v < end), 1, 0));
+      }
+      last = !byKey && count < k ? end : last;
+      reach = byKey && count >= k ? count : reach;
+      key = byKey && count >= k ? edge : key;
+    }
   }
-  return last;
+  return [key, reach > k ? last : cast(NONE, "u32")];
 }
 
-/** The largest key such that the tokens from it up, of those within `edge`, hold `mass` of their probability. */
+/** The largest key such that the tokens from it up, of those within `edge`, hold `mass` of their probability. The first turn sums up all of it. */
 function nucleus(
   logits: Tensor<"sequences vocab">,
   row: number,
@@ -104,18 +103,15 @@ function nucleus(
   mass: number,
 ): number {
   let total = 0;
-  for (const v of over("vocab")) {
-    const x = logits.at(row, v);
-    total += sum(select(within(edge, x, v), exp((x - peak) * heat), 0));
-  }
   let bound = cast(0, "u32");
-  for (const bit of range(32)) {
-    const trial = bound | (cast(1, "u32") << (31 - bit));
+  for (const turn of range(33)) {
+    const trial = turn === 0 ? cast(0, "u32") : bound | (cast(1, "u32") << (32 - turn));
     let held = 0;
     for (const v of over("vocab")) {
       const x = logits.at(row, v);
       held += sum(select(within(edge, x, v) && sortable(x) >= trial, exp((x - peak) * heat), 0));
     }
+    total = turn === 0 ? held : total;
     // However little is asked for, the most likely token is there: in f32 a small `mass` is nothing.
     bound = held > 0 && held >= mass * total ? trial : bound;
   }
