@@ -141,7 +141,8 @@ describe("both Dawns", () => {
         expect(out).toBe("swiftshader 1 2 3\nclosed\n");
         expect(code).toBe(0);
       }
-      expect(readdirSync(cache)).toHaveLength(1);
+      // Besides the note that it was checked.
+      expect(readdirSync(cache).filter((name) => !name.endsWith(".checked"))).toHaveLength(1);
       rmSync(cache, { recursive: true });
     },
     30_000,
