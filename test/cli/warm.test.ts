@@ -83,7 +83,7 @@ test("hearth unless a model is named; --model, arguments and shapes add up", asy
 });
 
 test.each(onlyOn(LAVAPIPE))(
-  "on %s a second process finds in Mesa's cache all that the first one left there",
+  "on %s later processes find in Mesa's cache all that the first ones left there",
   async () => {
     const cache = at("mesa");
     const env = { MESA_SHADER_CACHE_DIR: cache, MESA_SHADER_CACHE_DISABLE: "false" };
@@ -98,9 +98,14 @@ test.each(onlyOn(LAVAPIPE))(
     const first = await once();
     expect(first.folder?.startsWith(cache)).toBe(true);
     expect(first.bytes).toBeGreaterThan(0);
-    const [bytes, files] = [left().bytes, left().files];
-    expect(await once()).toMatchObject({ bytes, files });
-    expect(left()).toMatchObject({ bytes, files });
+    // Mesa writes in a thread of its own, and on a busy machine a process may end before that is done: the next one writes the rest.
+    let [before, runs] = [left(), 0];
+    for (let settled = false; !settled && runs < 4; runs++) {
+      const { bytes, files } = await once();
+      settled = bytes === before.bytes && files === before.files;
+      before = left();
+    }
+    expect(runs).toBeLessThan(4);
   },
 );
 
