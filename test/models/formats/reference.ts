@@ -14,12 +14,8 @@ export async function widened(tensor: WeightTensor): Promise<Float32Array> {
   return tensor.dtype === "f16" ? decodeF16(data) : decodeBF16(data);
 }
 
-/** Logits of every position, [tokens][vocab]. `round` is applied to the rotary frequencies, for references that did not keep them exact. */
-export async function referenceLogits(
-  source: ModelSource,
-  ids: readonly number[],
-  round: (frequency: number) => number = (exact) => exact,
-): Promise<Float64Array[]> {
+/** Logits of every position, [tokens][vocab]. */
+export async function referenceLogits(source: ModelSource, ids: readonly number[]): Promise<Float64Array[]> {
   const { config } = source;
   const { dim, heads, groups, headDim, layers } = config;
   const read = (name: CanonicalName): Promise<Float32Array> => widened(source.tensor(name));
@@ -31,8 +27,8 @@ export async function referenceLogits(
     const norm = await read(`${p}.attention_norm`);
     const [wq, wk, wv, wo] = [await read(`${p}.q`), await read(`${p}.k`), await read(`${p}.v`), await read(`${p}.o`)];
     const normed = stream.map((x) => rms(x, norm, config.eps));
-    const q = normed.map((x, at) => rotate(times(wq, x), headDim, at, config.ropeTheta, round));
-    const k = normed.map((x, at) => rotate(times(wk, x), headDim, at, config.ropeTheta, round));
+    const q = normed.map((x, at) => rotate(times(wq, x), headDim, at, config.ropeTheta));
+    const k = normed.map((x, at) => rotate(times(wk, x), headDim, at, config.ropeTheta));
     const v = normed.map((x) => times(wv, x));
     stream = stream.map((x, at) => {
       const mixed = new Float64Array(heads * headDim);
@@ -55,18 +51,12 @@ export async function referenceLogits(
 }
 
 /** RoPE over every head of a row in rotate-half order. */
-export function rotate(
-  row: Float64Array,
-  headDim: number,
-  position: number,
-  theta: number,
-  round: (frequency: number) => number = (exact) => exact,
-): Float64Array {
+export function rotate(row: Float64Array, headDim: number, position: number, theta: number): Float64Array {
   const out = new Float64Array(row.length);
   const half = headDim / 2;
   for (let head = 0; head < row.length; head += headDim) {
     for (let i = 0; i < half; i++) {
-      const angle = position * round(theta ** ((-2 * i) / headDim));
+      const angle = position * theta ** ((-2 * i) / headDim);
       const [a, b] = [n(row[head + i]), n(row[head + half + i])];
       out[head + i] = a * Math.cos(angle) - b * Math.sin(angle);
       out[head + half + i] = b * Math.cos(angle) + a * Math.sin(angle);
