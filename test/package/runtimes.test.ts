@@ -66,7 +66,9 @@ test("Deno fetches it by name, as a library and as a command", async () => {
   const folder = project(scratch, "deno-npm", {});
   const text = readFileSync(`${folders[installed.npm]}/library.mjs`, "utf8");
   project(folder, "app", { "library.mjs": text.replace('"tilestate"', '"npm:tilestate"') });
-  const options = { cwd: `${folder}/app`, scratch, env: { NPM_CONFIG_REGISTRY: registry } };
+  // As in an empty folder, whatever lies in those above it.
+  const env = { NPM_CONFIG_REGISTRY: registry, DENO_NO_PACKAGE_JSON: "1" };
+  const options = { cwd: `${folder}/app`, scratch, env };
   const cached = await run(deno, ["cache", "library.mjs"], options);
   expect(cached.code).toBe(0);
   expect(await run(deno, ["run", "-A", "library.mjs"], options)).toEqual({ code: 0, out: TALE, err: "" });
