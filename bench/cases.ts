@@ -3,9 +3,9 @@
  *
  * A case makes its tensors when it is run and frees them afterwards. The numbers in them come from a fixed hash, so that every run does the same work.
  */
-import type { panelOn } from "../models/llama/weights.ts";
+import type { panelOn } from "../models/weights/load.ts";
 import type { DeviceTensor, DType, Gpu } from "../runtime/index.ts";
-import type { TensorOptions } from "../runtime/tensor.ts";
+import type { TensorOptions } from "../runtime/memory/tensor.ts";
 import { attend } from "./handwritten/attend.ts";
 import { matmul } from "./handwritten/matmul.ts";
 import { matvec, type WeightFormat } from "./handwritten/matvec.ts";
@@ -56,7 +56,7 @@ export class Bench {
   static async open(gpu: Gpu, machine: Machine): Promise<Bench> {
     const [{ loadKernels }, { panelOn }] = await Promise.all([
       import("./kernels/index.ts"),
-      import("../models/llama/weights.ts"),
+      import("../models/weights/load.ts"),
     ]);
     return new Bench(gpu, machine, { kernels: await loadKernels(gpu), panelOn });
   }

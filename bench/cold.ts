@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { UserError } from "../runtime/errors.ts";
+import { UserError } from "../runtime/common/errors.ts";
 import { type Measure, measureOf } from "./stats.ts";
 
 export interface ColdResult {

@@ -27,7 +27,7 @@ async function once(): Promise<Omit<Round, "process_ms">> {
   const start = performance.now();
   await import("ts-morph");
   const loaded = performance.now();
-  const { compileFile } = await import("../compiler/compile.ts");
+  const { compileFile } = await import("../compiler/frontend/index.ts");
   const { generate } = await import("../compiler/index.ts");
   const ready = performance.now();
   const usage = (process.threadCpuUsage ?? process.cpuUsage).bind(process);

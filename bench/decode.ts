@@ -5,7 +5,7 @@
  * stand what the host spent: CPU time of this thread, which encodes, submits and waits.
  */
 import type { Decoder } from "../models/index.ts";
-import { UserError } from "../runtime/errors.ts";
+import { UserError } from "../runtime/common/errors.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 import { processCpu, threadCpu } from "./surroundings.ts";
 

@@ -5,8 +5,9 @@
  * the median of the ratios of neighbouring batches: whatever else the machine does meanwhile hits both alike. Beside wall time stands the CPU time of the
  * process, which on software adapters is the work itself and stays put on a busy machine; on GPUs it says nothing and is left out.
  */
+
+import { settle } from "../runtime/device/wait.ts";
 import type { DeviceTensor, Gpu, TensorValues } from "../runtime/index.ts";
-import { settle } from "../runtime/wait.ts";
 import { finished, runsOf } from "./finished.ts";
 import type { Handwritten } from "./handwritten/shader.ts";
 import { median } from "./stats.ts";

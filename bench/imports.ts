@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UserError } from "../runtime/errors.ts";
+import { UserError } from "../runtime/common/errors.ts";
 import { type Measure, measureOf, median } from "./stats.ts";
 
 export interface ImportCost {

@@ -5,8 +5,8 @@
  * rounds' own ratios. Where they do not fit into memory together they come one after the other instead.
  */
 import { totalmem } from "node:os";
-import { canonicalShapes, elements } from "../models/formats/weights.ts";
 import { contract, Decoder, type DecoderOptions, type ModelSource, parsePolicy } from "../models/index.ts";
+import { canonicalShapes, elements } from "../models/weights/source.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
 import { Breakdown, groupsOf, type KernelLine } from "./breakdown.ts";
 import type { Ceiling } from "./ceiling.ts";

@@ -5,11 +5,11 @@
  * what went wrong (one clear message, no stack trace unless --stack asks for it), 2 for wrong usage, 130 after Ctrl-C.
  */
 import { Command, CommanderError } from "commander";
-import { KernelError } from "../compiler/diagnostics.ts";
-import { UserError } from "../runtime/errors.ts";
-import { type Context, type Io, processIo, UsageError } from "./context.ts";
-import { ReaderGone } from "./output.ts";
-import { version } from "./version.ts";
+import { KernelError } from "../compiler/host/diagnostics.ts";
+import { UserError } from "../runtime/common/errors.ts";
+import { type Context, type Io, processIo, UsageError } from "./support/context.ts";
+import { ReaderGone } from "./support/output.ts";
+import { version } from "./support/version.ts";
 
 /** A file in commands/: declares its options and arguments on `command`, and what they do. */
 interface CommandFile {

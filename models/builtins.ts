@@ -1,9 +1,9 @@
 /** Which kernels come compiled with the package: those of the decoder and those of the cache policies, each with the module they are loaded from. */
 import type { KernelModule } from "../compiler/index.ts";
+import * as policies from "./cache/policies/index.ts";
+import { POLICY_KERNELS } from "./cache/policies/module.ts";
 import * as kernels from "./kernels/index.ts";
 import { KERNELS } from "./kernels/module.ts";
-import * as policies from "./state/policies/index.ts";
-import { POLICY_KERNELS } from "./state/policies/module.ts";
 
 export interface BuiltIn extends KernelModule {
   readonly names: readonly string[];
@@ -17,7 +17,7 @@ export function builtIns(): readonly BuiltIn[] {
     {
       ...POLICY_KERNELS,
       names: Object.keys(policies),
-      compiled: new URL("./state/policies/compiled.ts", import.meta.url),
+      compiled: new URL("./cache/policies/compiled.ts", import.meta.url),
     },
   ];
 }

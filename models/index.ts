@@ -1,13 +1,14 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
+
+export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./cache/policy.ts";
+export type { LlamaConfig } from "./config/model-config.ts";
+export { Decoder } from "./decode/decoder.ts";
+export type { BatchToken } from "./decode/interleave.ts";
+export type { DecoderOptions } from "./decode/load.ts";
+export { type GenerateOptions, LogitsError, type Sampling } from "./decode/sampling.ts";
+export type { Warmed } from "./decode/warm.ts";
 export { openModel } from "./formats/open.ts";
 export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
-export type { ModelSource } from "./formats/weights.ts";
-export type { LlamaConfig } from "./llama/config.ts";
-export { Decoder } from "./llama/decoder.ts";
-export type { BatchToken } from "./llama/interleave.ts";
-export type { DecoderOptions } from "./llama/load.ts";
-export { type Contract, contract, WEIGHT_FORMATS, type WeightFormat } from "./llama/memory.ts";
-export { type GenerateOptions, LogitsError, type Sampling } from "./llama/sampling.ts";
-export type { Warmed } from "./llama/warm.ts";
-export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./state/policy.ts";
-export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export type { Tokenizer } from "./tokenizers/tokenizer.ts";
+export { type Contract, contract, WEIGHT_FORMATS, type WeightFormat } from "./weights/memory.ts";
+export type { ModelSource } from "./weights/source.ts";

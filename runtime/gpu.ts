@@ -18,17 +18,17 @@ import {
   type Target,
   type TileProgram,
 } from "../compiler/index.ts";
-import type { Capabilities } from "./adapter.ts";
-import { bindGroupOf, writtenBy } from "./bind.ts";
-import { awaitHint, describe } from "./describe.ts";
-import { type Device, type DeviceRequest, openDevice } from "./device.ts";
-import type { DType } from "./dtype.ts";
-import { UserError } from "./errors.ts";
-import { Kernel, type Launch, type Loadable, staticsOf } from "./kernels.ts";
-import { Plan } from "./plan.ts";
-import { readMany, type TensorValues } from "./read.ts";
-import { Recording, recording, Strays } from "./recording.ts";
-import { submitted } from "./scopes.ts";
+import type { Capabilities } from "./adapters/capabilities.ts";
+import { awaitHint, describe } from "./common/describe.ts";
+import { UserError } from "./common/errors.ts";
+import { type Device, type DeviceRequest, openDevice } from "./device/device.ts";
+import { submitted } from "./device/scopes.ts";
+import { settle } from "./device/wait.ts";
+import { bindGroupOf, writtenBy } from "./kernels/bind-groups.ts";
+import { Kernel, type Launch, type Loadable, staticsOf } from "./kernels/kernel.ts";
+import { compileHere } from "./kernels/variants.ts";
+import type { DType } from "./memory/dtype.ts";
+import { readMany, type TensorValues } from "./memory/read.ts";
 import {
   createTensor,
   createTensors,
@@ -36,9 +36,9 @@ import {
   type ShapeLike,
   type TensorOptions,
   type TensorSpec,
-} from "./tensor.ts";
-import { compileHere } from "./variants.ts";
-import { settle } from "./wait.ts";
+} from "./memory/tensor.ts";
+import { Plan } from "./plans/plan.ts";
+import { Recording, recording, Strays } from "./plans/recording.ts";
 
 /** Opens an adapter by name (or the best one there is), or wraps a device that exists already. */
 export async function open(request: DeviceRequest = {}): Promise<Gpu> {

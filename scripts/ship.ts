@@ -1,6 +1,6 @@
 /** Writes the `compiled.ts` of the built-in kernels: run it after changing a kernel or the front half of the compiler. */
 import { writeFileSync } from "node:fs";
-import { shippedText } from "../compiler/ship.ts";
+import { shippedText } from "../compiler/artefacts/build-shipped.ts";
 import { builtIns } from "../models/builtins.ts";
 
 for (const { url, names, compiled } of builtIns()) {

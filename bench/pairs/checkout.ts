@@ -8,7 +8,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { UserError } from "../../runtime/errors.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 import type { Facts } from "../facts.ts";
 
 interface Manifest {
@@ -108,11 +108,11 @@ export class Checkout {
     return (await import(/* @vite-ignore */ pathToFileURL(this.doorFile(name)).href)) as T;
   }
 
-  /** Imports a file that is no door, by its path in the checkout. */
-  async file<T>(path: string): Promise<T> {
-    const file = join(this.root, path);
-    if (!existsSync(file)) throw new Missing(`it has no ${path}`);
-    return (await import(/* @vite-ignore */ pathToFileURL(file).href)) as T;
+  /** Imports a file that is no door, by its path in the checkout; of several, those it has had over time, the first that is there. */
+  async file<T>(...paths: readonly [string, ...string[]]): Promise<T> {
+    const path = paths.find((one) => existsSync(join(this.root, one)));
+    if (path === undefined) throw new Missing(`it has no ${paths[0]}`);
+    return (await import(/* @vite-ignore */ pathToFileURL(join(this.root, path)).href)) as T;
   }
 
   #git(...args: string[]): string | undefined {

@@ -8,7 +8,7 @@ import type { Checkout } from "./checkout.ts";
 import type { Turn } from "./protocol.ts";
 import { inTurn, type Pair } from "./turns.ts";
 
-const EMBEDDED = "models/hearth";
+const EMBEDDED = "models/embedded/hearth";
 /** What a text depends on. */
 const FILES: readonly string[] = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
 

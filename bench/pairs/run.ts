@@ -7,7 +7,7 @@
  */
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { UserError } from "../../runtime/errors.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 import { differenceLine, differences, type Fact, type Facts } from "../facts.ts";
 import { type Load, LoadWatch } from "../surroundings.ts";
 import { Checkout } from "./checkout.ts";

@@ -74,8 +74,8 @@ async function libraryFor(
   const { launch, source } = await load(checkout, sources, gpu, name);
   let panelOn: Library["panelOn"] = () => 1;
   if (c.name === "weights") {
-    const file = await checkout.file<Pick<Library, "panelOn">>("models/llama/weights.ts");
-    need(file, "models/llama/weights.ts", "panelOn");
+    const file = await checkout.file<Pick<Library, "panelOn">>("models/weights/load.ts", "models/llama/weights.ts");
+    need(file, "models/weights/load.ts", "panelOn");
     panelOn = file.panelOn;
   }
   return { library: { kernels: { [name]: launch } as unknown as Kernels, panelOn }, source };

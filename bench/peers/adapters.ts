@@ -7,8 +7,8 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UserError } from "../../runtime/errors.ts";
-import { unpackEmbedded } from "../../runtime/swiftshader.ts";
+import { unpackEmbedded } from "../../runtime/adapters/swiftshader.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 
 const DRIVERS = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
 

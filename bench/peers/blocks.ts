@@ -1,11 +1,11 @@
 /**
- * 4-bit blocks in the two layouts that matter here: ours (runtime/quantise.ts) and that of ONNX Runtime's MatMulNBits.
+ * 4-bit blocks in the two layouts that matter here: ours (runtime/memory/quantise.ts) and that of ONNX Runtime's MatMulNBits.
  *
  * Both hold 32 neighbours of a row as (q - 8) · scale. MatMulNBits wants elements 2j and 2j+1 in byte j, and takes scales as f32; ours are f16, widened
  * here, so that both sides multiply the very same numbers.
  */
-import { decodeF16 } from "../../runtime/dtype.ts";
-import { dequantise, QUANT_BLOCK, quantise } from "../../runtime/quantise.ts";
+import { decodeF16 } from "../../runtime/memory/dtype.ts";
+import { dequantise, QUANT_BLOCK, quantise } from "../../runtime/memory/quantise.ts";
 
 export interface NBits {
   /** [rows, blocks in a row, 16]. */

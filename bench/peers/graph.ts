@@ -6,10 +6,11 @@
  * numbers that say how long the text is; outputs are `logits` [1, n or 1, vocab] and the caches with n more positions. Sources: the operator documents of ONNX
  * and of ONNX Runtime's contributed operators.
  */
-import type { CanonicalName, ModelSource } from "../../models/formats/weights.ts";
-import type { LlamaConfig } from "../../models/llama/config.ts";
-import { frequencies } from "../../models/llama/rope.ts";
-import { QUANT_BLOCK } from "../../runtime/quantise.ts";
+
+import { frequencies } from "../../models/blocks/rope.ts";
+import type { LlamaConfig } from "../../models/config/model-config.ts";
+import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
+import { QUANT_BLOCK } from "../../runtime/memory/quantise.ts";
 import { type NBits, roundedToQ4, toNBits } from "./blocks.ts";
 
 export type PeerWeights = "f32" | "q4";

@@ -10,8 +10,8 @@ import { type PairsReport, runPairs, type Sides } from "../../bench/pairs/run.ts
 import { type Entrant, roomFor } from "../../bench/run.ts";
 import { FEWEST_FOR_INTERVAL } from "../../bench/stats.ts";
 import { stateFor } from "../../bench/subject.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, UsageError } from "../context.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, UsageError } from "../support/context.ts";
 import { CONTEXT, contextOf, DEFAULT_SHAPE } from "./decode.ts";
 import { BATCH_MS, casesFor } from "./kernels.ts";
 import type { PairOptions, SubjectOptions } from "./options.ts";
@@ -113,7 +113,7 @@ function subject({ model, shape, weights }: AgainstOptions): Subject {
   if (model !== undefined && shape !== undefined) throw new UsageError("give --model or --shape, not both");
   const format = weights === undefined ? {} : { weights };
   if (model === undefined) return { shape: shape ?? DEFAULT_SHAPE, ...format };
-  return { model: model === "hearth" ? resolve(HOME, "models/hearth") : resolve(model), ...format };
+  return { model: model === "hearth" ? resolve(HOME, "models/embedded/hearth") : resolve(model), ...format };
 }
 
 function decoderJob(

@@ -5,10 +5,10 @@ import { checkSettings } from "../../bench/compare.ts";
 import type { Line, StepLine } from "../../bench/kernels.ts";
 import { runtime } from "../../bench/surroundings.ts";
 import type { WeightFormat } from "../../models/index.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, UsageError } from "../context.ts";
-import { type Column, heading, row } from "../format.ts";
-import { adapterJson, adapterLine, withGpu } from "../session.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, UsageError } from "../support/context.ts";
+import { type Column, heading, row } from "../support/format.ts";
+import { adapterJson, adapterLine, withGpu } from "../support/session.ts";
 import type { PairOptions } from "./options.ts";
 import { finish, quiet, readReport, sayer } from "./output.ts";
 

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { WORSE } from "../../bench/pairs/judge.ts";
 import type { WeightFormat } from "../../models/index.ts";
-import { adapterOption, idList, real, weightsOption, whole } from "../options.ts";
+import { adapterOption, idList, real, weightsOption, whole } from "../support/options.ts";
 
 /** What two commits are compared by. */
 export interface PairOptions {

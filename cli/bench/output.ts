@@ -10,10 +10,10 @@ import { Checkout } from "../../bench/pairs/checkout.ts";
 import { type Measure, spreadOf } from "../../bench/stats.ts";
 import { LoadWatch, surroundings, variables } from "../../bench/surroundings.ts";
 import { type Gpu, UserError } from "../../runtime/index.ts";
-import { type Context, prettyJson } from "../context.ts";
-import { bytes, type Column, heading, row } from "../format.ts";
-import { adapterLine } from "../session.ts";
-import { version } from "../version.ts";
+import { type Context, prettyJson } from "../support/context.ts";
+import { bytes, type Column, heading, row } from "../support/format.ts";
+import { adapterLine } from "../support/session.ts";
+import { version } from "../support/version.ts";
 import type { ReportOptions } from "./options.ts";
 
 /** What one benchmark found; everything in it goes into the JSON. */

@@ -17,8 +17,8 @@ import {
   worseOption,
 } from "../bench/options.ts";
 import type { SweepOptions } from "../bench/sweeps.ts";
-import type { Context } from "../context.ts";
-import { adapterOption, examples, stateOption, whole, wholes } from "../options.ts";
+import type { Context } from "../support/context.ts";
+import { adapterOption, examples, stateOption, whole, wholes } from "../support/options.ts";
 
 /** Runs a benchmark of this checkout alone, or, with --against, of this one and another in turn. */
 function paired<T extends PairOptions & { readonly rounds: number }>(

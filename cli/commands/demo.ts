@@ -7,10 +7,10 @@
 import { type Command, Option } from "commander";
 import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
-import type { Context } from "../context.ts";
 import { ASKED, compare, TYPICAL } from "../demo/compare.ts";
-import { bytes, rate } from "../format.ts";
-import { type AdapterOptions, adapterOption, examples, whole } from "../options.ts";
+import type { Context } from "../support/context.ts";
+import { bytes, rate } from "../support/format.ts";
+import { type AdapterOptions, adapterOption, examples, whole } from "../support/options.ts";
 import { HEARTH_PROMPT } from "./generate.ts";
 
 interface Options extends AdapterOptions {
@@ -42,8 +42,8 @@ async function demo(options: Options, context: Context): Promise<void> {
       import("../../models/index.ts"),
       import("../../models/eval/recall.ts"),
       import("../../models/eval/recorded.ts"),
-      import("../../models/hearth/index.ts"),
-      import("../session.ts"),
+      import("../../models/embedded/hearth/index.ts"),
+      import("../support/session.ts"),
     ]);
   const source = await openModel(undefined);
   const tokenizer = await source.tokenizer();
@@ -68,7 +68,7 @@ async function demo(options: Options, context: Context): Promise<void> {
 /** The memory contract and a tale. */
 async function tell(gpu: Gpu, source: ModelSource, options: Options, { io }: Context): Promise<void> {
   const { Decoder } = await import("../../models/index.ts");
-  const { contractLine } = await import("../session.ts");
+  const { contractLine } = await import("../support/session.ts");
   const tokenizer = await source.tokenizer();
   const decoder = await Decoder.load(gpu, source, { state: TOLD_WITH });
   const { contract: c } = decoder;

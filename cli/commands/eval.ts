@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import type { Asked, Reading, Score } from "../../models/eval/recall.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
-import { type Context, printJson } from "../context.ts";
-import { bytes, type Column, heading, rate, row } from "../format.ts";
+import { type Context, printJson } from "../support/context.ts";
+import { bytes, type Column, heading, rate, row } from "../support/format.ts";
 import {
   adapterOption,
   examples,
@@ -14,7 +14,7 @@ import {
   repeated,
   stateOption,
   whole,
-} from "../options.ts";
+} from "../support/options.ts";
 
 interface Options extends ModelOptions {
   readonly tales?: string;
@@ -89,8 +89,8 @@ async function run(options: Options, context: Context): Promise<void> {
   const [{ openModel, parsePolicy }, { prepare, readTales }, { hearthFile }, session] = await Promise.all([
     import("../../models/index.ts"),
     import("../../models/eval/recall.ts"),
-    import("../../models/hearth/index.ts"),
-    import("../session.ts"),
+    import("../../models/embedded/hearth/index.ts"),
+    import("../support/session.ts"),
   ]);
   const states = options.state ?? ["full", "tova:128"];
   // What cannot be read is said before minutes are spent on what can.

@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { WeightFormat } from "../../models/index.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson, UsageError } from "../context.ts";
-import { rate } from "../format.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, printJson, UsageError } from "../support/context.ts";
+import { rate } from "../support/format.ts";
 import {
   adapterOption,
   examples,
@@ -14,7 +14,7 @@ import {
   modelOption,
   stateOption,
   weightsOption,
-} from "../options.ts";
+} from "../support/options.ts";
 
 interface Options extends ModelOptions {
   readonly ids?: number[];
@@ -50,7 +50,7 @@ async function forward(options: Options, context: Context): Promise<void> {
   const [{ Decoder, openModel }, { writeSafetensors }, { adapterJson, announce, withGpu }] = await Promise.all([
     import("../../models/index.ts"),
     import("../../models/formats/safetensors.ts"),
-    import("../session.ts"),
+    import("../support/session.ts"),
   ]);
   const source = await openModel(options.model);
   await withGpu(context, options.adapter, async (gpu) => {

@@ -1,9 +1,9 @@
 /** `tilestate generate`: continues a text, token by token as it comes. */
 import { type Command, Option } from "commander";
 import type { ModelSource, Tokenizer, WeightFormat } from "../../models/index.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, type Io, printJson, UsageError } from "../context.ts";
-import { rate } from "../format.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, type Io, printJson, UsageError } from "../support/context.ts";
+import { rate } from "../support/format.ts";
 import {
   adapterOption,
   examples,
@@ -16,8 +16,8 @@ import {
   stateOption,
   weightsOption,
   whole,
-} from "../options.ts";
-import { promptFromFile } from "../prompt.ts";
+} from "../support/options.ts";
+import { promptFromFile } from "../support/prompt.ts";
 
 interface Options extends ModelOptions {
   readonly promptFile?: string;
@@ -106,7 +106,7 @@ async function generate(
   if (options.raw === true && options.promptFile === undefined) throw new UsageError("--raw goes with --prompt-file");
   const [{ Decoder, openModel }, { adapterJson, announce, withGpu }] = await Promise.all([
     import("../../models/index.ts"),
-    import("../session.ts"),
+    import("../support/session.ts"),
   ]);
   const source = await openModel(options.model);
   const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source, io);

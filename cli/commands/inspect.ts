@@ -1,9 +1,9 @@
 /** `tilestate inspect`: what a model is and what it will take, from headers alone. Needs no GPU and reads no weight. */
 import type { Command } from "commander";
 import type { WeightFormat } from "../../models/index.ts";
-import { type Context, printJson } from "../context.ts";
-import { bytes, count } from "../format.ts";
-import { examples, jsonOption, modelOption, stateOption, weightsOption } from "../options.ts";
+import { type Context, printJson } from "../support/context.ts";
+import { bytes, count } from "../support/format.ts";
+import { examples, jsonOption, modelOption, stateOption, weightsOption } from "../support/options.ts";
 
 interface Options {
   readonly model?: string;

@@ -2,15 +2,15 @@
 import { basename, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { sourceOf as sourceOfModule } from "../../compiler/home.ts";
-import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/show.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson, UsageError } from "../context.ts";
-import { bytes } from "../format.ts";
+import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/debug/dump.ts";
+import { sourceOf as sourceOfModule } from "../../compiler/host/home.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 import { configureBuild } from "../kernels/build.ts";
 import type { KernelEntry } from "../kernels/builtin.ts";
 import { configureTune } from "../kernels/tune.ts";
-import { examples, jsonOption, pairs, repeated, whole } from "../options.ts";
+import { type Context, printJson, UsageError } from "../support/context.ts";
+import { bytes } from "../support/format.ts";
+import { examples, jsonOption, pairs, repeated, whole } from "../support/options.ts";
 
 const PARTS: readonly Part[] = ["source", ...(Object.keys(STAGES) as Stage[])];
 type Part = "source" | Stage;
@@ -106,7 +106,7 @@ export function configure(command: Command, context: Context): void {
 
 async function list({ json }: { json?: boolean }, { io }: Context): Promise<void> {
   const { builtinKernels, programsOf } = await import("../kernels/builtin.ts");
-  const { signature } = await import("../../compiler/show.ts");
+  const { signature } = await import("../../compiler/debug/dump.ts");
   const entries = await builtinKernels();
   const programs = await programsOf(entries);
   if (json) {
@@ -184,7 +184,7 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
     if (part === "source") return entry.source;
     if (part === "tile") return printTileProgram(program);
     if (part !== "syntax") return stageText(part, generated);
-    const { readKernels } = await import("../../compiler/source.ts");
+    const { readKernels } = await import("../../compiler/frontend/read/source.ts");
     const module = readKernels(sourceOfModule(fileURLToPath(entry.module.url)), [name]);
     return printSyntax(module, module.kernels.get(name)?.key ?? "");
   };
@@ -203,7 +203,7 @@ async function compileFile(
 ): Promise<void> {
   const [{ kernelsIn }, { operationCount, signature }, { loadPrograms }, { readableFile }] = await Promise.all([
     import("../kernels/builtin.ts"),
-    import("../../compiler/show.ts"),
+    import("../../compiler/debug/dump.ts"),
     import("../../compiler/index.ts"),
     import("../kernels/find.ts"),
   ]);

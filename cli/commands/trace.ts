@@ -1,11 +1,11 @@
 /** `tilestate trace`: a state policy's own kernels over recorded queries, keys and values; writes what is kept after each step. */
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import type { Recording } from "../../models/eval/trace.ts";
 import type { SafetensorsFile, SafetensorsTensor } from "../../models/formats/safetensors.ts";
-import type { Recording } from "../../models/trace.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson } from "../context.ts";
-import { type AdapterOptions, adapterOption, examples, jsonOption, prefillOption, whole } from "../options.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, printJson } from "../support/context.ts";
+import { type AdapterOptions, adapterOption, examples, jsonOption, prefillOption, whole } from "../support/options.ts";
 
 interface Options extends AdapterOptions {
   readonly state: string;
@@ -42,8 +42,8 @@ async function run(options: Options, context: Context): Promise<void> {
   const [{ parsePolicy }, { readSafetensors }, { trace }, { adapterJson, adapterLine, withGpu }] = await Promise.all([
     import("../../models/index.ts"),
     import("../../models/formats/safetensors.ts"),
-    import("../../models/trace.ts"),
-    import("../session.ts"),
+    import("../../models/eval/trace.ts"),
+    import("../support/session.ts"),
   ]);
   const policy = parsePolicy(options.state);
   const recording = await readRecording(await readSafetensors(options.tensors));
@@ -111,7 +111,7 @@ async function readRecording(file: SafetensorsFile): Promise<Recording> {
 }
 
 async function floats(file: SafetensorsFile, t: SafetensorsTensor): Promise<Float32Array> {
-  const { decodeBF16, decodeF16 } = await import("../../runtime/dtype.ts");
+  const { decodeBF16, decodeF16 } = await import("../../runtime/memory/dtype.ts");
   const data = await t.bytes();
   if (t.dtype === "F32") return new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4);
   const halves = (): Uint16Array => new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);

@@ -2,9 +2,17 @@
 import type { Command } from "commander";
 import type { Decoder, ModelSource, Warmed, WeightFormat } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
-import { type Context, printJson } from "../context.ts";
-import { bytes, type Column, heading, row } from "../format.ts";
-import { adapterOption, examples, jsonOption, repeated, stateOption, weightsOption, whole } from "../options.ts";
+import { type Context, printJson } from "../support/context.ts";
+import { bytes, type Column, heading, row } from "../support/format.ts";
+import {
+  adapterOption,
+  examples,
+  jsonOption,
+  repeated,
+  stateOption,
+  weightsOption,
+  whole,
+} from "../support/options.ts";
 import type { Cache, Caches } from "../warm/caches.ts";
 
 interface Options {
@@ -47,7 +55,7 @@ const COLUMNS: readonly Column[] = [
 async function warm(models: readonly string[], options: Options, context: Context): Promise<void> {
   const { io } = context;
   const [{ openModel, parsePolicy, randomSource }, { adapterJson, adapterLine, withGpu }, { cachesOf }] =
-    await Promise.all([import("../../models/index.ts"), import("../session.ts"), import("../warm/caches.ts")]);
+    await Promise.all([import("../../models/index.ts"), import("../support/session.ts"), import("../warm/caches.ts")]);
   const states = options.state ?? ["full"];
   // What is wrong with any of them should not be found out after minutes of compiling.
   for (const state of states) parsePolicy(state);
@@ -94,7 +102,10 @@ async function warmDecoder(
   { batch, weights, json }: Options,
   { io }: Context,
 ): Promise<DecoderReport> {
-  const [{ Decoder }, { contractLine }] = await Promise.all([import("../../models/index.ts"), import("../session.ts")]);
+  const [{ Decoder }, { contractLine }] = await Promise.all([
+    import("../../models/index.ts"),
+    import("../support/session.ts"),
+  ]);
   const show = (text: string): void => (json ? undefined : io.out(text));
   const before = gpu.device.pipelines;
   const began = performance.now();

@@ -9,8 +9,8 @@ import { type Recorded, recordedAnswers } from "../../models/eval/recorded.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 import { type StateScore, scoreState, share } from "../commands/eval.ts";
-import type { Context } from "../context.ts";
-import { bytes, type Column, heading, rate, row } from "../format.ts";
+import type { Context } from "../support/context.ts";
+import { bytes, type Column, heading, rate, row } from "../support/format.ts";
 
 /** Parts of the context that states are made for: 1/8, 1/4, 1/2. */
 const PARTS: readonly number[] = [8, 4, 2];
@@ -126,7 +126,7 @@ function statesOf(slots: number): string[] {
 
 const HONESTY = `
 A window keeps the newest tokens. TOVA drops the token that the newest query attends to least, and so keeps what matters for longer.
-Read it with care: hearth was trained to live in a bounded state (models/hearth/README.md). "plain" is the same model before that, an
+Read it with care: hearth was trained to live in a bounded state (models/embedded/hearth/README.md). "plain" is the same model before that, an
 ordinary checkpoint, on the same questions, as recorded: nothing taught it to keep attending to a fact until somebody asks, and there a
 window does better than TOVA at each of these sizes. A few tales are a small sample; those read here were chosen because they come out
 like all 48 of them together, which "tilestate eval recall" reads.

@@ -1,12 +1,12 @@
-/** `tilestate kernels build`: compiles kernels into a module that programs carry with them (compiler/bundle.ts). */
+/** `tilestate kernels build`: compiles kernels into a module that programs carry with them (compiler/artefacts/bundle.ts). */
 import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import type { Command } from "commander";
 import type { KernelBundle, TileProgram } from "../../compiler/index.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { type Context, printJson, UsageError } from "../context.ts";
-import { bytes } from "../format.ts";
-import { examples, jsonOption } from "../options.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Context, printJson, UsageError } from "../support/context.ts";
+import { bytes } from "../support/format.ts";
+import { examples, jsonOption } from "../support/options.ts";
 import type { KernelEntry } from "./builtin.ts";
 
 interface BuildArguments {

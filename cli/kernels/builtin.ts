@@ -1,9 +1,9 @@
 /** The kernels that ship with the package: where each is written, and which module it is loaded from (the one that a compiled artefact lies beside). */
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { sourceOf as sourceOfModule } from "../../compiler/home.ts";
+import { sourceOf as sourceOfModule } from "../../compiler/host/home.ts";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { POLICY_KERNELS } from "../../models/cache/policies/module.ts";
 import { KERNELS } from "../../models/kernels/module.ts";
-import { POLICY_KERNELS } from "../../models/state/policies/module.ts";
 import { findKernels, readableFile } from "./find.ts";
 
 export interface KernelEntry {

@@ -1,8 +1,8 @@
-/** The kernels of a file, by the compiler's own rule (compiler/find-kernels.ts): what is listed is what `gpu.kernels` of that file loads. The file is parsed and not run. */
+/** The kernels of a file, by the compiler's own rule (compiler/frontend/read/resolve-kernels.ts): what is listed is what `gpu.kernels` of that file loads. The file is parsed and not run. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Listed } from "../../compiler/find-kernels.ts";
-import { UserError } from "../../runtime/errors.ts";
+import type { Listed } from "../../compiler/frontend/read/resolve-kernels.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 
 /** The path of a kernel file that can be read. Throws `UserError` naming it. */
 export function readableFile(path: string): string {
@@ -18,6 +18,6 @@ export function readableFile(path: string): string {
 
 /** The kernels of a file, in its order. TypeScript is loaded for it. Throws KernelError where the file does not parse. */
 export async function findKernels(file: string): Promise<readonly Listed[]> {
-  const { listKernels } = await import("../../compiler/source.ts");
+  const { listKernels } = await import("../../compiler/frontend/read/source.ts");
   return listKernels(file);
 }

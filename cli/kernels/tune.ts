@@ -1,14 +1,14 @@
 /** `tilestate kernels tune`: finds the best knobs for kernels on the adapter at hand and keeps them. */
 import type { Command } from "commander";
 import type { TileProgram } from "../../compiler/index.ts";
-import { UserError } from "../../runtime/errors.ts";
+import { UserError } from "../../runtime/common/errors.ts";
 import type { Gpu } from "../../runtime/index.ts";
-import type { Tuned } from "../../runtime/tune.ts";
-import type { TuningRecord } from "../../runtime/tuned.ts";
-import { type Context, printJson, UsageError } from "../context.ts";
-import { type Column, heading, row } from "../format.ts";
-import { adapterOption, examples, jsonOption, pairs, real, whole } from "../options.ts";
-import { adapterLine, withGpu } from "../session.ts";
+import type { Tuned } from "../../runtime/tuning/tune.ts";
+import type { TuningRecord } from "../../runtime/tuning/tuned.ts";
+import { type Context, printJson, UsageError } from "../support/context.ts";
+import { type Column, heading, row } from "../support/format.ts";
+import { adapterOption, examples, jsonOption, pairs, real, whole } from "../support/options.ts";
+import { adapterLine, withGpu } from "../support/session.ts";
 
 interface TuneArguments {
   readonly file?: string;
@@ -93,7 +93,7 @@ async function tuneKernels(name: string | undefined, options: TuneArguments, con
     { storage, scalar, rounds }: TuneArguments,
     signal: AbortSignal,
   ): Promise<Tuned | undefined> {
-    const { sampleArguments, tune } = await import("../../runtime/tune.ts");
+    const { sampleArguments, tune } = await import("../../runtime/tuning/tune.ts");
     const own = Object.entries(storage ?? {}).filter(([p]) => program.params.some((q) => q.name === p));
     const samples = { sizes, scalars: scalar ?? {}, storage: Object.fromEntries(own) };
     const args = sampleArguments(gpu, program, samples);
@@ -126,7 +126,7 @@ function line(r: TuningRecord, sizes: Record<string, number>): string {
 
 /** Adds the findings to a file and gives its path; undefined where nothing can be kept. */
 async function keep(found: readonly Tuned[], save: string | undefined): Promise<string | undefined> {
-  const { forgetTuning, readRecords, recordsText, tuningPath } = await import("../../runtime/tuned.ts");
+  const { forgetTuning, readRecords, recordsText, tuningPath } = await import("../../runtime/tuning/tuned.ts");
   const { writeWhole } = await import("../../compiler/index.ts");
   const [first] = found;
   const path = save ?? (first === undefined ? undefined : tuningPath(first.record.adapter));

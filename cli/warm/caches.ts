@@ -37,7 +37,7 @@ export async function cachesOf(device: Pick<Device, "capabilities" | "origin">):
   const bytes = entries.reduce((n, e) => n + e.bytes, 0);
   let embedded: Cache | undefined;
   if (device.origin === "embedded") {
-    const { unpackEmbedded } = await import("../../runtime/swiftshader.ts");
+    const { unpackEmbedded } = await import("../../runtime/adapters/swiftshader.ts");
     embedded = filled(unpackEmbedded(), "the embedded software adapter, unpacked");
   }
   const driver =

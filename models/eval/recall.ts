@@ -5,8 +5,8 @@
  * needs no sampling and one pass a tale, so different states are compared on exactly the same text.
  */
 import { readFile } from "node:fs/promises";
-import { UserError } from "../../runtime/errors.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
 export interface Question {
   /** Character at which the answer begins. */

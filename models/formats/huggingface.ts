@@ -6,16 +6,15 @@
  */
 
 import { basename, resolve } from "node:path";
-import { UserError } from "../../runtime/errors.ts";
-import { type LlamaConfig, type Note, parseLlamaConfig, withEnds } from "../llama/config.ts";
-import { endOfText } from "../tokenizer/ends.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { diskFolder, type Folder } from "./bytes.ts";
-import { notAModel } from "./folder.ts";
-import { readJson } from "./json.ts";
-import { checkLayers, kindOfNames, refuseStrangers, sameBytes, withoutWrappers } from "./names.ts";
-import { openTensors, type StoredTensor } from "./shards.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type LlamaConfig, type Note, parseLlamaConfig, withEnds } from "../config/model-config.ts";
+import { diskFolder, type Folder } from "../io/bytes.ts";
+import { notAModel } from "../io/folder.ts";
+import { readJson } from "../io/json.ts";
+import { endOfText } from "../tokenizers/ends.ts";
+import { loadTokenizer } from "../tokenizers/huggingface.ts";
+import type { Tokenizer } from "../tokenizers/tokenizer.ts";
+import { checkLayers, kindOfNames, refuseStrangers, sameBytes, withoutWrappers } from "../weights/names.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -26,7 +25,8 @@ import {
   typed,
   type WeightDType,
   type WeightTensor,
-} from "./weights.ts";
+} from "../weights/source.ts";
+import { openTensors, type StoredTensor } from "./shards.ts";
 
 const EMBED = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";

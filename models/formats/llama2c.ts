@@ -8,13 +8,12 @@
 
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { UserError } from "../../runtime/errors.ts";
-import type { LlamaConfig } from "../llama/config.ts";
-import { loadLlama2cTokenizer } from "../tokenizer/llama2c.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type ByteSource, fileBytes } from "./bytes.ts";
-import { halvesFromPairs } from "./rotary.ts";
-import { LLAMA2C_LARGEST, refusal } from "./sniff.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import type { LlamaConfig } from "../config/model-config.ts";
+import { type ByteSource, fileBytes } from "../io/bytes.ts";
+import { LLAMA2C_LARGEST, refusal } from "../io/sniff.ts";
+import { loadLlama2cTokenizer } from "../tokenizers/llama2c.ts";
+import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -24,7 +23,8 @@ import {
   type ModelSource,
   typed,
   type WeightTensor,
-} from "./weights.ts";
+} from "../weights/source.ts";
+import { halvesFromPairs } from "./rotary.ts";
 
 /** "ak42", little-endian. */
 const MAGIC = 0x616b3432;

@@ -5,13 +5,13 @@
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { UserError } from "../../runtime/errors.ts";
-import { openHearth } from "../hearth/index.ts";
-import { errorCode, fileBytes, fileError, message } from "./bytes.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { openHearth } from "../embedded/hearth/index.ts";
+import { errorCode, fileBytes, fileError, message } from "../io/bytes.ts";
+import { mistaken, sniffSource } from "../io/sniff.ts";
+import type { ModelSource } from "../weights/source.ts";
 import { openHuggingFace } from "./huggingface.ts";
 import { openLlama2c } from "./llama2c.ts";
-import { mistaken, sniffSource } from "./sniff.ts";
-import type { ModelSource } from "./weights.ts";
 
 const WANTED = "a Hugging Face folder or a llama2.c .bin file";
 

@@ -5,9 +5,10 @@
  * alike, and another program can be given the very same model. The spreads are chosen so that activations keep their size from layer to layer, attention is
  * neither uniform nor on one token alone, and the residual stream forgets the embedding: else a tied model would say its last token for ever.
  */
-import { encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
-import { UserError } from "../../runtime/errors.ts";
-import type { LlamaConfig } from "../llama/config.ts";
+
+import { UserError } from "../../runtime/common/errors.ts";
+import { encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
+import type { LlamaConfig } from "../config/model-config.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -17,7 +18,7 @@ import {
   type WeightData,
   type WeightDType,
   type WeightTensor,
-} from "./weights.ts";
+} from "../weights/source.ts";
 
 type Dims = readonly [layers: number, dim: number, heads: number, groups: number, ff: number, vocab: number];
 

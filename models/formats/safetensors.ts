@@ -6,10 +6,10 @@
  */
 
 import { open, rename, rm } from "node:fs/promises";
-import { UserError } from "../../runtime/errors.ts";
-import { type ByteSource, fileBytes, fileError, message } from "./bytes.ts";
-import { duplicateKey } from "./json.ts";
-import { refusal, SAFETENSORS_HEADER_LIMIT } from "./sniff.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type ByteSource, fileBytes, fileError, message } from "../io/bytes.ts";
+import { duplicateKey } from "../io/json.ts";
+import { refusal, SAFETENSORS_HEADER_LIMIT } from "../io/sniff.ts";
 
 /** Bits of one element, by the format's own dtype names. */
 const BITS = {

@@ -4,10 +4,10 @@
  * Large checkpoints are split; `model.safetensors.index.json` says which shard holds which tensor. Only headers are read here.
  */
 
-import { UserError } from "../../runtime/errors.ts";
-import type { Folder } from "./bytes.ts";
-import { notAModel } from "./folder.ts";
-import { readStrictJson } from "./json.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import type { Folder } from "../io/bytes.ts";
+import { notAModel } from "../io/folder.ts";
+import { readStrictJson } from "../io/json.ts";
 import { readSafetensors, type SafetensorsTensor } from "./safetensors.ts";
 
 /** A stored tensor with the file that holds it. */

@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "1fc4232653b30ced4227fd39",
+ "compiler": "daad357c6518fca19409a2f0",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",

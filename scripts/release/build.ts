@@ -8,22 +8,22 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fingerprint } from "../../compiler/fingerprint.ts";
+import { fingerprint } from "../../compiler/artefacts/fingerprint.ts";
 
 /** What is copied as it is. */
 const DATA: readonly string[] = [
-  "models/hearth/README.md",
-  "models/hearth/config.json",
-  "models/hearth/model.safetensors",
-  "models/hearth/tokenizer.json",
-  "models/hearth/tokenizer_config.json",
-  "models/hearth/recall.jsonl",
-  "models/hearth/recall-expected.json",
-  "models/hearth/recall-plain.json",
+  "models/embedded/hearth/README.md",
+  "models/embedded/hearth/config.json",
+  "models/embedded/hearth/model.safetensors",
+  "models/embedded/hearth/tokenizer.json",
+  "models/embedded/hearth/tokenizer_config.json",
+  "models/embedded/hearth/recall.jsonl",
+  "models/embedded/hearth/recall-expected.json",
+  "models/embedded/hearth/recall-plain.json",
   "cli/tilestate.mjs",
 ];
 /** Folders whose kernels the compiler may be asked for. */
-const KERNEL_SOURCES: readonly string[] = ["dsl", "models/kernels", "models/state/policies", "bench/kernels"];
+const KERNEL_SOURCES: readonly string[] = ["dsl", "models/kernels", "models/cache/policies", "bench/kernels"];
 /** Not for the package: what measures other engines, and what makes kernels ship. */
 const LEFT_OUT: readonly string[] = ["models/builtins", "compiler/ship"];
 
@@ -46,7 +46,7 @@ export function buildDist(root: string): void {
   for (const file of filesOf(dist, ".d.ts"))
     rewrite(file, (text) => text.replace(/(from |import\()("\.[^"]*)\.ts"/g, '$1$2.js"'));
   declareGlobals(root, dist);
-  settleFingerprint(join(dist, "compiler/fingerprint.js"));
+  settleFingerprint(join(dist, "compiler/artefacts/fingerprint.js"));
   for (const file of DATA) copy(join(root, file), join(dist, file));
   for (const folder of KERNEL_SOURCES) {
     for (const file of filesOf(join(root, folder), ".ts")) {

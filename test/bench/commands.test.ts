@@ -133,7 +133,12 @@ describe("settings", () => {
 
 describe("pairs of this checkout and itself", () => {
   it("have the same settings and results, in decoders, kernels, recorded steps and cold starts", async () => {
-    const decoder = { title: "hearth", model: join(HOME, "models/hearth"), state: "full:32", batch: 1 } as const;
+    const decoder = {
+      title: "hearth",
+      model: join(HOME, "models/embedded/hearth"),
+      state: "full:32",
+      batch: 1,
+    } as const;
     const kernel = { kind: "kernel", batch_ms: 1 } as const;
     const { cases, left_out, notes } = await runPairs({
       ...{ here: HOME, there: HOME, adapter, rounds: 1, worse: 1.03 },

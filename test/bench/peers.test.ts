@@ -8,10 +8,10 @@ import { type Graph, initialiserBytes, llamaGraph, type PeerWeights, transposed 
 import type { Run } from "../../bench/peers/protocol.ts";
 import { commonLength, marginOf, promptIds, ratio, spread, summarise } from "../../bench/peers/report.ts";
 import { AHEAD, type Engine, timed, topOf } from "../../bench/peers/serve.ts";
+import type { LlamaConfig } from "../../models/config/model-config.ts";
 import { randomSource, SHAPES } from "../../models/formats/random.ts";
-import type { ModelSource } from "../../models/formats/weights.ts";
-import type { LlamaConfig } from "../../models/llama/config.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
+import type { ModelSource } from "../../models/weights/source.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { causal, referenceRun } from "../support/reference-llama.ts";
 import { runGraph } from "./onnx-rows.ts";
 

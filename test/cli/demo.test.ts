@@ -1,9 +1,9 @@
 /** The demo: it runs to its end with every part of its story, and the tales it reads are typical of all. */
 import { expect, test } from "vitest";
 import { ASKED, TYPICAL } from "../../cli/demo/compare.ts";
+import { hearthFile } from "../../models/embedded/hearth/index.ts";
 import { answerTo, questionOf, readTales } from "../../models/eval/recall.ts";
 import { type Recorded, readRecorded, recordedAnswers, recordedName } from "../../models/eval/recorded.ts";
-import { hearthFile } from "../../models/hearth/index.ts";
 import { openModel } from "../../models/index.ts";
 import { withDecoder } from "../support/decoders.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";

@@ -1,10 +1,10 @@
 /** `eval recall`: where answers lie among the tokens, what counts as right, and the recorded answers of a reference. */
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { hearthFile, openHearth } from "../../models/embedded/hearth/index.ts";
 import { prepare, type Reading, readTales, recall, tokenSpans } from "../../models/eval/recall.ts";
-import { hearthFile, openHearth } from "../../models/hearth/index.ts";
 import { openModel } from "../../models/index.ts";
-import { streamOf, type Tokenizer } from "../../models/tokenizer/tokenizer.ts";
+import { streamOf, type Tokenizer } from "../../models/tokenizers/tokenizer.ts";
 import { shared } from "../models/formats/shared.ts";
 import { temporary } from "../models/formats/temporary.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { findKernels } from "../../cli/kernels/find.ts";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { temporary } from "../models/formats/temporary.ts";
 import { cli, cliJson } from "./run.ts";
 

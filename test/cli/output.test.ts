@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { Output } from "../../cli/output.ts";
+import { Output } from "../../cli/support/output.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 import { cli } from "./run.ts";
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readSafetensors, writeSafetensors } from "../../models/formats/safetensors.ts";
-import { encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
+import { encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
 import { fixture } from "../models/formats/shared.ts";
 import { temporary } from "../models/formats/temporary.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";

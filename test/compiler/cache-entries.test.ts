@@ -14,7 +14,7 @@ import {
   programsOf,
   type TileProgram,
 } from "../../compiler/index.ts";
-import { wellFormed } from "../../compiler/well-formed.ts";
+import { wellFormed } from "../../compiler/ir/tile/well-formed.ts";
 import { builtIns } from "../../models/builtins.ts";
 
 const KERNELS = `import { amax, block, every, exp, program, select, size, sum, type Scalar, type Tensor } from "tilestate/dsl";

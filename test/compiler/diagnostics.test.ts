@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -118,7 +118,7 @@ describe("diagnostics", () => {
     const codes = (text: string): string[] => [...new Set(text.match(/TS-\d{3}/g))].sort();
     const folder = join(ROOT, "compiler");
     const used = codes(
-      readdirSync(folder)
+      readdirSync(folder, { recursive: true, encoding: "utf8" })
         .filter((f) => f.endsWith(".ts"))
         .map((f) => readFileSync(join(folder, f), "utf8"))
         .join("\n"),

@@ -6,12 +6,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, type StorageType, type Target } from "../../compiler/index.ts";
-import type { BinaryOp, Op } from "../../compiler/ir.ts";
-import { type Atom, constant, Emitter, type LaneProgram, type Rhs, type Stmt, U32 } from "../../compiler/lane.ts";
-import { perWord } from "../../compiler/memory.ts";
-import { specialise } from "../../compiler/specialise.ts";
+import {
+  type Atom,
+  constant,
+  Emitter,
+  type LaneProgram,
+  type Rhs,
+  type Stmt,
+  U32,
+} from "../../compiler/ir/lane/emitter.ts";
+import type { BinaryOp, Op } from "../../compiler/ir/tile/program.ts";
+import { perWord } from "../../compiler/lower/load-store.ts";
+import { specialise } from "../../compiler/passes/specialise.ts";
 import { LANE_TARGETS, nameOf } from "../support/lanes.ts";
 import { constant as number, store, tileProgram, value } from "../support/tile-programs.ts";
 

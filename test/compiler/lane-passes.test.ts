@@ -1,12 +1,12 @@
 /** Passes over lane programs: each leaves what a program computes as it is, and changes its text as it says. */
 import { describe, expect, it } from "vitest";
-import { countUnits } from "../../compiler/counters.ts";
-import { loadsFirst } from "../../compiler/early.ts";
-import { mergeGuards } from "../../compiler/guards.ts";
-import { BOOL, constant, Emitter, F32, type LaneProgram, type Stmt, U32 } from "../../compiler/lane.ts";
-import { simulate } from "../../compiler/simulate.ts";
-import { decodeBuffer, encodeBuffer } from "../../compiler/simulate-buffers.ts";
-import { verifyLanes } from "../../compiler/verify-lanes.ts";
+import { BOOL, constant, Emitter, F32, type LaneProgram, type Stmt, U32 } from "../../compiler/ir/lane/emitter.ts";
+import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
+import { loadsFirst } from "../../compiler/lane-passes/hoist-loads.ts";
+import { mergeGuards } from "../../compiler/lane-passes/merge-branches.ts";
+import { countUnits } from "../../compiler/lane-passes/strength-reduction.ts";
+import { decodeBuffer, encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
+import { simulate } from "../../compiler/oracle/simulate/index.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 
 const lane = ref("lane");

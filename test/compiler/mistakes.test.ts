@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, KernelError, type Statics } from "../../compiler/index.ts";
 
 const PARAMS = `x: Tensor<"rows n">, v: Tensor<"n">, u: Tensor<"n", u32>, s: Tensor<"n", i32>, k: Scalar<u32>, y: Tensor<"n">`;

@@ -1,5 +1,8 @@
 /** Buffer-binding packing: who shares a binding, what becomes of loads and stores, and each rule that a packing can break. */
 import { describe, expect, it } from "vitest";
+import { pack } from "../../compiler/bindings/merge.ts";
+import { type Packing, type Place, planPacking, verifyPacking } from "../../compiler/bindings/plan.ts";
+import { part } from "../../compiler/bindings/split.ts";
 import type { HostTensor } from "../../compiler/index.ts";
 import {
   type Buffer,
@@ -10,13 +13,10 @@ import {
   type Stmt,
   U32,
   vector,
-} from "../../compiler/lane.ts";
-import { pack } from "../../compiler/pack.ts";
-import { type Packing, type Place, planPacking, verifyPacking } from "../../compiler/packing.ts";
-import { part } from "../../compiler/part.ts";
-import { simulateTensors } from "../../compiler/simulate.ts";
-import { verifyLanes } from "../../compiler/verify-lanes.ts";
-import { printWgsl } from "../../compiler/wgsl.ts";
+} from "../../compiler/ir/lane/emitter.ts";
+import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { printWgsl } from "../../compiler/wgsl/print.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u } from "../support/lane-programs.ts";
 
 const F4 = vector("f32", 4);

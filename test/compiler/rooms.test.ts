@@ -1,5 +1,6 @@
 /** Workgroup memory and matrix units of the lane IR: what the verifier refuses, what the simulator notices, and that their arithmetic is right. */
 import { describe, expect, it } from "vitest";
+import { printLanes } from "../../compiler/debug/print-lanes.ts";
 import {
   BOOL,
   F32,
@@ -9,12 +10,11 @@ import {
   type Stmt,
   U32,
   vector,
-} from "../../compiler/lane.ts";
-import { printLanes } from "../../compiler/print-lanes.ts";
-import { simulate } from "../../compiler/simulate.ts";
-import { decodeBuffer, encodeBuffer } from "../../compiler/simulate-buffers.ts";
-import { verifyLanes } from "../../compiler/verify-lanes.ts";
-import { printWgsl } from "../../compiler/wgsl.ts";
+} from "../../compiler/ir/lane/emitter.ts";
+import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
+import { decodeBuffer, encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
+import { simulate } from "../../compiler/oracle/simulate/index.ts";
+import { printWgsl } from "../../compiler/wgsl/print.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 
 const lane = ref("lane");

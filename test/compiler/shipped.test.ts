@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { shippedText } from "../../compiler/artefacts/build-shipped.ts";
 import { loadPrograms, type Shipped } from "../../compiler/index.ts";
-import { shippedText } from "../../compiler/ship.ts";
 import { builtIns } from "../../models/builtins.ts";
 
 describe.each(builtIns().map((b) => [b.url.split("/").slice(-2).join("/"), b] as const))(

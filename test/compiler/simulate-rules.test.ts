@@ -1,13 +1,13 @@
 /** What the lane simulator notices and no adapter does, its arithmetic, and its buffers against those of the runtime. */
 import { describe, expect, it } from "vitest";
 import type { HostTensor } from "../../compiler/index.ts";
-import type { BinaryOp, ValueType } from "../../compiler/ir.ts";
-import { BOOL, F32, type LaneProgram, U32, vector } from "../../compiler/lane.ts";
-import { simulate } from "../../compiler/simulate.ts";
-import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "../../compiler/simulate-buffers.ts";
-import { binaryOf, castOf, unaryOf } from "../../compiler/simulate-values.ts";
-import { decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { BOOL, F32, type LaneProgram, U32, vector } from "../../compiler/ir/lane/emitter.ts";
+import type { BinaryOp, ValueType } from "../../compiler/ir/tile/program.ts";
+import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "../../compiler/oracle/simulate/buffers.ts";
+import { simulate } from "../../compiler/oracle/simulate/index.ts";
+import { binaryOf, castOf, unaryOf } from "../../compiler/oracle/simulate/values.ts";
+import { decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 

@@ -4,13 +4,13 @@
  */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, type HostTensor, interpret, type Target, type TileProgram } from "../../compiler/index.ts";
-import type { StorageType } from "../../compiler/ir.ts";
-import { BOOL, type LaneProgram, type Stmt } from "../../compiler/lane.ts";
-import { simulateTensors } from "../../compiler/simulate.ts";
-import { encode } from "../../compiler/storage.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { BOOL, type LaneProgram, type Stmt } from "../../compiler/ir/lane/emitter.ts";
+import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import { encode } from "../../compiler/oracle/round.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { compareSimulated, compilePlans, planOf } from "../fuzz/run.ts";
 import { copyOf, LANE_TARGETS, nameOf, simulated } from "../support/lanes.ts";
@@ -197,14 +197,14 @@ const USES: readonly Use[] = [
   { kernel: "ruleOut", file: "choose", sizes: { sequences: 2, vocab: 37 }, scalars: { known: 30 } },
   {
     kernel: "window",
-    file: "../state/policies/window",
+    file: "../cache/policies/window",
     sizes: { ...one, slots: 33, layers: 1, lanes: 2 },
     given: { positions: AGES },
     scalars: { first: 42 },
   },
   {
     kernel: "tova",
-    file: "../state/policies/tova",
+    file: "../cache/policies/tova",
     sizes: { ...one, slots: 33, heads: 3, clock: 1, layers: 1, lanes: 2 },
     given: { clock: [90, 120], positions: AGES },
     scalars: { recent: 25, first: 42 },
@@ -286,7 +286,7 @@ describe("every built-in kernel does on lanes what it means", () => {
 
   it("of which none is forgotten", async () => {
     const kernels = Object.keys(await import("../../models/kernels/index.ts"));
-    const policies = Object.keys((await import("../../models/state/policy.ts")).POLICIES);
+    const policies = Object.keys((await import("../../models/cache/policy.ts")).POLICIES);
     // The full cache has no kernel.
     expect([...new Set(USES.map((u) => u.kernel)), "full"].sort()).toEqual([...kernels, ...policies].sort());
   });

@@ -8,11 +8,11 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { StorageType } from "../../compiler/ir.ts";
-import type { LaneProgram, Stmt } from "../../compiler/lane.ts";
-import { simulateTensors } from "../../compiler/simulate.ts";
-import { encode } from "../../compiler/storage.ts";
-import { roomBytes } from "../../compiler/tile-plan.ts";
+import type { LaneProgram, Stmt } from "../../compiler/ir/lane/emitter.ts";
+import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import { encode } from "../../compiler/oracle/round.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { roomBytes } from "../../compiler/schedule/tile-plan.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "../support/lanes.ts";
 import { CORE, check, differenceOf, GPU, prepare, programs, type Use, withUnits } from "../support/product-runs.ts";

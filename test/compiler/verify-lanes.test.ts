@@ -1,10 +1,19 @@
 /** Each rule of the lane IR, broken once: the verifier says which, and names the pass. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate } from "../../compiler/index.ts";
-import { type Atom, BOOL, constant, F32, type LaneProgram, type Stmt, U32, vector } from "../../compiler/lane.ts";
-import { verifyLanes } from "../../compiler/verify-lanes.ts";
+import {
+  type Atom,
+  BOOL,
+  constant,
+  F32,
+  type LaneProgram,
+  type Stmt,
+  U32,
+  vector,
+} from "../../compiler/ir/lane/emitter.ts";
+import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 
 const lane = ref("lane");

@@ -1,7 +1,7 @@
 /** Each rule of the tile IR, broken once: the verifier says which, and names the pass. */
 import { describe, expect, test } from "vitest";
-import type { Branch, Loop, Op } from "../../compiler/ir.ts";
-import { verify } from "../../compiler/verify.ts";
+import type { Branch, Loop, Op } from "../../compiler/ir/tile/program.ts";
+import { verify } from "../../compiler/ir/tile/verify.ts";
 import { constant, HERE, iota, load, store, tileProgram, value } from "../support/tile-programs.ts";
 
 function fault(body: readonly Op[]): string {

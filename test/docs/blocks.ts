@@ -8,9 +8,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import type { TensorParam, TileProgram } from "../../compiler/index.ts";
-import type { DType } from "../../runtime/dtype.ts";
+import type { DType } from "../../runtime/memory/dtype.ts";
 import { blank, type Call, type Comparison, type Given, given } from "../examples-kernels/given.ts";
 
 export interface Block {

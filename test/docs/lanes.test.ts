@@ -2,9 +2,9 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { sizesOf, storageOf, TARGETS } from "../../cli/kernels/targets.ts";
-import { compileFile } from "../../compiler/compile.ts";
+import { type BoundStage, stageText } from "../../compiler/debug/dump.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate } from "../../compiler/index.ts";
-import { type BoundStage, stageText } from "../../compiler/show.ts";
 import { blocksOf } from "./blocks.ts";
 
 const shown = blocksOf("lanes.md").filter((b) => b.language === "text");

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, test, vi } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { KernelError } from "../../compiler/index.ts";
 import * as dsl from "../../dsl/index.ts";
 import { compareAdapter, compareInterpreter } from "../examples-kernels/compare.ts";

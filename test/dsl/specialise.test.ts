@@ -11,8 +11,8 @@ import {
   unroll,
 } from "../../dsl/index.ts";
 import { Gpu } from "../../runtime/gpu.ts";
-import type { Launch } from "../../runtime/kernels.ts";
-import type { DeviceTensor } from "../../runtime/tensor.ts";
+import type { Launch } from "../../runtime/kernels/kernel.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 function scale(

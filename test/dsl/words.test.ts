@@ -5,7 +5,7 @@ import * as language from "../../dsl/index.ts";
 import * as words from "../../dsl/words.ts";
 
 const NAMES = Object.keys(words);
-const compiler = readFileSync(new URL("../../compiler/words.ts", import.meta.url), "utf8");
+const compiler = readFileSync(new URL("../../compiler/frontend/lower/intrinsics.ts", import.meta.url), "utf8");
 
 describe("the words of the language", () => {
   test.each(Object.entries(words))("%s says that it is not for host code", (name, stub) => {

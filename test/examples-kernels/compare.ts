@@ -7,9 +7,9 @@
 import { expect } from "vitest";
 import { type HostTensor, interpret, loadPrograms, type Target } from "../../compiler/index.ts";
 import { targetOf } from "../../runtime/gpu.ts";
-import { type Dispatch, Kernel } from "../../runtime/kernels.ts";
-import { Plan } from "../../runtime/plan.ts";
-import { createTensor, type DeviceTensor } from "../../runtime/tensor.ts";
+import { type Dispatch, Kernel } from "../../runtime/kernels/kernel.ts";
+import { createTensor, type DeviceTensor } from "../../runtime/memory/tensor.ts";
+import { Plan } from "../../runtime/plans/plan.ts";
 import { withDevice } from "../support/gpu.ts";
 import type { Comparison, Given } from "./given.ts";
 

@@ -1,6 +1,6 @@
 /** What a comparison of an example kernel is made of: tensors with values, calls, and the numbers that must come out. It needs no GPU. */
-import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/dtype.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
+import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 
 /** A tensor of a comparison: the numbers that its storage holds, or none where the kernel is to write them. */
 export interface Given {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import { KernelError } from "../../compiler/index.ts";
 import { type Gpu, open } from "../../runtime/index.ts";
 import type { KernelPlan, TensorPlan } from "../fuzz/generate.ts";

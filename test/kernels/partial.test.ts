@@ -1,8 +1,8 @@
 /** Partial sums: which reductions wait until their loop is done, which may not, and that the numbers stay. */
 import { describe, expect, test } from "vitest";
 import { generate, type Target, type TileProgram } from "../../compiler/index.ts";
-import type { Op } from "../../compiler/ir.ts";
-import { everyOp } from "../../compiler/specialise.ts";
+import type { Op } from "../../compiler/ir/tile/program.ts";
+import { everyOp } from "../../compiler/passes/specialise.ts";
 import {
   amax,
   amin,

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { generate, type TileProgram } from "../../compiler/index.ts";
 import { targetOf } from "../../runtime/gpu.ts";
-import { Kernel } from "../../runtime/kernels.ts";
-import { createTensor } from "../../runtime/tensor.ts";
-import { compileAll } from "../../runtime/variants.ts";
+import { Kernel } from "../../runtime/kernels/kernel.ts";
+import { compileAll } from "../../runtime/kernels/variants.ts";
+import { createTensor } from "../../runtime/memory/tensor.ts";
 import { withDevice } from "../support/gpu.ts";
 import { gated, heads, rowsByColumns, rowsByRows, turned, twice, wholes } from "../support/products.ts";
 import { kernelsOf, type Use } from "./harness.ts";

@@ -1,9 +1,9 @@
 /** Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and rung. */
 import { describe, expect, test } from "vitest";
 import { loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { POLICIES } from "../../models/cache/policy.ts";
 import { END, FEED, ID, POSITION, RESTS, ROW, SEED as SEED_COLUMN, SEQUENCE, TICK } from "../../models/kernels/feed.ts";
 import { choose } from "../../models/kernels/index.ts";
-import { POLICIES } from "../../models/state/policy.ts";
 import { normal, uniform } from "../support/random.ts";
 import { checkKernel, type Use } from "./harness.ts";
 import { noise, wordAt } from "./noise.ts";
@@ -228,7 +228,7 @@ describe(`policies (seed ${SEED})`, () => {
   const used = new Set<string>();
   async function check(name: string, use: Use): Promise<void> {
     used.add(name);
-    await checkKernel(await load("state/policies/index.ts", name), use);
+    await checkKernel(await load("cache/policies/index.ts", name), use);
   }
 
   test.each([

@@ -17,7 +17,7 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
-import { decodeBF16, decodeF16 } from "../../runtime/dtype.ts";
+import { decodeBF16, decodeF16 } from "../../runtime/memory/dtype.ts";
 import { kernelsOf } from "./harness.ts";
 
 /** Loads of every format, in every way an element can be reached: in blocks, in a loop, one by one, backwards. */

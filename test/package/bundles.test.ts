@@ -10,7 +10,7 @@ import { bun, cleanEnvironment, type Outcome, project, root, run } from "./suppo
 const { installed, scratch } = inject("setting");
 const node = process.execPath;
 const vite = join(root, "node_modules/vite/bin/vite.js");
-const model = join(installed.npm, "node_modules/tilestate/dist/models/hearth");
+const model = join(installed.npm, "node_modules/tilestate/dist/models/embedded/hearth");
 /** What app.ts prints. */
 const ANSWER = '3 6 9 12\n" Alderdale.\\nIn Alderdale lived"\n';
 

@@ -12,11 +12,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type AdapterFacts, describeAdapter } from "../../runtime/adapter.ts";
-import { type DawnRequest, openDawn } from "../../runtime/dawn.ts";
-import { openDevice } from "../../runtime/device.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { unpackEmbedded } from "../../runtime/swiftshader.ts";
+import { type AdapterFacts, describeAdapter } from "../../runtime/adapters/capabilities.ts";
+import { type DawnRequest, openDawn } from "../../runtime/adapters/dawn.ts";
+import { unpackEmbedded } from "../../runtime/adapters/swiftshader.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { openDevice } from "../../runtime/device/device.ts";
 import { adaptersUnderTest, EMBEDDED, withDevice } from "../support/gpu.ts";
 
 const kept = { ...process.env };

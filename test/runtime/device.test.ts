@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { type Device, openDevice } from "../../runtime/device.ts";
-import { UserError } from "../../runtime/errors.ts";
-import { guarded } from "../../runtime/scopes.ts";
-import { createTensor } from "../../runtime/tensor.ts";
-import { settle } from "../../runtime/wait.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { type Device, openDevice } from "../../runtime/device/device.ts";
+import { guarded } from "../../runtime/device/scopes.ts";
+import { settle } from "../../runtime/device/wait.ts";
+import { createTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, EMBEDDED, withDevice } from "../support/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("./programs/open-close.ts", import.meta.url));

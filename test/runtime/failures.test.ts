@@ -1,9 +1,9 @@
 /** Who hears of a failure: whoever waits for the work that failed, and nobody else; what belongs to nobody goes to everybody. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { program, type Scalar, size, type Tensor } from "../../dsl/index.ts";
+import { owned } from "../../runtime/device/scopes.ts";
+import { settle } from "../../runtime/device/wait.ts";
 import { type DeviceTensor, type Gpu, type Launch, open, UserError } from "../../runtime/index.ts";
-import { owned } from "../../runtime/scopes.ts";
-import { settle } from "../../runtime/wait.ts";
 import { type Faults, type Faulty, faults, type How } from "../support/faults.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Machine, noDawn } from "../../runtime/dawn-module.ts";
+import { type Machine, noDawn } from "../../runtime/adapters/dawn-module.ts";
 import { adaptersUnderTest, EMBEDDED } from "../support/gpu.ts";
 import { runProgram } from "../support/program.ts";
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadPrograms } from "../../compiler/index.ts";
 import { block, type Scalar, type Tensor } from "../../dsl/index.ts";
 import { type DeviceTensor, type Gpu, Kernel, type Launch, open, type Plan } from "../../runtime/index.ts";
-import { Pipelines } from "../../runtime/pipelines.ts";
+import { Pipelines } from "../../runtime/kernels/pipeline-cache.ts";
 import { counted } from "../support/counted.ts";
 import { faults } from "../support/faults.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { block, type i32, type Scalar, type Tensor, type u32 } from "../../dsl/index.ts";
-import { describe as inWords } from "../../runtime/describe.ts";
+import { describe as inWords } from "../../runtime/common/describe.ts";
 import { type DeviceTensor, type Gpu, type Launch, open, type Plan, UserError } from "../../runtime/index.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 

@@ -1,13 +1,13 @@
 /** What tensors can be made of, and parts of them in every format and place: right, or refused by name. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Device } from "../../runtime/device.ts";
-import { bytesOf, DTYPES, type DType } from "../../runtime/dtype.ts";
-import { UserError } from "../../runtime/errors.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import type { Device } from "../../runtime/device/device.ts";
 import { type Gpu, open } from "../../runtime/index.ts";
-import { checkedLayout } from "../../runtime/layout.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
-import { createTensor, createTensors, type DeviceTensor } from "../../runtime/tensor.ts";
+import { bytesOf, DTYPES, type DType } from "../../runtime/memory/dtype.ts";
+import { checkedLayout } from "../../runtime/memory/layout.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
+import { createTensor, createTensors, type DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 const SEED = 131;

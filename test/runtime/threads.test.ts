@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
 import { expect, test, vi } from "vitest";
-import { openDevice } from "../../runtime/device.ts";
-import { chooseSoftwareThreads, softwareThreads } from "../../runtime/threads.ts";
+import { chooseSoftwareThreads, softwareThreads } from "../../runtime/adapters/threads.ts";
+import { openDevice } from "../../runtime/device/device.ts";
 import { adaptersUnderTest, onlyOn } from "../support/gpu.ts";
 import { runProgram } from "../support/program.ts";
 

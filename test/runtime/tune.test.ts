@@ -4,11 +4,11 @@ import { dirname } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Binding, type Generated, type Knobs, loadPrograms, type TileProgram } from "../../compiler/index.ts";
-import type { Op } from "../../compiler/ir.ts";
+import type { Op } from "../../compiler/ir/tile/program.ts";
 import { Gpu } from "../../runtime/gpu.ts";
-import { Kernel } from "../../runtime/kernels.ts";
-import type { DeviceTensor } from "../../runtime/tensor.ts";
-import { differenceOf, sampleArguments, tune } from "../../runtime/tune.ts";
+import { Kernel } from "../../runtime/kernels/kernel.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
+import { differenceOf, sampleArguments, tune } from "../../runtime/tuning/tune.ts";
 import {
   adapterKey,
   bindingKey,
@@ -19,8 +19,8 @@ import {
   type TuningRecord,
   tunedKnobs,
   tuningPath,
-} from "../../runtime/tuned.ts";
-import { shipped } from "../../runtime/tuned-records.ts";
+} from "../../runtime/tuning/tuned.ts";
+import { shipped } from "../../runtime/tuning/tuned-records.ts";
 import { cliJson } from "../cli/run.ts";
 import { complaint, temporary } from "../models/formats/temporary.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";

@@ -9,7 +9,7 @@
  * TILESTATE_TEST_PROFILE=gpu gives kernels and decoders the schedules that real GPUs get, on these adapters.
  */
 import { afterAll, inject } from "vitest";
-import { type Device, openDevice } from "../../runtime/device.ts";
+import { type Device, openDevice } from "../../runtime/device/device.ts";
 import "./adapters.ts";
 
 const NATIVE = "native";

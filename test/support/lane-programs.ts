@@ -9,7 +9,7 @@ import {
   type Rhs,
   type Stmt,
   U32,
-} from "../../compiler/lane.ts";
+} from "../../compiler/ir/lane/emitter.ts";
 
 export const u = (value: number): Atom => constant(value, U32);
 export const f = (value: number): Atom => constant(value, F32);

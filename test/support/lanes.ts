@@ -7,9 +7,9 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import { simulateTensors } from "../../compiler/simulate.ts";
-import { encodeBuffer } from "../../compiler/simulate-buffers.ts";
-import { verifyLanes } from "../../compiler/verify-lanes.ts";
+import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
+import { encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 
 /** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; two that bind one buffer, for tensors that
  * share it; and two that bind 256 bytes at once. */

@@ -1,6 +1,6 @@
 /** The kernels of products.ts on the lane simulator, compared with the tile interpreter. */
 import { fileURLToPath } from "node:url";
-import { compileFile } from "../../compiler/compile.ts";
+import { compileFile } from "../../compiler/frontend/index.ts";
 import {
   generate,
   type HostTensor,
@@ -9,11 +9,11 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { StorageType } from "../../compiler/ir.ts";
-import type { LaneProgram } from "../../compiler/lane.ts";
-import { simulateTensors } from "../../compiler/simulate.ts";
-import { encode } from "../../compiler/storage.ts";
-import { dequantise, quantise } from "../../runtime/quantise.ts";
+import type { LaneProgram } from "../../compiler/ir/lane/emitter.ts";
+import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import { encode } from "../../compiler/oracle/round.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "./lanes.ts";
 

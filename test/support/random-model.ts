@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openModel } from "../../models/formats/open.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../models/formats/safetensors.ts";
-import type { ModelSource } from "../../models/formats/weights.ts";
+import type { ModelSource } from "../../models/weights/source.ts";
 import { normal } from "./random.ts";
 
 export interface RandomShape {

@@ -5,7 +5,7 @@
  * must equal one parallel pass under that mask (the emulation of appendix E of the TOVA paper). The pass also gives the mean attention weights from which a
  * policy's choices can be checked.
  */
-import type { CanonicalName, ModelSource } from "../../models/formats/weights.ts";
+import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
 import { rotate, times, widened } from "../models/formats/reference.ts";
 
 export interface Reference {

@@ -8,10 +8,10 @@
 import { readFile } from "node:fs/promises";
 import type { numpy } from "@jax-js/jax";
 import { create, globals } from "webgpu";
-import type { CanonicalName, ModelSource } from "../../../models/formats/weights.ts";
+import { frequencies } from "../../../models/blocks/rope.ts";
 import { randomSource } from "../../../models/index.ts";
-import { frequencies } from "../../../models/llama/rope.ts";
-import { nameOf } from "../../../runtime/adapter.ts";
+import type { CanonicalName, ModelSource } from "../../../models/weights/source.ts";
+import { nameOf } from "../../../runtime/adapters/capabilities.ts";
 import { transposed } from "../graph.ts";
 import { patiently } from "../patience.ts";
 import type { Setup } from "../protocol.ts";

@@ -6,8 +6,8 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { readSafetensors } from "../../../models/formats/safetensors.ts";
-import { typed } from "../../../models/formats/weights.ts";
 import { openModel } from "../../../models/index.ts";
+import { typed } from "../../../models/weights/source.ts";
 import { continued, withDecoder } from "../../support/decoders.ts";
 import { everyAdapter } from "../../support/gpu.ts";
 import { largestDifference } from "../../support/logits.ts";

@@ -1,13 +1,13 @@
 /** What does not fit: values in a format, and a state on an adapter. */
 import { describe, expect, test } from "vitest";
+import type { LlamaConfig } from "../../../models/config/model-config.ts";
+import { Decoder } from "../../../models/decode/decoder.ts";
 import { randomSource } from "../../../models/formats/random.ts";
-import type { ModelSource, WeightTensor } from "../../../models/formats/weights.ts";
-import type { LlamaConfig } from "../../../models/llama/config.ts";
-import { Decoder } from "../../../models/llama/decoder.ts";
-import { Fit } from "../../../models/llama/fit.ts";
-import type { WeightFormat } from "../../../models/llama/memory.ts";
-import { encodeBF16 } from "../../../runtime/dtype.ts";
+import { Fit } from "../../../models/weights/fit.ts";
+import type { WeightFormat } from "../../../models/weights/memory.ts";
+import type { ModelSource, WeightTensor } from "../../../models/weights/source.ts";
 import { Gpu, UserError } from "../../../runtime/index.ts";
+import { encodeBF16 } from "../../../runtime/memory/dtype.ts";
 import { adaptersUnderTest, withDevice } from "../../support/gpu.ts";
 import { complaint } from "../formats/temporary.ts";
 

@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from "vitest";
 import { Decoder, openModel } from "../../../models/index.ts";
-import { openDawn } from "../../../runtime/dawn.ts";
-import { openDevice } from "../../../runtime/device.ts";
+import { openDawn } from "../../../runtime/adapters/dawn.ts";
+import { openDevice } from "../../../runtime/device/device.ts";
 import { Gpu } from "../../../runtime/index.ts";
 import { continued, gpuOf } from "../../support/decoders.ts";
 import { golden } from "../../support/goldens.ts";

@@ -5,9 +5,9 @@
  */
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { hearthFile } from "../../../models/embedded/hearth/index.ts";
 import { prepare, readTales, recall } from "../../../models/eval/recall.ts";
 import { readRecorded, recordedAnswers } from "../../../models/eval/recorded.ts";
-import { hearthFile } from "../../../models/hearth/index.ts";
 import { openModel } from "../../../models/index.ts";
 import { withDecoder } from "../../support/decoders.ts";
 import { inTurn } from "../../support/gpu.ts";

@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type DecoderOptions, type GenerateOptions, type ModelSource } from "../../../models/index.ts";
 import { type Gpu, open } from "../../../runtime/index.ts";
-import { complaint, temporary } from "../../models/formats/temporary.ts";
 import { counted, pipelinesIn } from "../../support/counted.ts";
 import { continued, withDecoder } from "../../support/decoders.ts";
 import { adaptersUnderTest } from "../../support/gpu.ts";
 import { randomModel } from "../../support/random-model.ts";
+import { complaint, temporary } from "../formats/temporary.ts";
 
 const at = temporary();
 let model: ModelSource;

@@ -3,12 +3,12 @@
  * the host's own rounding; the memory contract says what they take.
  */
 import { describe, expect, test } from "vitest";
+import type { LlamaConfig } from "../../../models/config/model-config.ts";
 import { randomSource, SHAPES } from "../../../models/formats/random.ts";
-import { canonicalShapes, elements } from "../../../models/formats/weights.ts";
 import { contract, type ModelSource, parsePolicy, type WeightFormat } from "../../../models/index.ts";
-import type { LlamaConfig } from "../../../models/llama/config.ts";
-import { bytesOf, type DType, decodeF16, encodeF16 } from "../../../runtime/dtype.ts";
-import { dequantise, quantise } from "../../../runtime/quantise.ts";
+import { canonicalShapes, elements } from "../../../models/weights/source.ts";
+import { bytesOf, type DType, decodeF16, encodeF16 } from "../../../runtime/memory/dtype.ts";
+import { dequantise, quantise } from "../../../runtime/memory/quantise.ts";
 import { continued, gpuOf, withDecoder } from "../../support/decoders.ts";
 import { adaptersUnderTest } from "../../support/gpu.ts";
 import { argmax, largestDifference, spread } from "../../support/logits.ts";

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { parseLlamaConfig, withEnds } from "../../../models/llama/config.ts";
+import { parseLlamaConfig, withEnds } from "../../../models/config/model-config.ts";
 import { fixture, shared } from "./shared.ts";
 import { complaint } from "./temporary.ts";
 

@@ -1,9 +1,9 @@
 /** safetensors headers, mutated: a file gives the tensors that were put into it or is refused by name, and nothing beyond it is read. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { ByteSource } from "../../../models/formats/bytes.ts";
 import { readSafetensors } from "../../../models/formats/safetensors.ts";
-import { UserError } from "../../../runtime/errors.ts";
+import type { ByteSource } from "../../../models/io/bytes.ts";
+import { UserError } from "../../../runtime/common/errors.ts";
 
 const SEED = 20261201;
 

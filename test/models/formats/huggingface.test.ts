@@ -3,11 +3,11 @@
 import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { diskFolder, memoryFolder } from "../../../models/formats/bytes.ts";
 import { openHuggingFace, openHuggingFaceFolder } from "../../../models/formats/huggingface.ts";
 import { openModel } from "../../../models/formats/open.ts";
 import { readSafetensors, type SafetensorsInput, writeSafetensors } from "../../../models/formats/safetensors.ts";
-import { canonicalShapes, type ModelSource } from "../../../models/formats/weights.ts";
+import { diskFolder, memoryFolder } from "../../../models/io/bytes.ts";
+import { canonicalShapes, type ModelSource } from "../../../models/weights/source.ts";
 import { referenceLogits } from "./reference.ts";
 import { fixture, shared } from "./shared.ts";
 import { complaint, copyFolder, temporary } from "./temporary.ts";

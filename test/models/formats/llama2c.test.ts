@@ -2,11 +2,11 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { memoryBytes } from "../../../models/formats/bytes.ts";
 import { openLlama2c, openLlama2cBytes } from "../../../models/formats/llama2c.ts";
 import { openModel } from "../../../models/formats/open.ts";
 import { halvesFromPairs } from "../../../models/formats/rotary.ts";
-import { canonicalShapes, elements, type ModelSource } from "../../../models/formats/weights.ts";
+import { memoryBytes } from "../../../models/io/bytes.ts";
+import { canonicalShapes, elements, type ModelSource } from "../../../models/weights/source.ts";
 import { referenceLogits, rotate, times } from "./reference.ts";
 import { fixture, shared } from "./shared.ts";
 import { complaint, temporary } from "./temporary.ts";

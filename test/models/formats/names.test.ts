@@ -1,11 +1,11 @@
 /** Names and numbers in a Hugging Face folder: tensors that do not belong, wrappers around names, layers that cannot be there, and where a text ends. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { memoryBytes, memoryFolder } from "../../../models/formats/bytes.ts";
 import { openHuggingFaceFolder } from "../../../models/formats/huggingface.ts";
 import { openLlama2cBytes } from "../../../models/formats/llama2c.ts";
 import { encodeSafetensors, readSafetensors, type SafetensorsInput } from "../../../models/formats/safetensors.ts";
-import { canonicalShapes, type ModelSource } from "../../../models/formats/weights.ts";
+import { memoryBytes, memoryFolder } from "../../../models/io/bytes.ts";
+import { canonicalShapes, type ModelSource } from "../../../models/weights/source.ts";
 import { fixture } from "./shared.ts";
 import { complaint } from "./temporary.ts";
 

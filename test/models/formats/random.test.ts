@@ -1,9 +1,9 @@
 /** Random models: the numbers are those that the rule gives, any part of them alone, and they keep activations in bounds. */
 import { describe, expect, it } from "vitest";
+import type { LlamaConfig } from "../../../models/config/model-config.ts";
 import { randomSource, randomValues, SHAPES } from "../../../models/formats/random.ts";
-import { canonicalShapes, elements } from "../../../models/formats/weights.ts";
-import type { LlamaConfig } from "../../../models/llama/config.ts";
-import { decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../../runtime/dtype.ts";
+import { canonicalShapes, elements } from "../../../models/weights/source.ts";
+import { decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../../runtime/memory/dtype.ts";
 
 const TINY: LlamaConfig = {
   ...(SHAPES["TinyLlama-1.1B"] as LlamaConfig),

@@ -5,8 +5,8 @@
  * orders of the format that produced the weights are right.
  */
 
-import type { CanonicalName, ModelSource, WeightTensor } from "../../../models/formats/weights.ts";
-import { decodeBF16, decodeF16 } from "../../../runtime/dtype.ts";
+import type { CanonicalName, ModelSource, WeightTensor } from "../../../models/weights/source.ts";
+import { decodeBF16, decodeF16 } from "../../../runtime/memory/dtype.ts";
 
 export async function widened(tensor: WeightTensor): Promise<Float32Array> {
   const data = await tensor.data();

@@ -3,13 +3,13 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { memoryBytes } from "../../../models/formats/bytes.ts";
 import {
   encodeSafetensors,
   readSafetensors,
   type SafetensorsInput,
   writeSafetensors,
 } from "../../../models/formats/safetensors.ts";
+import { memoryBytes } from "../../../models/io/bytes.ts";
 import { fixture } from "./shared.ts";
 import { complaint, temporary } from "./temporary.ts";
 

@@ -4,7 +4,7 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
-import { UserError } from "../../../runtime/errors.ts";
+import { UserError } from "../../../runtime/common/errors.ts";
 
 /** Gives a function that makes paths in a fresh folder, which is removed when the file's tests are done. */
 export function temporary(): (name: string) => string {

@@ -1,7 +1,7 @@
 /** How a policy is written down, and what is said when it is written wrongly. */
 import { describe, expect, test } from "vitest";
+import { protectedBy } from "../../../models/cache/policy.ts";
 import { parsePolicy } from "../../../models/index.ts";
-import { protectedBy } from "../../../models/state/policy.ts";
 import { complaint } from "../formats/temporary.ts";
 
 describe("policies as text", () => {

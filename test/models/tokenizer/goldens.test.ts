@@ -1,8 +1,8 @@
 /** Real tokenizers over recorded texts: the recorded ids, and the text back from them. Needs the shared data. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { diskFolder } from "../../../models/formats/bytes.ts";
-import { loadTokenizer } from "../../../models/tokenizer/huggingface.ts";
+import { diskFolder } from "../../../models/io/bytes.ts";
+import { loadTokenizer } from "../../../models/tokenizers/huggingface.ts";
 import { shared } from "../formats/shared.ts";
 
 const folder = shared("tokenizers");

@@ -2,11 +2,11 @@
 
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { diskFolder, memoryFolder } from "../../../models/formats/bytes.ts";
+import { hearthFile } from "../../../models/embedded/hearth/index.ts";
 import { openModel } from "../../../models/formats/open.ts";
-import { hearthFile } from "../../../models/hearth/index.ts";
-import { loadTokenizer } from "../../../models/tokenizer/huggingface.ts";
-import type { Tokenizer } from "../../../models/tokenizer/tokenizer.ts";
+import { diskFolder, memoryFolder } from "../../../models/io/bytes.ts";
+import { loadTokenizer } from "../../../models/tokenizers/huggingface.ts";
+import type { Tokenizer } from "../../../models/tokenizers/tokenizer.ts";
 import { fixture, shared } from "../formats/shared.ts";
 import { complaint, temporary } from "../formats/temporary.ts";
 

@@ -2,10 +2,10 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { fileBytes, memoryBytes } from "../../../models/formats/bytes.ts";
 import { openModel } from "../../../models/formats/open.ts";
-import { loadLlama2cTokenizer } from "../../../models/tokenizer/llama2c.ts";
-import type { Tokenizer } from "../../../models/tokenizer/tokenizer.ts";
+import { fileBytes, memoryBytes } from "../../../models/io/bytes.ts";
+import { loadLlama2cTokenizer } from "../../../models/tokenizers/llama2c.ts";
+import type { Tokenizer } from "../../../models/tokenizers/tokenizer.ts";
 import { fixture, shared } from "../formats/shared.ts";
 import { complaint } from "../formats/temporary.ts";
 

@@ -1,10 +1,10 @@
 /** Parts of a tokenizer.json: the same ids as the Rust library gives, or refused by name when the file is loaded. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { memoryFolder } from "../../../models/formats/bytes.ts";
-import { loadTokenizer } from "../../../models/tokenizer/huggingface.ts";
-import { mayBeEmpty, patternProblem, withoutCaptures } from "../../../models/tokenizer/regex.ts";
-import type { Tokenizer } from "../../../models/tokenizer/tokenizer.ts";
+import { memoryFolder } from "../../../models/io/bytes.ts";
+import { loadTokenizer } from "../../../models/tokenizers/huggingface.ts";
+import { mayBeEmpty, patternProblem, withoutCaptures } from "../../../models/tokenizers/regex.ts";
+import type { Tokenizer } from "../../../models/tokenizers/tokenizer.ts";
 import { fixture } from "../formats/shared.ts";
 import { complaint } from "../formats/temporary.ts";
 

@@ -1,7 +1,7 @@
 /** Streams: what they give out, put together, is what decoding everything at once gives. */
 
 import { describe, expect, test } from "vitest";
-import { streamOf } from "../../../models/tokenizer/tokenizer.ts";
+import { streamOf } from "../../../models/tokenizers/tokenizer.ts";
 
 /** One id a byte, as byte-level tokenizers end up for rare characters. */
 const bytes = (ids: readonly number[]): string =>

@@ -1,6 +1,6 @@
 /** Says how many threads of lavapipe's opening an adapter starts: its rasterizer's, of which it has as many as it computes with, have names. */
 import { readdirSync, readFileSync } from "node:fs";
-import { openDevice } from "../../../runtime/device.ts";
+import { openDevice } from "../../../runtime/device/device.ts";
 
 const [, , adapter, wish] = process.argv;
 const device = await openDevice({

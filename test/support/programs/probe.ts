@@ -1,5 +1,5 @@
 /** Tries to open each of the named adapters and says as JSON which are there: "" for those that are, else why not. */
-import { openDawn } from "../../../runtime/dawn.ts";
+import { openDawn } from "../../../runtime/adapters/dawn.ts";
 
 const found: Record<string, string> = {};
 for (const adapter of process.argv.slice(2)) {

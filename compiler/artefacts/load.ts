@@ -1,0 +1,181 @@
+/**
+ * From `import.meta` and kernel names to tile programs, by the cheapest way.
+ *
+ * First what came compiled with the module (how built-in kernels come; no file is read for it where their sources are not at hand), then, where there is no
+ * source, registered bundles; then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW
+ * shows a kernel whose source is at hand it is always compiled, so that there is something to see.
+ */
+
+import { printTileProgram, show, showing } from "../debug/dump.ts";
+import { importsWords, isJavaScript, mayHaveKernels } from "../frontend/read/javascript.ts";
+import type { Statics } from "../frontend/syntax.ts";
+import { jsdocHelp, KernelError } from "../host/diagnostics.ts";
+import { fs, path, pathOf } from "../host/fs.ts";
+import { sourceOf } from "../host/home.ts";
+import type { TileProgram } from "../ir/tile/program.ts";
+import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
+import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
+import { fingerprint, PACKED } from "./fingerprint.ts";
+
+/**
+ * Kernels that come compiled with their module, as built-in ones do; ship.ts writes such a module. File names are relative to the folder of the module that the
+ * kernels are loaded from.
+ */
+export interface Shipped {
+  readonly compiler: string;
+  readonly sources: readonly { readonly file: string; readonly hash: string }[];
+  readonly bundle: KernelBundle;
+}
+
+/** Where kernels are loaded from. `import.meta` is one. */
+export interface KernelModule {
+  readonly url: string;
+  /** What came compiled with it. */
+  readonly shipped?: Shipped | undefined;
+}
+
+/** What was found out about shipped kernels: good as long as the files that decided about it are in the same state. */
+const judged = new WeakMap<Shipped, Judged>();
+
+interface Judged {
+  readonly state: string;
+  readonly good: boolean;
+}
+
+/** A file that was changed less than so many milliseconds ago may change again without a new time. */
+const UNSETTLED = 100;
+
+/**
+ * The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the module, where that is its own source; in
+ * the built package it is not, and nobody edits what lies there.
+ */
+function still(shipped: Shipped, file: string | undefined): KernelBundle | undefined {
+  if (file === undefined) return shipped.bundle;
+  const { dirname, resolve } = path();
+  const sources = shipped.sources.map((s) => ({ ...s, file: resolve(dirname(file), s.file) }));
+  const state = stateOf(sources.map((s) => s.file));
+  let known = judged.get(shipped);
+  if (known === undefined || known.state !== state) {
+    // In a checkout the sources are there and may have changed since; in a package without them they cannot.
+    const there = sources.some((s) => fs().existsSync(s.file));
+    const same = fingerprint() === PACKED || fingerprint() === shipped.compiler;
+    known = { state, good: !there || (same && isFresh({ sources })) };
+    judged.set(shipped, known);
+  }
+  return known.good ? shipped.bundle : undefined;
+}
+
+/** Sizes and times of files as one text, which differs when one of them was changed. */
+function stateOf(files: readonly string[]): string {
+  const states = files.map((file) => fs().statSync(file, { throwIfNoEntry: false }));
+  const latest = Math.max(0, ...states.map((s) => Math.max(s?.mtimeMs ?? 0, s?.ctimeMs ?? 0)));
+  if (Math.abs(Date.now() - latest) < UNSETTLED) return `unsettled ${Math.random()}`;
+  return states.map((s) => (s === undefined ? "-" : `${s.size} ${s.mtimeMs} ${s.ctimeMs} ${s.ino}`)).join("\n");
+}
+
+/** How programs were come by, for reports and tests. */
+export type Way = "shipped" | "bundled" | "cached" | "compiled";
+
+export interface Loaded {
+  readonly file: string;
+  readonly way: Way;
+  readonly programs: ReadonlyMap<string, TileProgram>;
+}
+
+/**
+ * Loads the kernels called `names` of a module, given as its `import.meta` or the URL in it; `statics` are the values of their compile-time parameters that the host
+ * knows. Throws KernelError with located diagnostics, and BundleError where there is neither a source nor a bundle.
+ */
+export async function loadPrograms(
+  from: string | KernelModule,
+  names: readonly string[],
+  statics: Statics = {},
+): Promise<Loaded> {
+  const { url, shipped }: KernelModule = typeof from === "string" ? { url: from } : from;
+  const module = pathOf(url);
+  const file = module === undefined ? undefined : sourceOf(module);
+  const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
+    const programs = new Map([...list].map((p) => [p.name, p]));
+    // Those of a bundle were shown when they were unpacked.
+    if (way !== "bundled" && way !== "shipped")
+      for (const [name, p] of programs) show("tile", name, () => printTileProgram(p));
+    return { file: file ?? url, way, programs };
+  };
+  const wanted = [...names].sort();
+  const there = file !== undefined && fs().existsSync(file);
+  const source = there && /\.[cm]?tsx?$/.test(file);
+  if (shipped !== undefined && !(source && showing(wanted))) {
+    const programs = programsIn(still(shipped, file === module ? file : undefined), wanted, source);
+    if (programs?.every((p) => fits(p, statics[p.name]))) return done("shipped", programs);
+  }
+  const plain = there && isJavaScript(file) && mayHaveKernels(file);
+  if (!source && !plain)
+    return done("bundled", bundledOr(wanted, statics, `${file ?? url} is ${there ? UNTYPED : UNREAD}`, there));
+  const entry = wanted.map((n) => (statics[n] === undefined ? n : `${n} ${JSON.stringify(statics[n])}`));
+  const cached = showing(wanted) ? undefined : lookUp(file, entry);
+  if (cached !== undefined) return done("cached", cached);
+  const compileFile = await importCompiler();
+  if (compileFile === undefined)
+    return done("bundled", bundledOr(wanted, statics, "the compiler is not part of this program"));
+  let compiled: ReturnType<typeof compileFile>;
+  try {
+    compiled = compileFile(file, wanted, statics);
+  } catch (error) {
+    const bundled = plain && isOutput(file, error) ? fromRegistered(wanted, statics) : undefined;
+    if (bundled === undefined) throw error;
+    return done("bundled", bundled.values());
+  }
+  keep(file, entry, {
+    compiler: fingerprint(),
+    sources: compiled.sources.map((s) => ({ file: s.file, hash: hashOf(s.text) })),
+    programs: compiled.programs,
+  });
+  return done("compiled", compiled.programs);
+}
+
+const UNREAD = "no TypeScript file that can be read";
+const UNTYPED = "JavaScript, and no comment in it says the types of kernels";
+
+/** True where JavaScript turns out to be what a bundler made of kernels, whose types or words it has lost. */
+function isOutput(file: string, error: unknown): boolean {
+  if (!(error instanceof KernelError)) return false;
+  return error.diagnostics.every((d) => d.code === "TS-102" || d.code === "TS-104") || !importsWords(file);
+}
+
+/** The wanted programs of a shipped bundle, if it has them all. A damaged one counts for nothing where there is a source to compile. */
+function programsIn(
+  ready: KernelBundle | undefined,
+  wanted: readonly string[],
+  source: boolean,
+): readonly TileProgram[] | undefined {
+  if (ready === undefined) return undefined;
+  try {
+    return wanted.every((n) => Object.hasOwn(ready.kernels, n))
+      ? [...programsOf(ready, wanted, {}, true).values()]
+      : undefined;
+  } catch (error) {
+    if (source) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined in programs that were packed without it. */
+async function importCompiler(): Promise<typeof import("../frontend/index.ts").compileFile | undefined> {
+  // A variable, so that bundlers do not follow the import: it leads to ts-morph and all of TypeScript.
+  const specifier = import.meta.url.endsWith(".ts") ? "../frontend/index.ts" : "../frontend/index.js";
+  const here = pathOf(new URL(specifier, import.meta.url).href);
+  if (here === undefined || !fs().existsSync(here)) return undefined;
+  return ((await import(/* @vite-ignore */ specifier)) as typeof import("../frontend/index.ts")).compileFile;
+}
+
+const BUILD =
+  "compile them beforehand with `tilestate kernels build`, and pass the bundle to gpu.kernels or registerBundle";
+
+function bundledOr(names: readonly string[], statics: Statics, why: string, plain = false): Iterable<TileProgram> {
+  const bundled = fromRegistered(names, statics);
+  if (bundled !== undefined) return bundled.values();
+  throw new BundleError(
+    `no source and no bundle of ${names.map((n) => `"${n}"`).join(", ")}: ${why}`,
+    plain ? `${jsdocHelp("x")}, or ${BUILD}` : BUILD,
+  );
+}

@@ -1,0 +1,201 @@
+/**
+ * Syntax and tile IR as text for people: one operation a line, values by number, the source line on the right.
+ */
+
+import type { Expr, FunctionSyntax, ModuleSyntax, Stmt } from "../../frontend/syntax.ts";
+import { type Axis, isValue, type Op, operands, type Param, type TileProgram, type Value } from "./program.ts";
+
+/** `k: Tensor<"groups slots dim", f32 | f16>`. */
+export function paramText(p: Param): string {
+  if (p.kind === "scalar") return `${p.name}: Scalar<${p.dtype}>`;
+  const storage = p.storage.length === 1 && p.storage[0] === "f32" ? "" : `, ${p.storage.join(" | ")}`;
+  return `${p.name}: Tensor<"${p.dims.join(" ")}"${storage}>`;
+}
+
+/** What the kernel does to a parameter. */
+export function paramUse(p: Param): string {
+  if (p.kind === "scalar") return "given with each call";
+  return p.reads && p.writes ? "read and written" : p.writes ? "written" : p.reads ? "read" : "unused";
+}
+
+/** `attend(q, k, …)` in one line. */
+export function signature(program: TileProgram): string {
+  return `${program.name}(${program.params.map(paramText).join(", ")})`;
+}
+
+/** How many operations, loops' and branches' bodies included. */
+export function operationCount(ops: readonly Op[]): number {
+  return ops.reduce((n, op) => {
+    if (op.op === "loop") return n + 1 + operationCount(op.body);
+    return op.op === "if" ? n + 1 + operationCount(op.yes) + operationCount(op.no) : n + 1;
+  }, 0);
+}
+
+/** `columns#2`: an axis is a dim with an identity. */
+export function axisName(axes: readonly Axis[], id: number): string {
+  return `${axes[id]?.dim ?? "?"}#${id}`;
+}
+
+/** A whole tile program. */
+export function printTileProgram(program: TileProgram): string {
+  const lines = [`kernel ${program.name}`];
+  for (const [name, value] of Object.entries(program.fixed ?? {})) lines.push(`  fixed ${name} = ${value}`);
+  for (const p of program.params) lines.push(`  param ${paramText(p)}  ${paramUse(p)}`);
+  const axis = (id: number): string => axisName(program.axes, id);
+  for (const a of program.axes) {
+    lines.push(`  axis ${axis(a.id)}  ${a.kind}${a.size === undefined ? "" : ` of ${a.size}`}`);
+  }
+  const grid = program.grid.map((g) => (g.axis === undefined ? g.dim : `${g.dim} in blocks ${axis(g.axis)}`));
+  lines.push(`  grid ${grid.join(" x ") || "one program"}`);
+  printOps(program.body, "  ", axis, lines);
+  // The first of the kinds is the program itself.
+  for (const k of program.kinds?.slice(1) ?? []) lines.push("", printTileProgram(k));
+  return lines.join("\n");
+}
+
+function printOps(ops: readonly Op[], indent: string, axis: (id: number) => string, lines: string[]): void {
+  const type = (v: Value): string => (v.axes.length === 0 ? v.type : `${v.type}[${v.axes.map(axis).join(" ")}]`);
+  const put = (text: string, line: number): void => {
+    const left = `${indent}${text}`;
+    lines.push(line > 0 ? `${left.padEnd(72)} ; ${line}` : left);
+  };
+  for (const op of ops) {
+    const { line } = op.span;
+    if (op.op === "store") {
+      const how = op.combine === undefined ? "<-" : `<- ${op.combine} with`;
+      put(`${op.param}[${op.index.map(ref).join(", ")}] ${how} ${ref(op.value)}`, line);
+    } else if (op.op === "loop") {
+      const what =
+        op.kind === "over"
+          ? `over ${axis(op.axis ?? -1)} below ${ref(op.limit)}`
+          : `range ${op.start === undefined ? 0 : ref(op.start)} to ${ref(op.limit)}`;
+      put(`for ${ref(op.index.id)}: ${type(op.index)} in ${what} {`, line);
+      for (const c of op.carried) put(`  ${c.name}: ${ref(c.inside.id)}: ${type(c.inside)} <- ${ref(c.init)}`, 0);
+      printOps(op.body, `${indent}  `, axis, lines);
+      for (const c of op.carried) put(`  next ${c.name} = ${ref(c.next)}; after the loop ${ref(c.after.id)}`, 0);
+      put("}", 0);
+    } else if (op.op === "if") {
+      put(`if ${ref(op.cond)} {`, line);
+      printOps(op.yes, `${indent}  `, axis, lines);
+      if (op.no.length > 0) {
+        put("} else {", 0);
+        printOps(op.no, `${indent}  `, axis, lines);
+      }
+      put("}", 0);
+      for (const m of op.merged)
+        put(`${ref(m.after.id)}: ${type(m.after)} = ${m.name} (${ref(m.yes)} or ${ref(m.no)})`, 0);
+    } else if (isValue(op)) {
+      put(`${ref(op.id)}: ${type(op)} = ${valueText(op, axis)}`, line);
+    }
+  }
+}
+
+function ref(id: number): string {
+  return `%${id}`;
+}
+
+function valueText(op: Extract<Op, Value>, axis: (id: number) => string): string {
+  switch (op.op) {
+    case "const":
+      return String(op.value);
+    case "size":
+    case "program":
+      return `${op.op} "${op.dim}"`;
+    case "scalar":
+      return `scalar ${op.param}`;
+    case "iota":
+      return `index ${axis(op.axis)}`;
+    case "load":
+      return `${op.param}[${op.index.map(ref).join(", ")}]`;
+    default: {
+      // Whatever an operation is called, it has operands, and perhaps a function and an axis.
+      const name = "fn" in op ? (op.op === "fold" ? `fold ${op.fn}` : op.fn) : op.op;
+      const along = "axis" in op ? ` along ${axis(op.axis)}` : "";
+      return `${name} ${operands(op).map(ref).join(", ")}${along}`;
+    }
+  }
+}
+
+/** What was read of one kernel: the functions it is made of, each statement in a line, and the files they stand in. */
+export function printSyntax(module: ModuleSyntax, key: string): string {
+  const lines: string[] = [];
+  const seen = new Set<string>();
+  const visit = (k: string): void => {
+    const fn = module.functions.get(k);
+    if (fn === undefined || seen.has(k)) return;
+    seen.add(k);
+    const reached: string[] = [];
+    lines.push(`${fn.span.file}:${fn.span.line}`, ...functionLines(fn, reached));
+    for (const next of reached) visit(next);
+  };
+  visit(key);
+  return lines.join("\n");
+}
+
+/** A function as lines; `reached` collects the keys of the functions that it calls. */
+function functionLines(fn: FunctionSyntax, reached: string[]): string[] {
+  const params = fn.params.map(({ name, type: t }) => {
+    if (t.is === "tensor") return `${name}: Tensor<"${t.dims.join(" ")}", ${t.storage.join(" | ")}>`;
+    return t.is === "scalar" ? `${name}: Scalar<${t.dtype}>` : name;
+  });
+  const lines = [`  function ${fn.name}(${params.join(", ")})`];
+  const say = (e: Expr): string => expression(e, reached);
+  const walk = (body: readonly Stmt[], indent: string): void => {
+    for (const s of body) {
+      const put = (text: string): void => void lines.push(`${indent}${text}`);
+      if (s.kind === "declare") put(`let ${s.name} = ${say(s.value)}`);
+      else if (s.kind === "assign") put(`${s.name} ${s.op === "=" ? "" : s.op}= ${say(s.value)}`);
+      else if (s.kind === "expression") put(say(s.value));
+      else if (s.kind === "unpack")
+        put(`${s.declares ? "let " : ""}(${s.targets.map((t) => t.name).join(", ")}) = ${say(s.value)}`);
+      else if (s.kind === "return") put(s.value === undefined ? "return" : `return ${say(s.value)}`);
+      else if (s.kind === "refused") put(`refused: ${s.what}`);
+      else if (s.kind === "block") walk(s.body, indent);
+      else if (s.kind === "for") {
+        put(`for ${s.name} of ${say(s.source)}`);
+        walk(s.body, `${indent}  `);
+      } else {
+        put(`if ${say(s.test)}`);
+        walk(s.yes, `${indent}  `);
+        if (s.no.length > 0) put("else");
+        walk(s.no, `${indent}  `);
+      }
+    }
+  };
+  walk(fn.body, "    ");
+  return lines;
+}
+
+/** An expression with every operator in brackets and every name marked by what it stands for: `dsl.` for words, `~` for helpers. */
+function expression(e: Expr, reached: string[]): string {
+  const say = (x: Expr): string => expression(x, reached);
+  switch (e.kind) {
+    case "number":
+    case "boolean":
+      return String(e.value);
+    case "string":
+      return JSON.stringify(e.value);
+    case "name":
+      if (e.symbol.is === "function") reached.push(e.symbol.key);
+      if (e.symbol.is === "const") return `${e.text} (= ${say(e.symbol.value)})`;
+      return { word: "dsl.", function: "~", local: "", global: "" }[e.symbol.is] + e.text;
+    case "call":
+      return `${say(e.callee)}(${e.args.map(say).join(", ")})`;
+    case "member":
+      return `${say(e.object)}.${e.name}`;
+    case "unary":
+      return `${e.op}${say(e.x)}`;
+    case "binary":
+      return `(${say(e.a)} ${e.op} ${say(e.b)})`;
+    case "conditional":
+      return `(${say(e.test)} ? ${say(e.yes)} : ${say(e.no)})`;
+    case "array":
+      return `[${e.items.map(say).join(", ")}]`;
+    case "record":
+      return `{ ${e.fields.map((f) => `${f.name}: ${say(f.value)}`).join(", ")} }`;
+    case "lambda":
+      return `(${e.fn.params.map((p) => p.name).join(", ")}) => …`;
+    case "refused":
+      return `refused: ${e.what}`;
+  }
+}

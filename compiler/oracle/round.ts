@@ -1,0 +1,31 @@
+/**
+ * What the interpreter needs of storage formats: the value an element has after it was stored. Host tensors hold decoded numbers, so loads need nothing.
+ */
+import type { StorageType } from "../ir/tile/program.ts";
+
+const view = new DataView(new ArrayBuffer(4));
+
+/** The number that `value` becomes in this storage. */
+export function encode(value: number, storage: StorageType): number {
+  if (storage === "f16") return roundHalf(value);
+  if (storage === "bf16") {
+    view.setFloat32(0, value);
+    const word = view.getUint32(0);
+    view.setUint32(0, ((word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000) >>> 0);
+    return view.getFloat32(0);
+  }
+  return storage === "f32" ? Math.fround(value) : storage === "u32" ? value >>> 0 : value | 0;
+}
+
+/** To the nearest f16, halves to even; too large becomes infinite. */
+function roundHalf(x: number): number {
+  const magnitude = Math.abs(x);
+  if (!(magnitude > 0) || magnitude === Number.POSITIVE_INFINITY) return x;
+  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
+  const step = 2 ** (exponent - 10);
+  const scaled = magnitude / step;
+  const floor = Math.floor(scaled);
+  const rest = scaled - floor;
+  const rounded = (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor) * step;
+  return Math.sign(x) * (rounded > 65504 ? Number.POSITIVE_INFINITY : rounded);
+}

@@ -1,0 +1,104 @@
+/**
+ * A storage buffer of the lane simulator: words, their bounds, and who wrote them.
+ *
+ * Nothing orders the memory accesses of two invocations in one dispatch, so what one has written is nobody else's to read, and two that write one word must
+ * write the same. Atomics are exempt: that is what they are for.
+ */
+
+import type { Buffer, LaneProgram } from "../../ir/lane/emitter.ts";
+import type { ReduceKind, ValueType } from "../../ir/tile/program.ts";
+import { elementCount, perWord } from "../../lower/load-store.ts";
+import { floatOf, wordCount, wordOf } from "./buffers.ts";
+import { binaryOf } from "./values.ts";
+
+export class SimulatedBuffer {
+  readonly #buffer: Buffer;
+  readonly #words: Uint32Array;
+  readonly #lanes: number;
+  readonly #base: ValueType;
+  /** Words in one buffer element. */
+  readonly #per: number;
+  /** Who wrote each word in this dispatch: 1 + the invocation's number. Absent where nobody can, and for atomics. */
+  readonly #writers: Uint32Array | undefined;
+
+  constructor(program: LaneProgram, buffer: Buffer, words: Uint32Array | undefined) {
+    const least = wordCount(buffer.storage, buffer.elements);
+    if (words === undefined || words.length < least)
+      throw new Error(`${program.name}: buffer "${buffer.name}" needs ${least} words, got ${words?.length ?? "none"}`);
+    this.#buffer = buffer;
+    this.#words = words;
+    this.#lanes = program.lanes;
+    this.#base = buffer.storage === "f32" || buffer.storage === "i32" ? buffer.storage : "u32";
+    this.#per = buffer.unit / perWord(buffer.storage);
+    this.#writers = buffer.writes && !buffer.atomic ? new Uint32Array(words.length) : undefined;
+  }
+
+  /** One component of an element for the invocation `me`, if there is one that it may read. */
+  read(me: number, index: number, part: number): number | undefined {
+    const at = this.#place(index, part);
+    if (at === undefined) return undefined;
+    const writer = this.#writers?.[at] ?? 0;
+    return writer !== 0 && writer !== me + 1 ? undefined : this.#decode(at);
+  }
+
+  /** Why `read` gave nothing. */
+  reason(index: number, part: number): string {
+    const at = this.#place(index, part);
+    if (at === undefined) return `loaded ${this.#element(index)}`;
+    return `loaded word ${at} of "${this.#buffer.name}", which ${this.#who(this.#writers?.[at] ?? 0)} had written in the same dispatch`;
+  }
+
+  /** Writes one component; the fault if that is not allowed. */
+  write(me: number, index: number, part: number, value: number): string | undefined {
+    const at = this.#place(index, part);
+    if (at === undefined) return `writes ${this.#element(index)}`;
+    if (this.#undefined(value)) return `writes a value that nothing defines into "${this.#buffer.name}"`;
+    const word = this.#encode(value);
+    const writer = this.#writers?.[at] ?? 0;
+    if (writer !== 0 && writer !== me + 1 && this.#words[at] !== word)
+      return `writes word ${at} of "${this.#buffer.name}", into which ${this.#who(writer)} has written something else`;
+    if (this.#writers !== undefined) this.#writers[at] = me + 1;
+    this.#words[at] = word;
+    return undefined;
+  }
+
+  /** An indivisible update of one element; the fault if that is not allowed. */
+  update(fn: ReduceKind, index: number, value: number): string | undefined {
+    const at = this.#place(index, 0);
+    if (at === undefined) return `updates ${this.#element(index)}`;
+    if (this.#undefined(value)) return `updates "${this.#buffer.name}" with a value that nothing defines`;
+    const combine = binaryOf(fn === "sum" ? "add" : fn, this.#base);
+    this.#words[at] = this.#encode(combine(this.#decode(at), value));
+    return undefined;
+  }
+
+  #element(index: number): string {
+    const which = Number.isNaN(index) ? "an element that nothing defines" : `element ${index}`;
+    return `${which} of "${this.#buffer.name}", which has ${this.#words.length / this.#per}`;
+  }
+
+  /** The word of a component of an element, if there is one. */
+  #place(index: number, part: number): number | undefined {
+    const at = index * this.#per + part;
+    const there = index < elementCount(this.#buffer) && part < this.#per && at < this.#words.length;
+    return there ? at : undefined;
+  }
+
+  #who(writer: number): string {
+    return `lane ${(writer - 1) % this.#lanes} of program ${Math.floor((writer - 1) / this.#lanes)}`;
+  }
+
+  /** A real number may well be NaN, so only integers can be told. */
+  #undefined(value: number): boolean {
+    return this.#base !== "f32" && Number.isNaN(value);
+  }
+
+  #decode(at: number): number {
+    const word = this.#words[at] as number;
+    return this.#base === "f32" ? floatOf(word) : this.#base === "i32" ? word | 0 : word;
+  }
+
+  #encode(value: number): number {
+    return this.#base === "f32" ? wordOf(value) : value >>> 0;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The way of tokens through all layers, recorded once for each number of tokens: residual stream in, residual stream out.
+ *
+ * What differs between a batch that decodes, a piece of a prompt and a single token is which slots keys and values go to and how attention is done; both are
+ * given. 5 dispatches a layer; a policy adds one to the step.
+ */
+import type { DeviceTensor, Gpu, Launch } from "../../runtime/index.ts";
+import type { PolicyInputs } from "../cache/policy.ts";
+import type { LayerState, State } from "../cache/state.ts";
+import type { LlamaConfig } from "../config/model-config.ts";
+import type { Flow, RowTensors } from "../decode/workspace.ts";
+import * as kernels from "../kernels/index.ts";
+import { KERNELS } from "../kernels/module.ts";
+import type { Weights } from "../weights/load.ts";
+
+export type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
+
+export async function loadKernels(gpu: Gpu): Promise<Kernels> {
+  return (await gpu.kernels(KERNELS, { ...kernels })) as Kernels;
+}
+
+/** All that recording a step takes. */
+export interface Model {
+  readonly gpu: Gpu;
+  readonly config: LlamaConfig;
+  readonly k: Kernels;
+  readonly w: Weights;
+  readonly flow: Flow;
+  readonly parameters: number;
+  /** Most tokens of a piece of a prompt; chosen by adapter and size of the model unless given. */
+  readonly piece: number | undefined;
+  /** Ids that may be chosen, if that is not all of them. */
+  readonly known: number | undefined;
+  /** Records the policy. */
+  readonly evict: (inputs: PolicyInputs) => void;
+}
+
+/** Sequences with all that is theirs: a batch, or the one whose prompt is being read. */
+export interface Rows {
+  readonly state: State;
+  readonly own: RowTensors;
+}
+
+/** Where a layer's keys and values go: [sequences, groups, slots, 2, half], and the slot of each token. */
+export interface Target {
+  readonly k: DeviceTensor;
+  readonly v: DeviceTensor;
+  readonly slot: DeviceTensor;
+}
+
+/** Records `tokens` tokens: `feed` says what they are; `attention` reads flow.q and leaves flow.out, rows of `tokens`. */
+export function recordLayers(
+  { config, k, w, flow }: Model,
+  tokens: number,
+  feed: DeviceTensor,
+  target: (layer: number) => Target,
+  attention: (layer: number) => void,
+): void {
+  const { heads, headDim, eps } = config;
+  const [x, h, angles] = [flow.x.slice(0, tokens), flow.h.slice(0, tokens), flow.angles.slice(0, tokens)];
+  const q = flow.q.slice(0, tokens).view({ tokens, heads, halves: 2, half: headDim / 2 });
+  const out = flow.out.slice(0, tokens).view({ tokens, inner: heads * headDim });
+  k.embed(w.embed, flow.rope, feed, x, angles);
+  for (const [i, l] of w.layers.entries()) {
+    const to = target(i);
+    k.qkv(x, l.attentionNorm, l.qkv, angles, feed, to.slot, eps, q, to.k, to.v);
+    attention(i);
+    k.project(l.o, out, x);
+    k.swiglu(x, l.ffnNorm, l.gate, l.up, eps, h);
+    k.project(l.down, h, x);
+  }
+}
+
+/** Where attention leaves what policies read, and as which layer's. */
+export interface Seen {
+  readonly scores: DeviceTensor;
+  readonly lse: DeviceTensor;
+  readonly positions: DeviceTensor;
+  readonly layer: number;
+}
+
+/** All layers side by side. */
+export function seenIn({ state, own }: Rows, layer: number): Seen {
+  return { scores: own.scores, lse: own.lse, positions: state.positions, layer };
+}
+
+/** Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows of `rows`. */
+export function recordAttend(
+  { config, k, flow }: Model,
+  rows: number,
+  feed: DeviceTensor,
+  { sequences, slots }: State,
+  c: LayerState,
+  { scores, lse, positions, layer }: Seen,
+): void {
+  const { heads, groups, headDim } = config;
+  const queries = heads / groups;
+  const grouped = { rows, groups, queries, dim: headDim };
+  const [q, out] = [flow.q.slice(0, rows).view(grouped), flow.out.slice(0, rows).view(grouped)];
+  const [scored = 1] = scores.shape;
+  const byGroup = scores.view({ scored, sequences, groups, queries, slots });
+  const sums = lse.view({ scored, sequences, groups, queries });
+  k.attend(q, c.k, c.v, feed, c.free, out, byGroup, sums, positions, layer);
+}
+
+/** Records the policy for all layers; `clock` is [sequences, FEED]. */
+export function recordPolicy({ evict }: Model, clock: DeviceTensor, { state, own }: Rows): void {
+  evict({ scores: own.scores, lse: own.lse, positions: state.positions, clock, victim: state.victim });
+}
+
+/** Records a step of all sequences up to the residual stream. */
+export function recordStep(model: Model, rows: Rows): void {
+  const { state, own } = rows;
+  const target = (i: number): Target => {
+    const { kHalves, vHalves, free } = state.layers[i] as State["layers"][number];
+    return { k: kHalves, v: vHalves, slot: free };
+  };
+  recordLayers(model, state.sequences, own.feed, target, (i) => {
+    recordAttend(model, state.sequences, own.feed, state, state.layers[i] as LayerState, seenIn(rows, i));
+  });
+  recordPolicy(model, own.feed, rows);
+}
+
+/** Records the logits of the rows of the residual stream that `feed` names. */
+export function recordLogits({ config, k, w, flow }: Model, feed: DeviceTensor, logits: DeviceTensor): void {
+  const normed = flow.normed.slice(0, logits.shape[0] as number);
+  k.norm(flow.x, w.norm, config.eps, feed, normed);
+  k.logits(normed, w.head, logits);
+}
+
+/** Records that nothing is chosen from these logits that the tokenizer does not know. */
+export function recordLimit({ config, k, known = config.vocab }: Model, logits: DeviceTensor): void {
+  if (known < config.vocab) k.ruleOut(logits, known);
+}
+
+/** Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads next. */
+export function recordChoice(model: Model, { state, own }: Rows): void {
+  const { k, flow } = model;
+  const logits = flow.logits.slice(0, state.sequences);
+  recordLogits(model, own.feed, logits);
+  recordLimit(model, logits);
+  k.choose(logits, own.settings, own.stops, state.victim, state.slots, own.picked, own.feed, state.free);
+}

@@ -1,0 +1,91 @@
+/**
+ * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was made.
+ */
+
+import { guarded } from "../../runtime/device/scopes.ts";
+import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
+import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "../blocks/layers.ts";
+import { frequencies, ropeTables } from "../blocks/rope.ts";
+import { POLICIES, type PolicySpec, parsePolicy } from "../cache/policy.ts";
+import { createState } from "../cache/state.ts";
+import { loadWeights } from "../weights/load.ts";
+import { type Contract, checkBlocks, contract, roomOf, tooLarge, type WeightFormat } from "../weights/memory.ts";
+import type { ModelSource } from "../weights/source.ts";
+import { Join } from "./join.ts";
+import { checkLoad } from "./options.ts";
+import { reserve } from "./scheduler.ts";
+import { type Arena, arena, createFlows, createRows, statesOf } from "./workspace.ts";
+
+export interface DecoderOptions {
+  /** The state policy, as in `tova:128`; `full` unless given. */
+  readonly state?: string;
+  /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
+  readonly batch?: number;
+  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  readonly piece?: number;
+  /** Ids that may be chosen, for a model with more rows of logits than its tokenizer has ids: those from this one on never are. All unless given. */
+  readonly vocab?: number | undefined;
+  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
+  readonly weights?: WeightFormat | undefined;
+}
+
+/** What a decoder is made of. */
+export interface Parts {
+  readonly arena: Arena;
+  readonly policy: PolicySpec;
+  readonly contract: Contract;
+  readonly model: Model;
+  /** The sequence whose prompt is read, and the batch: the same when there is one sequence only. */
+  readonly guest: Rows;
+  readonly rows: Rows;
+  readonly step: Plan;
+  readonly join: Join | undefined;
+}
+
+/** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
+export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderOptions): Promise<Parts> {
+  checkLoad(gpu, source, options);
+  const { config } = source;
+  const { batch = 1, piece } = options;
+  const policy = parsePolicy(options.state ?? "full");
+  const format = options.weights ?? "stored";
+  checkBlocks(config, format);
+  const memory = arena(gpu);
+  let step: Plan | undefined;
+  try {
+    // States first: they are the part that may be too large, and weights take long to read.
+    const room = roomOf(config, policy);
+    const all = await guarded(gpu.device, `the state of "${config.name}"`, () =>
+      statesOf(batch).map(
+        (n): Rows => ({
+          state: createState(memory, config, room.slots, n),
+          own: createRows(memory, config, room, n),
+        }),
+      ),
+    ).catch((cause: unknown) => {
+      gpu.device.assertOpen();
+      throw cause instanceof UserError ? tooLarge(config, policy, batch, cause) : cause;
+    });
+    const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
+    const tables = ropeTables(frequencies(config));
+    const [flow, together] = await guarded(gpu.device, "memory for tokens on their way", () =>
+      createFlows(memory, config, batch, tables),
+    );
+    const k = await loadKernels(gpu);
+    const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
+    const w = await loadWeights(memory, source, format);
+    const said = contract(source, policy, gpu.capabilities.f16, batch, format);
+    const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece, known: options.vocab };
+    step = await gpu.record("decode step", () => {
+      recordStep({ ...model, flow: together }, rows);
+      recordChoice({ ...model, flow: together }, rows);
+    });
+    await guarded(gpu.device, "memory to read tokens through", () => reserve(gpu, batch));
+    const join = guest === rows ? undefined : await Join.make(model, memory, guest, rows);
+    return { arena: memory, policy, contract: said, model, guest, rows, step, join };
+  } catch (error) {
+    step?.destroy();
+    memory.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,162 @@
+/** What a decoder puts on the GPU beside weights and states, and the bookkeeping that lets it free all of it again, also after a load that failed half-way. */
+import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
+import { lanesOf } from "../cache/state.ts";
+import type { LlamaConfig } from "../config/model-config.ts";
+import { FEED } from "../kernels/feed.ts";
+import { ROPE_ROWS } from "../kernels/rotate.ts";
+
+/** Steps whose picked tokens wait on the GPU: those of two bursts. */
+export const RING = 64;
+/** Steps in one burst at most. */
+export const BURST: number = RING / 2;
+/** Stop tokens that the GPU knows of. */
+export const STOPS = 16;
+/** Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token alone. */
+export const CHUNKS: readonly number[] = [1, 16, 64, 256];
+const MOST_TOKENS = 256;
+
+/** The part of a `Gpu` that making tensors takes. */
+export type Maker = Pick<Gpu, "tensor" | "tensors" | "device" | "capabilities">;
+
+/** A maker of tensors that remembers what it made. */
+export interface Arena extends Maker {
+  destroy(): void;
+}
+
+export function arena(gpu: Maker): Arena {
+  const made: DeviceTensor[] = [];
+  return {
+    device: gpu.device,
+    capabilities: gpu.capabilities,
+    tensor(...args) {
+      const tensor = gpu.tensor(...args);
+      made.push(tensor);
+      return tensor;
+    },
+    tensors(specs) {
+      const tensors = gpu.tensors(specs);
+      made.push(...(Object.values(tensors) as DeviceTensor[]));
+      return tensors;
+    },
+    destroy(): void {
+      for (const tensor of made.splice(0)) tensor.destroy();
+    },
+  };
+}
+
+type Shapes<K extends string> = Readonly<Record<K, readonly ["f32" | "u32", ...number[]]>>;
+
+/** Logits of how many tokens are kept: enough to read those of many tokens at once, at most 8 MiB unless even 16 are more. */
+export function logitRows(config: LlamaConfig): number {
+  return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
+}
+
+type WayNames = "x" | "angles" | "q" | "out" | "h" | "normed" | "logits";
+type PromptNames = "best" | "rope" | "feed" | "slot" | "nowhere" | "k" | "v" | "cursor";
+
+/** What tokens pass through on their way, whatever they belong to, and what is said about the pieces of a prompt. */
+export type Flow = Readonly<Record<WayNames | PromptNames, DeviceTensor>>;
+
+function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<WayNames> {
+  const { dim, ff, heads, headDim, vocab } = config;
+  return {
+    x: ["f32", tokens, dim],
+    angles: ["f32", tokens, 2, headDim / 2],
+    q: ["f32", tokens, heads, headDim],
+    out: ["f32", tokens, heads, headDim],
+    h: ["f32", tokens, ff],
+    normed: ["f32", logits, dim],
+    logits: ["f32", logits, vocab],
+  };
+}
+
+function promptShapes(config: LlamaConfig): Shapes<PromptNames> {
+  const { groups, headDim } = config;
+  return {
+    best: ["u32", logitRows(config)],
+    rope: ["f32", 2, ROPE_ROWS, 2, headDim / 2],
+    // What the tokens of a piece are, and the slots that they go to.
+    feed: ["u32", MOST_TOKENS, FEED],
+    slot: ["u32", MOST_TOKENS],
+    // Or their keys and values, where they wait for their turn, and whose turn it is.
+    nowhere: ["u32", MOST_TOKENS],
+    k: ["f32", MOST_TOKENS, groups, headDim],
+    v: ["f32", MOST_TOKENS, groups, headDim],
+    cursor: ["u32", 1, FEED],
+  };
+}
+
+/** The ways of prompts and of the batch. They are two, since steps of the batch go by between the pieces of a prompt. */
+function waysOf(config: LlamaConfig, batch: number): readonly Shapes<WayNames>[] {
+  const prompts = wayShapes(config, MOST_TOKENS, logitRows(config));
+  return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
+}
+
+type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse" | "lent";
+
+/** What each sequence has of its own beside its state. */
+export type RowTensors = Readonly<Record<RowNames, DeviceTensor>>;
+
+/** What a step leaves for a policy: nobody reads it where nothing is ever dropped, and then all layers use the same place. */
+export interface Room {
+  readonly slots: number;
+  readonly bounded: boolean;
+}
+
+function rowShapes(
+  { layers, heads }: Pick<LlamaConfig, "layers" | "heads">,
+  { slots, bounded }: Room,
+  sequences: number,
+): Shapes<RowNames> {
+  const scored = bounded ? layers : 1;
+  return {
+    feed: ["u32", sequences, FEED],
+    // Temperature, top-k, top-p.
+    settings: ["f32", sequences, 4],
+    stops: ["u32", sequences, STOPS],
+    picked: ["u32", RING, sequences],
+    scores: ["f32", scored, sequences, heads, slots],
+    lse: ["f32", scored, sequences, heads],
+    // Positions of one layer, while a prompt goes through it token by token.
+    lent: ["u32", 1, sequences, slots],
+  };
+}
+
+function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, DeviceTensor> {
+  const made = Object.entries<readonly ["f32" | "u32", ...number[]]>(shapes).map(
+    ([label, [dtype, ...shape]]) => [label, gpu.tensor(shape, dtype, { label })] as const,
+  );
+  return Object.fromEntries(made) as Record<K, DeviceTensor>;
+}
+
+/** For prompts and for the batch; `tables` is what `ropeTables` gives. */
+export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): [Flow, Flow] {
+  const { k, v, ...shapes } = promptShapes(config);
+  // The q/k/v kernel writes both, and with a binding for each would bind more than browsers promise.
+  const spec = (label: string, [, ...shape]: readonly ["f32" | "u32", ...number[]]) => ({ shape, label });
+  const waiting = gpu.tensors({ k: spec("waiting keys", k), v: spec("waiting values", v) });
+  const rest = { ...create(gpu, shapes), ...waiting };
+  rest.rope.write(tables);
+  const flows = waysOf(config, batch).map((shapes): Flow => ({ ...rest, ...create(gpu, shapes) }));
+  return [flows[0], flows.at(-1)] as [Flow, Flow];
+}
+
+export function createRows(gpu: Maker, config: LlamaConfig, room: Room, sequences: number): RowTensors {
+  return create(gpu, rowShapes(config, room, sequences));
+}
+
+/** States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one anyway. */
+export function statesOf(batch: number): readonly number[] {
+  return batch === 1 ? [1] : [1, batch];
+}
+
+/** Bytes of all this, without padding. */
+export function scratchBytes(config: LlamaConfig, room: Room, batch: number): number {
+  const words = (shapes: Shapes<string>): number =>
+    Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  // Free slots count as state, and lie with the victims in rows that are longer than needed.
+  const tables = (n: number): number => config.layers * (2 * lanesOf(n) - n);
+  const rows = statesOf(batch).map((n) => words(rowShapes(config, room, n)) + tables(n));
+  const ways = waysOf(config, batch).map(words);
+  return 4 * (words(promptShapes(config)) + [...ways, ...rows].reduce((a, b) => a + b, 0));
+}

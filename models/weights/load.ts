@@ -1,0 +1,180 @@
+/**
+ * Weights on the GPU, in the shapes the kernels want.
+ *
+ * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs that RoPE rotates. f16 and bf16 stay as
+ * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster. Any
+ * other format is made here, on the way: the block formats by rounding 32 neighbours of a row to a common scale.
+ */
+
+import { guarded, owned } from "../../runtime/device/scopes.ts";
+import { settle } from "../../runtime/device/wait.ts";
+import type { DeviceTensor } from "../../runtime/index.ts";
+import { bytesOf, type DType, decodeBF16, decodeF16 } from "../../runtime/memory/dtype.ts";
+import { panelProblem } from "../../runtime/memory/panels.ts";
+import type { TensorOptions } from "../../runtime/memory/tensor.ts";
+import { pitchFor } from "../../runtime/memory/texture.ts";
+import type { Maker } from "../decode/workspace.ts";
+import { Fit } from "./fit.ts";
+import { formatOf, type WeightFormat } from "./memory.ts";
+import {
+  type CanonicalName,
+  elements,
+  type LayerPart,
+  type ModelSource,
+  type WeightData,
+  type WeightDType,
+  type WeightTensor,
+} from "./source.ts";
+
+export interface LayerWeights {
+  readonly attentionNorm: DeviceTensor;
+  /** [heads + 2·groups, 2, headDim/2, dim]. */
+  readonly qkv: DeviceTensor;
+  readonly o: DeviceTensor;
+  readonly ffnNorm: DeviceTensor;
+  readonly gate: DeviceTensor;
+  readonly up: DeviceTensor;
+  readonly down: DeviceTensor;
+}
+
+export interface Weights {
+  readonly embed: DeviceTensor;
+  readonly layers: readonly LayerWeights[];
+  readonly norm: DeviceTensor;
+  /** The same tensor as `embed` when the model ties them. */
+  readonly head: DeviceTensor;
+}
+
+/** Rows of a lane that a panel has at most. */
+const SHARE = 4;
+
+/**
+ * Rows of a panel on adapters where panels and textures help, which is lavapipe: as many of its lanes' rows as one program takes together, so that it reads one stream, and
+ * no head or half of one begins within a panel. SwiftShader's four lanes gain nothing, and GPUs were not measured.
+ */
+export function panelOn({ kind, subgroups }: Maker["capabilities"], rows: number): number {
+  const lanes = subgroups?.max ?? 1;
+  if (kind !== "software" || lanes < 8) return 1;
+  let panel = SHARE * lanes;
+  while (panel > lanes && rows % panel !== 0) panel /= 2;
+  return panel;
+}
+
+/** Matrices that one kernel reads: those of the gated half of the feed-forward layer. */
+const MATRICES = 2;
+
+/** Elements of a large tensor that are in memory at a time, where its source can give it in parts. */
+const PIECE: number = 4 << 20;
+/** Bytes that may wait to be copied to the GPU: Dawn keeps what is written in memory of its own until the device gets to it. */
+const WAITING: number = 256 << 20;
+
+function floats(data: WeightData, dtype: WeightDType): Float32Array {
+  if (data instanceof Float32Array) return data;
+  return dtype === "f16" ? decodeF16(data) : decodeBF16(data);
+}
+
+/** Puts tensors on the GPU, one at a time and, where the source allows, piece by piece. */
+class Loader {
+  readonly #gpu: Maker;
+  readonly #source: ModelSource;
+  readonly #format: WeightFormat;
+  #waiting = 0;
+
+  constructor(gpu: Maker, source: ModelSource, format: WeightFormat) {
+    this.#gpu = gpu;
+    this.#source = source;
+    this.#format = format;
+  }
+
+  formatOf(name: CanonicalName): DType {
+    return formatOf(this.#source, name, this.#gpu.capabilities.f16, this.#format);
+  }
+
+  /** A matrix whose parts can all lie in panels does, and in a texture, where that helps. */
+  #placeOf(
+    shape: readonly number[],
+    shapes: readonly (readonly number[])[],
+    format: DType,
+  ): Pick<TensorOptions, "panel" | "texture" | "sliced"> {
+    const panel = panelOn(this.#gpu.capabilities, shape.at(-2) ?? 1);
+    const inPanels = panel > 1 && shapes.every((shape) => panelProblem(shape, format, panel) === undefined);
+    const bytes = shapes.reduce((sum, shape) => sum + elements(shape) * bytesOf(format), 0);
+    const { storageTextures } = this.#gpu.capabilities.limits;
+    const texture = inPanels && storageTextures >= MATRICES && pitchFor(this.#gpu.device, bytes) !== undefined;
+    return { panel: inPanels ? panel : 1, texture, sliced: true };
+  }
+
+  async one(name: CanonicalName): Promise<DeviceTensor> {
+    const t = this.#source.tensor(name);
+    const format = this.formatOf(name);
+    const place = this.#placeOf(t.shape, [t.shape], format);
+    const tensor = await this.#make(t.shape, format, { label: t.name, ...place });
+    await this.#fill(tensor, t, 0);
+    return tensor;
+  }
+
+  /** Several matrices of one width below one another. */
+  async stacked(names: readonly CanonicalName[], shape: readonly number[], label: string): Promise<DeviceTensor> {
+    const format = this.formatOf(names[0] as CanonicalName);
+    const parts = names.map((name) => this.#source.tensor(name).shape);
+    const tensor = await this.#make(shape, format, { label, ...this.#placeOf(shape, parts, format) });
+    let at = 0;
+    for (const name of names) {
+      const t = this.#source.tensor(name);
+      await this.#fill(tensor, t, at);
+      at += elements(t.shape);
+    }
+    return tensor;
+  }
+
+  /** What goes wrong here is for whoever loads the model, and for nobody else on the device. */
+  #make(shape: readonly number[], format: DType, options: TensorOptions): Promise<DeviceTensor> {
+    return guarded(this.#gpu.device, `tensor "${options.label}"`, () => this.#gpu.tensor(shape, format, options));
+  }
+
+  async #fill(to: DeviceTensor, t: WeightTensor, at: number): Promise<void> {
+    const count = elements(t.shape);
+    // Whole panels.
+    const unit = to.panel * (t.shape.at(-1) ?? 1);
+    const piece = to.panel === 1 ? PIECE : Math.ceil(PIECE / unit) * unit;
+    const fit = this.#format === "stored" ? undefined : new Fit(to.dtype);
+    for (let from = 0; from < count; from += t.part === undefined ? count : piece) {
+      const data = t.part === undefined ? await t.data() : await t.part(from, Math.min(piece, count - from));
+      const values = to.dtype === t.dtype ? data : floats(data, t.dtype);
+      fit?.take(values instanceof Float32Array ? values : floats(values, t.dtype));
+      const { verdict } = owned(this.#gpu.device, `tensor "${to.label}"`, () => to.write(values, at + from));
+      this.#waiting += data.byteLength;
+      if (this.#waiting > WAITING) {
+        await settle(this.#gpu.device, "weights", verdict);
+        this.#waiting = 0;
+      }
+      const failure = await verdict;
+      if (failure !== undefined) throw failure;
+    }
+    fit?.check(`${this.#source.where}: tensor "${t.name}"`);
+  }
+}
+
+/** Reads every weight and puts it on the GPU in the format that `memory.ts` says. */
+export async function loadWeights(gpu: Maker, source: ModelSource, format: WeightFormat = "stored"): Promise<Weights> {
+  const { layers: count, heads, groups, headDim, dim } = source.config;
+  const loader = new Loader(gpu, source, format);
+  const layers: LayerWeights[] = [];
+  const embed = await loader.one("embed");
+  for (let i = 0; i < count; i++) {
+    const part = (name: LayerPart): CanonicalName => `layers.${i}.${name}`;
+    const shape = [heads + 2 * groups, 2, headDim / 2, dim];
+    layers.push({
+      attentionNorm: await loader.one(part("attention_norm")),
+      qkv: await loader.stacked([part("q"), part("k"), part("v")], shape, `layer ${i} q, k and v`),
+      o: await loader.one(part("o")),
+      ffnNorm: await loader.one(part("ffn_norm")),
+      gate: await loader.one(part("gate")),
+      up: await loader.one(part("up")),
+      down: await loader.one(part("down")),
+    });
+  }
+  const tied = source.tensor("head") === source.tensor("embed");
+  const norm = await loader.one("norm");
+  return { embed, layers, norm, head: tied ? embed : await loader.one("head") };
+}

@@ -1,0 +1,96 @@
+/**
+ * The one form in which every checkpoint format hands over its weights.
+ *
+ * A format knows its own names, layouts and quirks; the decoder knows only the names below. Rows of q and k are always in rotate-half order, in which RoPE
+ * turns element i with element i + headDim/2: formats that keep the pairs side by side are put in order while they are read (see rotary.ts).
+ */
+
+import { UserError } from "../../runtime/common/errors.ts";
+import type { DType } from "../../runtime/memory/dtype.ts";
+import type { LlamaConfig } from "../config/model-config.ts";
+import type { Tokenizer } from "../tokenizers/tokenizer.ts";
+
+/** Storage formats that weights may have. */
+export type WeightDType = Extract<DType, "f32" | "f16" | "bf16">;
+
+/** f32 as numbers, f16 and bf16 as their raw bits. */
+export type WeightData = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+export type LayerPart = "attention_norm" | "q" | "k" | "v" | "o" | "ffn_norm" | "gate" | "up" | "down";
+export type CanonicalName = "embed" | "norm" | "head" | `layers.${number}.${LayerPart}`;
+
+export interface WeightTensor {
+  /** What the file calls it. */
+  readonly name: string;
+  /** Rows first: a matrix is [outputs, inputs]. */
+  readonly shape: readonly number[];
+  readonly dtype: WeightDType;
+  /** Reads the tensor, row-major; a fresh copy each time. */
+  data(): Promise<WeightData>;
+  /** Reads `count` elements from element `start`, where a source can give parts of a large tensor without making all of it. */
+  part?(start: number, count: number): Promise<WeightData>;
+}
+
+/** An opened checkpoint: shapes and dtypes are known and checked, no weight has been read. */
+export interface ModelSource {
+  readonly config: LlamaConfig;
+  /** The file or folder it came from. */
+  readonly where: string;
+  /** What is odd about its files and does no harm: a line each, to be shown once. */
+  readonly notes: readonly string[];
+  /** Throws a `UserError` when the model has no tokenizer files. */
+  tokenizer(): Promise<Tokenizer>;
+  /** A tied model gives the very same object for "embed" and "head". */
+  tensor(name: CanonicalName): WeightTensor;
+}
+
+/** Every canonical name with the shape that the config asks for, in the order a token meets them. */
+export function canonicalShapes(config: LlamaConfig): ReadonlyMap<CanonicalName, readonly number[]> {
+  const { dim, ff, vocab } = config;
+  const queries = config.heads * config.headDim;
+  const keys = config.groups * config.headDim;
+  const shapes = new Map<CanonicalName, readonly number[]>([["embed", [vocab, dim]]]);
+  for (let i = 0; i < config.layers; i++) {
+    const parts: readonly [LayerPart, readonly number[]][] = [
+      ["attention_norm", [dim]],
+      ["q", [queries, dim]],
+      ["k", [keys, dim]],
+      ["v", [keys, dim]],
+      ["o", [dim, queries]],
+      ["ffn_norm", [dim]],
+      ["gate", [ff, dim]],
+      ["up", [ff, dim]],
+      ["down", [dim, ff]],
+    ];
+    for (const [part, shape] of parts) shapes.set(`layers.${i}.${part}`, shape);
+  }
+  return shapes.set("norm", [dim]).set("head", [vocab, dim]);
+}
+
+/** Number of elements of a shape. */
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Throws a `UserError` naming file and tensor when the stored shape is not the one the config asks for. */
+export function checkShape(where: string, tensor: string, expected: readonly number[], got: readonly number[]): void {
+  if (expected.length !== got.length || expected.some((size, axis) => size !== got[axis])) {
+    throw new UserError(
+      `${where}: tensor "${tensor}": expected shape [${expected.join(", ")}], got [${got.join(", ")}]`,
+    );
+  }
+}
+
+/** Looks a canonical name up; asking for one that the config does not have is a defect of the caller. */
+export function lookup(tensors: ReadonlyMap<CanonicalName, WeightTensor>, name: CanonicalName): WeightTensor {
+  const found = tensors.get(name);
+  if (found === undefined) throw new RangeError(`no weight is called "${name}" in this model`);
+  return found;
+}
+
+/** The bytes of a tensor as typed numbers. Little-endian, as every supported platform is. */
+export function typed(bytes: Uint8Array<ArrayBuffer>, dtype: WeightDType): WeightData {
+  return dtype === "f32"
+    ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+    : new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+}

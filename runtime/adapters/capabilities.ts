@@ -1,0 +1,185 @@
+/**
+ * What an adapter can do, as the compiler and the kernels' schedules need to know it.
+ *
+ * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles); and a ladder of rungs says which
+ * features the generated code may lean on. Each rung includes those below it, so a variant is named by one word.
+ */
+import { env } from "../common/env.ts";
+import { UserError } from "../common/errors.ts";
+
+/** L0 core WebGPU; L1 subgroups of unknown size; L2 f16 storage; L3 pinned subgroup size; L4 subgroup matrices. */
+export type Rung = "L0" | "L1" | "L2" | "L3" | "L4";
+
+/** One shape that the adapter's matrix units multiply: [M, K] x [K, N] of `component` into [M, N] of `result`. */
+export interface SubgroupMatrix {
+  readonly component: string;
+  readonly result: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** The largest sizes a kernel may use here. */
+export interface Limits {
+  /** Bytes of one storage binding. */
+  readonly bindingBytes: number;
+  /** Bytes of one buffer. */
+  readonly bufferBytes: number;
+  /** Invocations of one workgroup. */
+  readonly workgroupInvocations: number;
+  /** Bytes of workgroup memory. */
+  readonly workgroupBytes: number;
+  /** Storage buffers of one kernel. */
+  readonly storageBuffers: number;
+  /** Workgroups along one dimension of a dispatch. */
+  readonly workgroups: number;
+  /** Textures that one kernel reads. */
+  readonly storageTextures: number;
+  /** Texels along a side of a texture. */
+  readonly textureExtent: number;
+}
+
+/** Everything that code generation and scheduling ask about an adapter. */
+export interface Capabilities {
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  readonly kind: "software" | "integrated" | "discrete" | "unknown";
+  readonly profile: "software" | "gpu";
+  readonly f16: boolean;
+  readonly subgroups: { readonly min: number; readonly max: number } | undefined;
+  readonly subgroupSizeControl: boolean;
+  readonly subgroupMatrix: readonly SubgroupMatrix[];
+  readonly timestamps: boolean;
+  readonly limits: Limits;
+  readonly rung: Rung;
+}
+
+/** The part of an adapter that is read here; a device offers the same under other names. */
+export interface AdapterFacts {
+  readonly info: GPUAdapterInfo;
+  readonly features: { has(name: string): boolean };
+  readonly limits: GPUSupportedLimits;
+}
+
+const RUNGS: readonly Rung[] = ["L0", "L1", "L2", "L3", "L4"];
+
+/**
+ * Describes an adapter, or a device through `{ info: device.adapterInfo, features: device.features, limits: device.limits }`.
+ * TILESTATE_RUNG lowers the rung, and never raises it.
+ * @throws UserError when TILESTATE_RUNG is not a rung.
+ */
+export function describeAdapter(adapter: AdapterFacts): Capabilities {
+  const { info, features, limits } = adapter;
+  const kind = kindOf(info);
+  const { subgroupMinSize: min, subgroupMaxSize: max } = info;
+  const subgroups =
+    features.has("subgroups") && min !== undefined && max !== undefined && min > 0 ? { min, max } : undefined;
+  const found = {
+    f16: features.has("shader-f16"),
+    subgroups,
+    subgroupSizeControl: features.has("subgroup-size-control"),
+    subgroupMatrix: features.has("chromium-experimental-subgroup-matrix") ? matricesOf(info) : [],
+  };
+  return {
+    name: nameOf(info),
+    vendor: info.vendor,
+    architecture: info.architecture,
+    description: info.description,
+    kind,
+    profile: kind === "software" ? "software" : "gpu",
+    ...found,
+    timestamps: features.has("timestamp-query"),
+    limits: {
+      bindingBytes: limits.maxStorageBufferBindingSize,
+      bufferBytes: limits.maxBufferSize,
+      workgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
+      workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+      storageBuffers: limits.maxStorageBuffersPerShaderStage,
+      workgroups: limits.maxComputeWorkgroupsPerDimension,
+      storageTextures: limits.maxStorageTexturesPerShaderStage,
+      textureExtent: limits.maxTextureDimension2D,
+    },
+    rung: lowered(rungOf(found)),
+  };
+}
+
+/** True for adapters that run on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return (
+    info.isFallbackAdapter === true ||
+    info.architecture === "software" ||
+    /llvmpipe|lavapipe|swiftshader|softpipe|basic render|\bwarp\b/i.test(`${info.device} ${info.description}`)
+  );
+}
+
+/** True for the backend of Dawn that validates and compiles but computes nothing. */
+export function isNullBackend(info: GPUAdapterInfo): boolean {
+  return info.device === "null-backend";
+}
+
+/** A readable name: Dawn writes the device as one word with hyphens for everything else. */
+export function nameOf(info: GPUAdapterInfo): string {
+  // Some implementations give the device's number instead.
+  const device = /^(0x)?\d*$/.test(info.device) ? "" : info.device.replace(/-+/g, " ").trim();
+  return device || info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
+/** WebGPU does not tell what sort of device it is, so this goes by vendor and name, and says "unknown" in doubt. */
+function kindOf(info: GPUAdapterInfo): Capabilities["kind"] {
+  if (isSoftware(info)) return "software";
+  const name = `${info.device} ${info.description}`.toLowerCase().replace(/-+/g, " ");
+  switch (info.vendor.toLowerCase()) {
+    case "nvidia":
+      return /tegra|orin|xavier|thor|jetson/.test(name) ? "integrated" : "discrete";
+    case "intel":
+      return /arc \(?(tm\)? )?(pro )?[ab]\d/.test(name) ? "discrete" : "integrated";
+    case "amd":
+      if (/\brx \d|radeon pro|instinct|\bmi\d{2,3}/.test(name)) return "discrete";
+      return /graphics|\d{3}m\b/.test(name) ? "integrated" : "unknown";
+    case "apple":
+    case "arm":
+    case "qualcomm":
+    case "img-tec":
+      return "integrated";
+    default:
+      return "unknown";
+  }
+}
+
+function matricesOf(info: GPUAdapterInfo): readonly SubgroupMatrix[] {
+  interface Config {
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }
+  // Experimental in Dawn and absent from the published types.
+  const configs = [...((info as { readonly subgroupMatrixConfigs?: Iterable<Config> }).subgroupMatrixConfigs ?? [])];
+  // The null backend has the feature, names no shape and compiles any: a common one lets tensor-core kernels be checked there.
+  if (configs.length === 0 && isNullBackend(info)) return [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }];
+  return configs.map(({ componentType, resultComponentType, M, N, K }) => ({
+    component: componentType,
+    result: resultComponentType,
+    M,
+    N,
+    K,
+  }));
+}
+
+function rungOf(found: Pick<Capabilities, "f16" | "subgroups" | "subgroupSizeControl" | "subgroupMatrix">): Rung {
+  if (found.subgroups === undefined) return "L0";
+  if (!found.f16) return "L1";
+  if (!found.subgroupSizeControl) return "L2";
+  return found.subgroupMatrix.length === 0 ? "L3" : "L4";
+}
+
+function lowered(rung: Rung): Rung {
+  const wish = env("TILESTATE_RUNG")?.toUpperCase();
+  if (wish === undefined) return rung;
+  const index = RUNGS.indexOf(wish as Rung);
+  if (index < 0) throw new UserError(`TILESTATE_RUNG: expected one of ${RUNGS.join(", ")}, got "${wish}"`);
+  return RUNGS[Math.min(index, RUNGS.indexOf(rung))] as Rung;
+}
