@@ -2,10 +2,12 @@
 /**
  * The `tilestate` command: hands the arguments to cli/main.ts and leaves with its exit code.
  *
- * In the package that is JavaScript. In a checkout it is TypeScript, which Bun, Deno and Node from 22.18 on run as it stands, and older Nodes with tsx's loader.
+ * In the package that is JavaScript. In a checkout it is TypeScript, which Bun, Deno and Node from 22.18 on run as it stands. Older Nodes run what transpile.mjs
+ * makes of it, and with tsx's loader where nothing can be written.
  * This file is plain JavaScript because it must run before that is settled, and so that old Nodes get a sentence instead of a syntax error.
  */
 import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 const { versions, features } = process;
 const onNode = versions.bun === undefined && versions.deno === undefined;
@@ -27,13 +29,7 @@ async function launch() {
     return 1;
   }
   try {
-    const built = existsSync(new URL("./main.js", import.meta.url));
-    if (!built && onNode && !features.typescript) {
-      const { register } = await import("tsx/esm/api");
-      // Without its own tsconfig, so that one in the user's folder has no say here.
-      register({ tsconfig: false });
-    }
-    const { main } = await import(built ? "./main.js" : "./main.ts");
+    const { main } = await import(await door());
     return await main(process.argv.slice(2));
   } catch (error) {
     const missing = error?.code === "ERR_MODULE_NOT_FOUND" && /package '([^']+)'/.exec(error.message)?.[1];
@@ -46,6 +42,21 @@ async function launch() {
     }
     return 1;
   }
+}
+
+/** Where main.ts is to be imported from in this runtime. */
+async function door() {
+  if (existsSync(new URL("./main.js", import.meta.url))) return "./main.js";
+  if (!onNode || features.typescript) return "./main.ts";
+  // Stack traces name the sources then.
+  if (process.argv.includes("--stack")) process.setSourceMapsEnabled(true);
+  const { transpiled } = await import("./transpile.mjs");
+  const made = await transpiled(fileURLToPath(new URL("../", import.meta.url)));
+  if (made !== undefined) return made;
+  const { register } = await import("tsx/esm/api");
+  // Without its own tsconfig, so that one in the user's folder has no say here.
+  register({ tsconfig: false });
+  return "./main.ts";
 }
 
 /** Resolves when everything written so far has left the process. */

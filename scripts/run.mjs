@@ -4,4 +4,5 @@
 import { ensureInstalled, runArguments, start } from "./runtime.mjs";
 
 await ensureInstalled({ dev: true });
-process.exit(await start([...runArguments(), ...process.argv.slice(2)]));
+const [program = "", ...given] = process.argv.slice(2);
+process.exit(await start([...runArguments(program), program, ...given]));

@@ -15,11 +15,11 @@ export const root = fileURLToPath(new URL("../", import.meta.url));
 /** "node", "bun" or "deno". */
 export const runtime = process.versions.bun ? "bun" : process.versions.deno ? "deno" : "node";
 
-/** Arguments with which this runtime starts a program, TypeScript included. */
-export function runArguments() {
+/** Arguments with which this runtime starts a program, which may be TypeScript. */
+export function runArguments(program) {
   if (runtime === "bun") return ["--bun"];
   if (runtime === "deno") return ["run", "-A"];
-  return process.features.typescript ? [] : ["--import", "tsx"];
+  return process.features.typescript || !program.endsWith(".ts") ? [] : ["--import", "tsx"];
 }
 
 /** Starts a program in this runtime, in the package's folder, and gives its exit code (128 + the number of the signal that ended it). */

@@ -16,6 +16,7 @@ import type { TileProgram } from "../ir/tile/program.ts";
 import { BundleError, fits, fromRegistered, type KernelBundle, programsOf } from "./bundle.ts";
 import { hashOf, isFresh, keep, lookUp } from "./cache.ts";
 import { fingerprint, PACKED } from "./fingerprint.ts";
+import { importCompiler } from "./import-compiler.ts";
 
 /**
  * Kernels that come compiled with their module, as built-in ones do; ship.ts writes such a module. File names are relative to the folder of the module that the
@@ -157,15 +158,6 @@ function programsIn(
     if (source) return undefined;
     throw error;
   }
-}
-
-/** Undefined in programs that were packed without it. */
-async function importCompiler(): Promise<typeof import("../frontend/index.ts").compileFile | undefined> {
-  // A variable, so that bundlers do not follow the import: it leads to ts-morph and all of TypeScript.
-  const specifier = import.meta.url.endsWith(".ts") ? "../frontend/index.ts" : "../frontend/index.js";
-  const here = pathOf(new URL(specifier, import.meta.url).href);
-  if (here === undefined || !fs().existsSync(here)) return undefined;
-  return ((await import(/* @vite-ignore */ specifier)) as typeof import("../frontend/index.ts")).compileFile;
 }
 
 const BUILD =

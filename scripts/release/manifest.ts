@@ -17,7 +17,7 @@ interface Manifest {
 }
 
 /** Dependencies that a checkout needs and the package does not: its native part, and what runs TypeScript. */
-const OF_A_CHECKOUT: readonly string[] = ["webgpu", "@sparticuz/chromium", "tsx"];
+const OF_A_CHECKOUT: readonly string[] = ["webgpu", "@sparticuz/chromium", "esbuild", "tsx"];
 /** Doors that browsers may come in by. */
 const FOR_BROWSERS: readonly string[] = ["./dsl", "./compiler", "./runtime"];
 

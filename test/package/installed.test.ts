@@ -47,7 +47,9 @@ describe.each(Object.entries(installed))("installed by %s", (_, folder) => {
     const bytes = filesOf(modules).reduce((sum, file) => sum + statSync(file).size, 0);
     expect(bytes).toBeLessThan(70 * MB);
     const packages = readdirSync(modules);
-    expect(packages.filter((name) => /vega|sparticuz|chromium|^webgpu$|^tsx$|^typescript$/.test(name))).toEqual([]);
+    expect(
+      packages.filter((name) => /vega|sparticuz|chromium|^webgpu$|^esbuild$|^tsx$|^typescript$/.test(name)),
+    ).toEqual([]);
     expect(packages).toContain("tilestate-linux-x64");
     expect(packages.filter((name) => name.startsWith("tilestate-"))).toHaveLength(1);
   });
