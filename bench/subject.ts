@@ -1,5 +1,5 @@
 /** What is benchmarked: a model from disk or a shape with random weights, the state it runs with, and the ids it reads. */
-import { type ModelSource, openModel, parsePolicy, randomSource, type WeightFormat } from "../models/index.ts";
+import { type ModelSource, openModel, parsePolicy, randomSource } from "../models/index.ts";
 import { UserError } from "../runtime/index.ts";
 
 export { promptOf } from "./prompt.ts";
@@ -21,9 +21,4 @@ export async function openSubject({ model, shape }: SubjectOptions): Promise<Mod
  */
 export function stateFor(text: string, positions: number): string {
   return parsePolicy(text).slots === undefined ? `${text}:${positions}` : text;
-}
-
-/** The format to ask the decoder for: random weights have none of their own but f32. */
-export function weightsFor(weights: WeightFormat | undefined): WeightFormat {
-  return weights ?? "stored";
 }

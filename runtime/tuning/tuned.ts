@@ -11,7 +11,7 @@ import { env } from "../common/env.ts";
 import { areKnobs } from "./knobs.ts";
 import { shipped, type TuningFile, type TuningRecord } from "./tuned-records.ts";
 
-export type { TuningFile, TuningRecord };
+export type { TuningRecord };
 
 const FORMAT = 1;
 /** Bytes of a file of records beyond which it is none of ours. */

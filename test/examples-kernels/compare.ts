@@ -13,7 +13,7 @@ import { Plan } from "../../runtime/plans/plan.ts";
 import { withDevice } from "../support/gpu.ts";
 import type { Comparison, Given } from "./given.ts";
 
-export { blank, type Call, type Comparison, type Given, given } from "./given.ts";
+export { blank, type Comparison, given } from "./given.ts";
 
 function startOf(g: Given): Float32Array | Uint32Array | Int32Array {
   if (g.values !== undefined) return g.values.slice();

@@ -3,10 +3,11 @@
  *
  * Part of the front end, which asks TypeScript's checker. Types of ours are known by where they are declared, not by their name.
  */
-import { ts } from "ts-morph";
+
 import type { Span } from "../../ir/tile/program.ts";
 import type { ParamType, StaticField } from "../syntax.ts";
 import { isJavaScript } from "./javascript.ts";
+import { ts } from "./typescript.ts";
 
 /** `types` is the file that declares the language's types. */
 export function paramType(

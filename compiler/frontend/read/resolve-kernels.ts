@@ -4,12 +4,13 @@
  * Functions cannot be told by their names at run time (bundlers change them), so the source is asked: an object of the file that has the key with a kernel or
  * with `specialise(kernel, { … })` says what it is, and without one the key is the name of a function or constant that the file declares or imports.
  */
-import { ts } from "ts-morph";
+
 import { jsdocHelp, Located } from "../../host/diagnostics.ts";
 import type { StaticValue, Wanted } from "../syntax.ts";
 import { isJavaScript } from "./javascript.ts";
 import { typeOf } from "./param-types.ts";
 import type { Convert, FunctionNode } from "./to-syntax.ts";
+import { ts } from "./typescript.ts";
 
 /** What a key stands for: a function, with the object that it is specialised by. */
 interface Meaning {

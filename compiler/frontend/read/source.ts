@@ -1,12 +1,11 @@
 /**
  * The front end: kernel files in, our own syntax tree out.
  *
- * The only file that imports ts-morph. It loads the file behind `import.meta.url`, follows relative imports and our own dsl and nothing else (facts: 4 files
+ * Loads the file behind `import.meta.url`, follows relative imports and our own dsl and nothing else (facts: 4 files
  * instead of 123), asks the checker what each name is, and converts just the functions that the wanted kernels reach.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ts } from "ts-morph";
 import { KernelError, Located } from "../../host/diagnostics.ts";
 import { sourceRoot } from "../../host/home.ts";
 import type { ModuleSyntax, SourceText, Statics, TypeComplaint, Wanted } from "../syntax.ts";
@@ -14,6 +13,7 @@ import { fileBeside, isJavaScript } from "./javascript.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib-stub.ts";
 import { FindKernels, type Listed } from "./resolve-kernels.ts";
 import { Convert } from "./to-syntax.ts";
+import { ts } from "./typescript.ts";
 
 /** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
 const HOME: string = sourceRoot();

@@ -4,10 +4,11 @@
  * Part of the front end (source.ts owns the program, this file the mapping). Names are resolved here, once: a name is a local, a word of the language, a
  * helper function, a module constant or something global. Functions are converted when first reached, so host code in the same file is never looked at.
  */
-import { ts } from "ts-morph";
+
 import type { Span } from "../../ir/tile/program.ts";
 import type { Expr, FunctionSyntax, ParamType, Stmt, Symbol_, Target } from "../syntax.ts";
 import { isOptional, paramType } from "./param-types.ts";
+import { ts } from "./typescript.ts";
 
 export type FunctionNode = ts.FunctionDeclaration | ts.ArrowFunction | ts.FunctionExpression | ts.MethodDeclaration;
 
