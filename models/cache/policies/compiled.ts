@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "daad357c6518fca19409a2f0",
+ "compiler": "56ab7e3e28db9956a2d972c2",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
