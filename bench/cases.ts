@@ -5,7 +5,7 @@
  */
 import type { panelOn } from "../models/weights/load.ts";
 import type { DeviceTensor, DType, Gpu } from "../runtime/index.ts";
-import type { TensorOptions } from "../runtime/memory/tensor.ts";
+import type { TensorOptions } from "../runtime/memory/layout.ts";
 import { attend } from "./handwritten/attend.ts";
 import { matmul } from "./handwritten/matmul.ts";
 import { matvec, type WeightFormat } from "./handwritten/matvec.ts";

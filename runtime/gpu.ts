@@ -19,48 +19,28 @@ import {
   type TileProgram,
 } from "../compiler/index.ts";
 import type { Capabilities } from "./adapters/capabilities.ts";
+import { targetOf } from "./adapters/target.ts";
 import { awaitHint, describe } from "./common/describe.ts";
 import { UserError } from "./common/errors.ts";
 import { type Device, type DeviceRequest, openDevice } from "./device/device.ts";
 import { submitted } from "./device/scopes.ts";
 import { settle } from "./device/wait.ts";
 import { bindGroupOf, writtenBy } from "./kernels/bind-groups.ts";
-import { Kernel, type Launch, type Loadable, staticsOf } from "./kernels/kernel.ts";
+import { type FindKnobs, Kernel } from "./kernels/kernel.ts";
+import { type Launch, type Loadable, staticsOf } from "./kernels/launch.ts";
 import { compileHere } from "./kernels/variants.ts";
+import { createTensor, createTensors, type TensorSpec } from "./memory/create.ts";
 import type { DType } from "./memory/dtype.ts";
+import type { ShapeLike, TensorOptions } from "./memory/layout.ts";
 import { readMany, type TensorValues } from "./memory/read.ts";
-import {
-  createTensor,
-  createTensors,
-  DeviceTensor,
-  type ShapeLike,
-  type TensorOptions,
-  type TensorSpec,
-} from "./memory/tensor.ts";
+import { DeviceTensor } from "./memory/tensor.ts";
 import { Plan } from "./plans/plan.ts";
 import { Recording, recording, Strays } from "./plans/recording.ts";
+import { tunedFor } from "./tuning/tuned.ts";
 
 /** Opens an adapter by name (or the best one there is), or wraps a device that exists already. */
 export async function open(request: DeviceRequest = {}): Promise<Gpu> {
   return new Gpu(await openDevice(request));
-}
-
-/** What code generation needs to know of an adapter. */
-export function targetOf(c: Capabilities): Target {
-  const order = ["L0", "L1", "L2", "L3", "L4"];
-  const rung = order.indexOf(c.rung);
-  const { subgroups } = c;
-  const fixed = rung >= 1 && subgroups !== undefined && subgroups.min === subgroups.max;
-  const pinned = !fixed && rung >= 3 && subgroups !== undefined;
-  return {
-    profile: c.profile,
-    subgroup: fixed ? subgroups.min : pinned ? Math.min(32, subgroups.max) : 0,
-    pinned,
-    maxInvocations: c.limits.workgroupInvocations,
-    storageBuffers: c.limits.storageBuffers,
-    workgroupBytes: c.limits.workgroupBytes,
-    ...(rung >= 4 ? { matrix: c.subgroupMatrix } : {}),
-  };
 }
 
 async function programsFrom(
@@ -80,10 +60,12 @@ export class Gpu {
   readonly device: Device;
   readonly target: Target;
   readonly #strays: Strays = new Strays();
+  readonly #tuned: FindKnobs;
 
   constructor(device: Device) {
     this.device = device;
     this.target = targetOf(device.capabilities);
+    this.#tuned = tunedFor(device.capabilities);
   }
 
   get capabilities(): Capabilities {
@@ -117,7 +99,7 @@ export class Gpu {
     const launches = names.map((name) => {
       const program = programs.get(name);
       if (program === undefined) throw new Error(`the compiler returned no program for "${name}"`);
-      const kernel = new Kernel(this.device, program, this.target);
+      const kernel = new Kernel(this.device, program, this.target, this.#tuned);
       return [name, (...args: unknown[]): void => this.#launch(kernel, args)] as const;
     });
     return Object.fromEntries(launches) as { [K in keyof T]: Launch<T[K]> };

@@ -93,7 +93,8 @@ async function tuneKernels(name: string | undefined, options: TuneArguments, con
     { storage, scalar, rounds }: TuneArguments,
     signal: AbortSignal,
   ): Promise<Tuned | undefined> {
-    const { sampleArguments, tune } = await import("../../runtime/tuning/tune.ts");
+    const { sampleArguments } = await import("../../runtime/tuning/sample.ts");
+    const { tune } = await import("../../runtime/tuning/tune.ts");
     const own = Object.entries(storage ?? {}).filter(([p]) => program.params.some((q) => q.name === p));
     const samples = { sizes, scalars: scalar ?? {}, storage: Object.fromEntries(own) };
     const args = sampleArguments(gpu, program, samples);

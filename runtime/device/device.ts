@@ -7,8 +7,9 @@ import { type Dawn, type DawnRequest, type Origin, openDawn } from "../adapters/
 import { onServer } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
 import { Failures } from "./failures.ts";
+import { Pace } from "./pace.ts";
 import { failureOf } from "./scopes.ts";
-import { Pace, turn, type Waiting } from "./wait.ts";
+import { turn, type Waiting } from "./sleep.ts";
 
 /** What to open: an adapter by name, or a device that exists already (as in a browser). */
 export interface DeviceRequest extends DawnRequest {

@@ -9,10 +9,17 @@
  */
 
 import { UserError } from "../common/errors.ts";
-import type { Device } from "./device.ts";
-import type { Memory, Region, Verdict } from "./failures.ts";
+import type { Failures, Memory, Region, Verdict } from "./failures.ts";
 
 const FILTERS = ["internal", "validation", "out-of-memory"] as const;
+
+/** What scopes need to know of a device. */
+export interface Scoped {
+  readonly raw: Pick<GPUDevice, "pushErrorScope" | "popErrorScope">;
+  readonly failures: Failures;
+  assertOpen(): void;
+  isGone(): Promise<boolean>;
+}
 
 /** What work did, and what the GPU thinks of it. */
 export interface Owned<T> {
@@ -24,7 +31,7 @@ export interface Owned<T> {
  * Runs `fn` as a region and gives, beside its value, what the GPU thinks of all that was created, written and submitted before its first await. The caller must
  * look at the verdict: nobody else is told.
  */
-export function owned<T>(device: Device, what: string, fn: () => T): Owned<T> {
+export function owned<T>(device: Scoped, what: string, fn: () => T): Owned<T> {
   device.assertOpen();
   const region: Region = { inner: [] };
   const { failures } = device;
@@ -47,7 +54,7 @@ export function owned<T>(device: Device, what: string, fn: () => T): Owned<T> {
  * @param what names the kernel or tensor, as in `kernel "attend"`.
  * @throws UserError when memory runs out, Error for anything else; both begin with `what`.
  */
-export async function guarded<T>(device: Device, what: string, fn: () => T | Promise<T>): Promise<T> {
+export async function guarded<T>(device: Scoped, what: string, fn: () => T | Promise<T>): Promise<T> {
   const { value, verdict } = owned(device, what, fn);
   // Both are awaited before either is thrown, so that none is left rejected and unheard.
   const [result, failure] = await Promise.allSettled([value, verdict]);
@@ -70,7 +77,7 @@ export interface Watching<T> {
  * Makes something under scopes of its own, without waiting. A failure belongs to the region that is open, if one is; else to the next read of the memory that
  * it touches, or to the next wait for everything.
  */
-export function watched<T>(device: Device, what: string, fn: () => T, how: Watching<T> = {}): T {
+export function watched<T>(device: Scoped, what: string, fn: () => T, how: Watching<T> = {}): T {
   device.assertOpen();
   const { value, verdict } = scoped(device, what, fn);
   const { region } = device.failures;
@@ -81,7 +88,7 @@ export function watched<T>(device: Device, what: string, fn: () => T, how: Watch
 }
 
 /** Submits work that writes `touched`. In a region its scopes serve; else a failure belongs as that of `watched` does. */
-export function submitted<T>(device: Device, what: string, touched: Iterable<Memory>, fn: () => T): T {
+export function submitted<T>(device: Scoped, what: string, touched: Iterable<Memory>, fn: () => T): T {
   device.assertOpen();
   if (device.failures.region !== undefined) return fn();
   const { value, verdict } = scoped(device, what, fn);
@@ -90,7 +97,7 @@ export function submitted<T>(device: Device, what: string, touched: Iterable<Mem
 }
 
 /** Runs `fn` inside the three scopes; `verdict` resolves to what they caught. */
-function scoped<T>(device: Device, what: string, fn: () => T): Owned<T> {
+function scoped<T>(device: Scoped, what: string, fn: () => T): Owned<T> {
   let open = 0;
   try {
     for (const filter of FILTERS) {
@@ -109,12 +116,12 @@ function scoped<T>(device: Device, what: string, fn: () => T): Owned<T> {
 }
 
 /** Also where a device does not reject but throws. */
-async function pop(device: Device): Promise<GPUError | null> {
+async function pop(device: Scoped): Promise<GPUError | null> {
   return device.raw.popErrorScope();
 }
 
 async function judge(
-  device: Device,
+  device: Scoped,
   what: string,
   outcomes: readonly PromiseSettledResult<GPUError | null>[],
 ): Promise<Error | undefined> {

@@ -1,5 +1,5 @@
 /**
- * Loaded kernels: from a typed call to a dispatch.
+ * Loaded kernels: in go the arguments of a call, out comes a dispatch.
  *
  * A kernel is specialised to the shapes and formats of the tensors it is called with (arguments.ts); each such variant is generated and compiled once and kept
  * (variants.ts).
@@ -10,64 +10,30 @@ import {
   type Generated,
   generate,
   type Knobs,
-  type Statics,
-  type StaticValue,
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { DType, RunTime, Tensor } from "../../dsl/index.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
-import type { DeviceTensor } from "../memory/tensor.ts";
-import { tunedKnobs } from "../tuning/tuned.ts";
-import { type Bound, Parameters } from "./arguments.ts";
-import { type Variant, Variants } from "./variants.ts";
+import { Parameters } from "./arguments.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { Variants } from "./variants.ts";
 
-/** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
-export type Argument<P> = P extends Tensor<string, DType> ? DeviceTensor : number | DeviceTensor;
+/** Finds the knobs that tuning recorded for a kernel and a binding of it; undefined where it recorded none. */
+export type FindKnobs = (program: TileProgram, binding: Binding) => Knobs | undefined;
 
-/** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */
-export type Loadable =
-  | ((...args: never[]) => void)
-  | { readonly kernel: (...args: never[]) => void; readonly values: unknown };
-
-/** The compile-time parameters that have a value here; functions are the source's business. */
-export function staticsOf(functions: Readonly<Record<string, Loadable>>): Statics {
-  const found: Record<string, Record<string, StaticValue>> = {};
-  for (const [name, f] of Object.entries(functions)) {
-    if (typeof f === "function") continue;
-    found[name] = Object.fromEntries(
-      Object.entries(f.values as object).filter(([, v]) => ["number", "boolean", "string"].includes(typeof v)),
-    ) as Record<string, StaticValue>;
-  }
-  return found;
-}
-
-/** The call that a kernel function becomes once it is loaded; compile-time parameters are settled by then. */
-export type Launch<F> = F extends { readonly kernel: infer G }
-  ? Launch<G>
-  : F extends (...args: infer A) => void
-    ? (...args: Arguments<RunTime<A>>) => void
-    : never;
-
-type Arguments<A> = { [I in keyof A]: Argument<A[I]> };
-
-/** A call that was checked and is ready to be encoded. */
-export interface Dispatch extends Pick<Bound, "tensors" | "uniforms"> {
-  readonly variant: Variant;
-}
-
+/** A kernel that was loaded on a device. */
 export class Kernel {
   readonly name: string;
   readonly program: TileProgram;
   readonly variants: Variants;
   readonly #device: Device;
   readonly #target: Target;
-  readonly #knobs: Knobs | undefined;
+  readonly #knobs: Knobs | FindKnobs;
   readonly #parameters: Parameters;
 
-  /** Without knobs, those that tuning found are used, if it found any. */
-  constructor(device: Device, program: TileProgram, target: Target, knobs?: Knobs) {
+  /** @param knobs of its schedules, or who finds them for each binding. */
+  constructor(device: Device, program: TileProgram, target: Target, knobs: Knobs | FindKnobs = {}) {
     this.name = program.name;
     this.program = program;
     this.variants = new Variants(device);
@@ -107,12 +73,14 @@ export class Kernel {
   }
 
   #generate(binding: Binding): Generated {
-    const tuned = this.#knobs === undefined ? tunedKnobs(this.#device.capabilities, this.program, binding) : undefined;
+    const knobs = this.#knobs;
+    if (typeof knobs !== "function") return generate(this.program, binding, this.#target, knobs);
+    const found = knobs(this.program, binding);
     try {
-      return generate(this.program, binding, this.#target, this.#knobs ?? tuned);
+      return generate(this.program, binding, this.#target, found);
     } catch (error) {
       // Records may be older than the compiler: then its own choice counts.
-      if (tuned === undefined) throw error;
+      if (found === undefined) throw error;
       return generate(this.program, binding, this.#target);
     }
   }

@@ -5,8 +5,9 @@
 import { describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
+import type { Pace } from "../device/pace.ts";
+import { readBack } from "../device/read-back.ts";
 import { owned } from "../device/scopes.ts";
-import { type Pace, readBack } from "../device/wait.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
 import { fromPanels } from "./panels.ts";
 import { dequantiseBlocks, QUANT_BLOCK } from "./quantise.ts";

@@ -3,9 +3,9 @@
  * many slots are live, which side a policy takes) are read from the plan's small tensors as they are at this moment.
  */
 import { type Work, workOf } from "../../compiler/index.ts";
-import type { Gpu } from "../gpu.ts";
-import type { Dispatch } from "../kernels/kernel.ts";
-import type { TensorValues } from "../memory/read.ts";
+import type { Device } from "../device/device.ts";
+import type { Dispatch } from "../kernels/dispatch.ts";
+import { readMany, type TensorValues } from "../memory/read.ts";
 import type { DeviceTensor } from "../memory/tensor.ts";
 import type { Plan } from "./plan.ts";
 
@@ -24,10 +24,10 @@ export interface DispatchWork {
 const SMALL = 4096;
 
 /** Counts every dispatch of a plan, in order. Reads small tensors, so it waits for submitted work. */
-export async function planWork(gpu: Gpu, plan: Plan): Promise<DispatchWork[]> {
+export async function planWork({ device }: { readonly device: Device }, plan: Plan): Promise<DispatchWork[]> {
   // One look at each, however many dispatches have it; views are tensors of their own.
   const small = [...new Set(plan.dispatches.flatMap((d) => [...d.tensors.values()]).filter((t) => t.length <= SMALL))];
-  const read = await gpu.read(small);
+  const read = await readMany(device, small);
   const values = new Map(small.map((t, i) => [t, read[i] as TensorValues]));
   return plan.dispatches.map((d) => dispatchWork(d, values));
 }

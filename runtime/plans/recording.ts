@@ -6,7 +6,7 @@
  */
 import { describe, isThenable } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
-import type { Dispatch } from "../kernels/kernel.ts";
+import type { Dispatch } from "../kernels/dispatch.ts";
 
 /** What was recorded: dispatches, and lists of those that a run repeats. */
 export type Recorded = Dispatch | readonly Dispatch[];

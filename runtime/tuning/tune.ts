@@ -5,16 +5,17 @@
  * only if its result is that of the compiler's own choice. Times are medians over rounds in which the candidates take turns, so that a machine that slows
  * down slows all of them, and what a kernel overwrites is put back before each turn. Nothing here runs unless it is asked for; docs/tuning.md.
  */
-import type { Knobs, TileProgram } from "../../compiler/index.ts";
-import { UserError } from "../common/errors.ts";
+import type { Knobs, Target, TileProgram } from "../../compiler/index.ts";
 import type { Device } from "../device/device.ts";
 import { patiently } from "../device/wait.ts";
-import type { Gpu } from "../gpu.ts";
-import { type Dispatch, Kernel } from "../kernels/kernel.ts";
+import type { Dispatch } from "../kernels/dispatch.ts";
+import { Kernel } from "../kernels/kernel.ts";
 import { compileAll } from "../kernels/variants.ts";
+import { createTensor } from "../memory/create.ts";
 import { readMany, type TensorValues } from "../memory/read.ts";
-import { createTensor, type DeviceTensor } from "../memory/tensor.ts";
+import type { DeviceTensor } from "../memory/tensor.ts";
 import { Plan } from "../plans/plan.ts";
+import { differenceOf } from "./compare.ts";
 import { CHOICES } from "./knobs.ts";
 import { adapterKey, bindingKey, programHash, type TuningRecord } from "./tuned.ts";
 
@@ -26,6 +27,12 @@ const HOPELESS = 1.5;
 const NO_MATCH = 4;
 /** Shaders beyond this take adapters' compilers too long. */
 const LARGEST_SHADER = 200_000;
+
+/** What tuning needs of a GPU. */
+export interface Tunable {
+  readonly device: Device;
+  readonly target: Target;
+}
 
 /** What became of one configuration. */
 export interface Trial {
@@ -62,7 +69,7 @@ interface Candidate {
  * Throws UserError when the arguments do not fit, and what the GPU reports when the kernel fails with the compiler's own knobs.
  */
 export async function tune(
-  gpu: Gpu,
+  gpu: Tunable,
   program: TileProgram,
   args: readonly unknown[],
   options: TuneOptions = {},
@@ -76,7 +83,7 @@ export async function tune(
 }
 
 class Tuner {
-  readonly #gpu: Gpu;
+  readonly #target: Target;
   readonly #device: Device;
   readonly #program: TileProgram;
   readonly #hash: string;
@@ -95,8 +102,8 @@ class Tuner {
   #ownUs = 0;
   #waits = 0;
 
-  constructor(gpu: Gpu, program: TileProgram, args: readonly unknown[], options: TuneOptions) {
-    this.#gpu = gpu;
+  constructor(gpu: Tunable, program: TileProgram, args: readonly unknown[], options: TuneOptions) {
+    this.#target = gpu.target;
     this.#device = gpu.device;
     this.#program = program;
     this.#hash = programHash(program);
@@ -148,7 +155,7 @@ class Tuner {
     const untuned = [final, ...others].find((t) => t.candidate === own) ?? final;
     return {
       record: {
-        adapter: adapterKey(this.#gpu.capabilities),
+        adapter: adapterKey(this.#device.capabilities),
         kernel: this.#program.name,
         hash: this.#hash,
         binding: bindingKey(first.variant.generated.specialised.binding),
@@ -161,13 +168,13 @@ class Tuner {
   }
 
   #choices(knob: keyof Knobs): number[] {
-    const { subgroup, maxInvocations } = this.#gpu.target;
+    const { subgroup, maxInvocations } = this.#target;
     const values = CHOICES[knob].map((n) => (n === 0 ? subgroup : n));
     return [...new Set(values)].filter((n) => n > 0 && (knob !== "lanes" || n <= maxInvocations));
   }
 
   #dispatch(knobs: Knobs): Dispatch {
-    return new Kernel(this.#device, this.#program, this.#gpu.target, knobs).prepare(this.#args);
+    return new Kernel(this.#device, this.#program, this.#target, knobs).prepare(this.#args);
   }
 
   async #candidate(knobs: Knobs, dispatch: Dispatch): Promise<Candidate> {
@@ -316,75 +323,4 @@ function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
-
-/**
- * The first element that differs, in words; undefined when all is well. Sums in another order differ a little, which is allowed for against the size of what
- * the tensor holds. Exported for tests.
- */
-export function differenceOf(
-  expected: readonly TensorValues[],
-  got: readonly TensorValues[],
-  tensors: readonly { readonly dtype: string; readonly label: string }[],
-): string | undefined {
-  for (const [i, want] of expected.entries()) {
-    const have = got[i];
-    const t = tensors[i];
-    if (have === undefined || t === undefined) return "a tensor is missing";
-    const exact = t.dtype === "u32" || t.dtype === "i32";
-    const finite = [...want].filter(Number.isFinite);
-    const size = Math.sqrt(finite.reduce((sum, x) => sum + x * x, 0) / Math.max(1, finite.length));
-    const part = exact ? 0 : t.dtype === "f16" ? 2e-3 : t.dtype === "bf16" ? 1.6e-2 : 2e-4;
-    for (const [k, w] of want.entries()) {
-      const h = have[k] ?? Number.NaN;
-      if (w === h || (!Number.isFinite(w) && !Number.isFinite(h))) continue;
-      if (!(Math.abs(w - h) <= part * (size + Math.abs(w)))) return `"${t.label}" [${k}] is ${h} instead of ${w}`;
-    }
-  }
-  return undefined;
-}
-
-/** Numbers for a kernel that is only to be timed: what `tune` is given when there are no real ones. */
-export interface SampleOptions {
-  /** Elements of each dim. */
-  readonly sizes: Readonly<Record<string, number>>;
-  /** How tensors are stored; without an entry as the first type that the kernel accepts. */
-  readonly storage?: Readonly<Record<string, string>>;
-  /** Values of scalars; without an entry 1. */
-  readonly scalars?: Readonly<Record<string, number>>;
-  readonly seed?: number;
-}
-
-/**
- * Arguments of the right shapes: floats from -1 to 1, whole numbers below the shortest dim, so that they are indices into any.
- * Throws UserError for a dim without a size and for storage that the kernel does not take.
- */
-export function sampleArguments(gpu: Gpu, program: TileProgram, options: SampleOptions): (number | DeviceTensor)[] {
-  const { sizes, storage = {}, scalars = {}, seed = 1 } = options;
-  let state = seed >>> 0;
-  const random = (): number => {
-    // Numerical Recipes' quick generator: good enough to keep a kernel from meeting only zeros.
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const least = Math.min(...Object.values(sizes));
-  return program.params.map((p) => {
-    if (p.kind === "scalar") return scalars[p.name] ?? 1;
-    const shape = p.dims.map((d) => {
-      const n = sizes[d];
-      if (n === undefined) throw new UserError(`kernel ${program.name}: no size for the dim "${d}" of "${p.name}"`);
-      return n;
-    });
-    const dtype = p.storage.find((s) => s === (storage[p.name] ?? p.storage[0]));
-    if (dtype === undefined)
-      throw new UserError(
-        `kernel ${program.name}: tensor "${p.name}" may be stored as ${p.storage.join(", ")}, not as ${storage[p.name]}`,
-      );
-    const count = shape.reduce((a, b) => a * b, 1);
-    const data =
-      dtype === "u32" || dtype === "i32"
-        ? Array.from({ length: count }, () => Math.floor(random() * least))
-        : Float32Array.from({ length: count }, () => random() * 2 - 1);
-    return gpu.tensor(shape, dtype, { label: p.name, data });
-  });
 }

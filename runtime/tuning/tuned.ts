@@ -8,6 +8,7 @@
 import { type Binding, type Knobs, readText, type TileProgram, tuningFolder } from "../../compiler/index.ts";
 import type { Capabilities } from "../adapters/capabilities.ts";
 import { env } from "../common/env.ts";
+import type { FindKnobs } from "../kernels/kernel.ts";
 import { areKnobs } from "./knobs.ts";
 import { shipped, type TuningFile, type TuningRecord } from "./tuned-records.ts";
 
@@ -129,6 +130,11 @@ export function tunedKnobs(c: Capabilities, program: TileProgram, binding: Bindi
   if (near.length === 0) return undefined;
   const hash = programHash(program);
   return near.find((r) => r.hash === hash)?.knobs;
+}
+
+/** The lookup of an adapter's records, as kernels take it. */
+export function tunedFor(c: Capabilities): FindKnobs {
+  return (program, binding) => tunedKnobs(c, program, binding);
 }
 
 /** Forgets what was read, so that new records count in this process. */

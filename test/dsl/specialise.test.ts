@@ -11,7 +11,7 @@ import {
   unroll,
 } from "../../dsl/index.ts";
 import { Gpu } from "../../runtime/gpu.ts";
-import type { Launch } from "../../runtime/kernels/kernel.ts";
+import type { Launch } from "../../runtime/kernels/launch.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 

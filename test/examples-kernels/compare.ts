@@ -6,9 +6,11 @@
  */
 import { expect } from "vitest";
 import { type HostTensor, interpret, loadPrograms, type Target } from "../../compiler/index.ts";
-import { targetOf } from "../../runtime/gpu.ts";
-import { type Dispatch, Kernel } from "../../runtime/kernels/kernel.ts";
-import { createTensor, type DeviceTensor } from "../../runtime/memory/tensor.ts";
+import { targetOf } from "../../runtime/adapters/target.ts";
+import type { Dispatch } from "../../runtime/kernels/dispatch.ts";
+import { Kernel } from "../../runtime/kernels/kernel.ts";
+import { createTensor } from "../../runtime/memory/create.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { Plan } from "../../runtime/plans/plan.ts";
 import { withDevice } from "../support/gpu.ts";
 import type { Comparison, Given } from "./given.ts";

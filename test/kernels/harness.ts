@@ -9,15 +9,18 @@
 import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import type { Knobs, Target } from "../../compiler/schedule/default.ts";
+import { targetOf } from "../../runtime/adapters/target.ts";
 import type { Device } from "../../runtime/device/device.ts";
-import { targetOf } from "../../runtime/gpu.ts";
 import { bindGroupOf } from "../../runtime/kernels/bind-groups.ts";
-import { type Dispatch, Kernel, type Loadable, staticsOf } from "../../runtime/kernels/kernel.ts";
+import type { Dispatch } from "../../runtime/kernels/dispatch.ts";
+import { Kernel } from "../../runtime/kernels/kernel.ts";
+import { type Loadable, staticsOf } from "../../runtime/kernels/launch.ts";
 import { compileAll, type Variant } from "../../runtime/kernels/variants.ts";
+import { createTensor, createTensors, type TensorSpec } from "../../runtime/memory/create.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { readMany } from "../../runtime/memory/read.ts";
-import { createTensor, createTensors, type DeviceTensor, type TensorSpec } from "../../runtime/memory/tensor.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, everyAdapter, FORCED_PROFILE, withDevice } from "../support/gpu.ts";
 import { normal, uniform } from "../support/random.ts";
 

@@ -14,7 +14,8 @@ import {
   type u32,
 } from "../../dsl/index.ts";
 import { Kernel, type Launch, targetOf } from "../../runtime/index.ts";
-import { createTensor, type DeviceTensor } from "../../runtime/memory/tensor.ts";
+import { createTensor } from "../../runtime/memory/create.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 import { kernelsOf } from "./harness.ts";
 

@@ -1,10 +1,10 @@
 /** Products of matrices: workgroup tiles run on both adapters, those of matrix units are compiled by Dawn's null backend. */
 import { describe, expect, test } from "vitest";
 import { generate, type TileProgram } from "../../compiler/index.ts";
-import { targetOf } from "../../runtime/gpu.ts";
+import { targetOf } from "../../runtime/adapters/target.ts";
 import { Kernel } from "../../runtime/kernels/kernel.ts";
 import { compileAll } from "../../runtime/kernels/variants.ts";
-import { createTensor } from "../../runtime/memory/tensor.ts";
+import { createTensor } from "../../runtime/memory/create.ts";
 import { withDevice } from "../support/gpu.ts";
 import { gated, heads, rowsByColumns, rowsByRows, turned, twice, wholes } from "../support/products.ts";
 import { kernelsOf, type Use } from "./harness.ts";

@@ -8,7 +8,7 @@ import { UserError } from "../../runtime/common/errors.ts";
 import { type Device, openDevice } from "../../runtime/device/device.ts";
 import { guarded } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
-import { createTensor } from "../../runtime/memory/tensor.ts";
+import { createTensor } from "../../runtime/memory/create.ts";
 import { adaptersUnderTest, EMBEDDED, withDevice } from "../support/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("./programs/open-close.ts", import.meta.url));

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import { type Device, Gpu, Kernel, Plan, UserError } from "../../runtime/index.ts";
-import { createTensors } from "../../runtime/memory/tensor.ts";
+import { createTensors } from "../../runtime/memory/create.ts";
 import { everyAdapter, withDevice } from "../support/gpu.ts";
 import { plus } from "./programs/together.ts";
 

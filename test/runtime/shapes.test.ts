@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { type Gpu, open } from "../../runtime/index.ts";
+import { createTensor, createTensors } from "../../runtime/memory/create.ts";
 import { bytesOf, DTYPES, type DType } from "../../runtime/memory/dtype.ts";
 import { checkedLayout } from "../../runtime/memory/layout.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
-import { createTensor, createTensors, type DeviceTensor } from "../../runtime/memory/tensor.ts";
+import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 const SEED = 131;

@@ -2,10 +2,11 @@ import { describe, expect, it } from "vitest";
 import { UserError } from "../../runtime/common/errors.ts";
 import { openDevice } from "../../runtime/device/device.ts";
 import { settle } from "../../runtime/device/wait.ts";
+import { createTensor, createTensors } from "../../runtime/memory/create.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { readMany } from "../../runtime/memory/read.ts";
-import { BINDING_ALIGNMENT, createTensor, createTensors } from "../../runtime/memory/tensor.ts";
+import { BINDING_ALIGNMENT } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 const ALL_HALVES = Uint16Array.from({ length: 65536 }, (_, i) => i);

@@ -8,7 +8,9 @@ import type { Op } from "../../compiler/ir/tile/program.ts";
 import { Gpu } from "../../runtime/gpu.ts";
 import { Kernel } from "../../runtime/kernels/kernel.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
-import { differenceOf, sampleArguments, tune } from "../../runtime/tuning/tune.ts";
+import { differenceOf } from "../../runtime/tuning/compare.ts";
+import { sampleArguments } from "../../runtime/tuning/sample.ts";
+import { tune } from "../../runtime/tuning/tune.ts";
 import {
   adapterKey,
   bindingKey,
@@ -17,6 +19,7 @@ import {
   readRecords,
   recordsText,
   type TuningRecord,
+  tunedFor,
   tunedKnobs,
   tuningPath,
 } from "../../runtime/tuning/tuned.ts";
@@ -24,6 +27,7 @@ import { shipped } from "../../runtime/tuning/tuned-records.ts";
 import { cliJson } from "../cli/run.ts";
 import { complaint, temporary } from "../models/formats/temporary.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
+import { accumulate } from "./programs/tuning.ts";
 
 const at = temporary();
 const file = new URL("./programs/tuning.ts", import.meta.url);
@@ -218,7 +222,7 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
     const gpu = new Gpu(await withDevice(name));
     const args = sampleArguments(gpu, program, { sizes });
     const lanesOf = (p: TileProgram = program): number =>
-      new Kernel(gpu.device, p, gpu.target).prepare(args).variant.generated.schedule.lanes;
+      new Kernel(gpu.device, p, gpu.target, tunedFor(gpu.capabilities)).prepare(args).variant.generated.schedule.lanes;
     const usual = lanesOf();
     expect(usual).toBeGreaterThan(1);
     const binding = { sizes, storage: { x: "f32", total: "f32" }, cells: [] } as const;
@@ -240,6 +244,11 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
     keep({});
     expect(tunedKnobs(gpu.capabilities, program, binding)).toEqual({ lanes: 1 });
     expect(lanesOf()).toBe(1);
+    // Also those that `gpu.kernels` loads.
+    const loaded = await gpu.kernels({ url: file.href } as ImportMeta, { accumulate });
+    const plan = await gpu.record("tuned", () => loaded.accumulate(args[0] as DeviceTensor, args[1] as DeviceTensor));
+    expect(plan.dispatches.map((d) => d.variant.generated.schedule.lanes)).toEqual([1]);
+    plan.destroy();
     // Knobs that are given count more, also when they are none.
     expect(new Kernel(gpu.device, program, gpu.target, {}).prepare(args).variant.generated.schedule.lanes).toBe(usual);
     process.env.TILESTATE_TUNING = "off";
@@ -262,7 +271,8 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
   test("knobs found on plain buffers are not used where tensors lie otherwise", async () => {
     const gpu = new Gpu(await withDevice(name));
     const variant = (x: DeviceTensor, total: DeviceTensor, knobs?: Knobs): Generated =>
-      new Kernel(gpu.device, program, gpu.target, knobs).prepare([x, total]).variant.generated;
+      new Kernel(gpu.device, program, gpu.target, knobs ?? tunedFor(gpu.capabilities)).prepare([x, total]).variant
+        .generated;
     const shape = { rows: 24, columns: 512 };
     const total = gpu.tensor({ rows: 24 });
     const calls: (readonly [string, DeviceTensor])[] = [

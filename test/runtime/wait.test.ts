@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { openDevice } from "../../runtime/device/device.ts";
-import { Pace, patiently, settle } from "../../runtime/device/wait.ts";
+import { Pace } from "../../runtime/device/pace.ts";
+import { patiently, settle } from "../../runtime/device/wait.ts";
 import { adaptersUnderTest, withDevice } from "../support/gpu.ts";
 
 describe("the pace of a wait", () => {

@@ -1,6 +1,6 @@
 /** A whole life on both Dawns: open, use, close. The test that starts it checks that the process then ends by itself. */
 import { openDevice } from "../../../runtime/device/device.ts";
-import { createTensor } from "../../../runtime/memory/tensor.ts";
+import { createTensor } from "../../../runtime/memory/create.ts";
 
 for (const adapter of process.argv.slice(2)) {
   const device = await openDevice({ adapter });

@@ -1,0 +1,8 @@
+/** A dispatch: one call of a kernel, checked and ready to be encoded. */
+import type { Bound } from "./arguments.ts";
+import type { Variant } from "./variants.ts";
+
+/** A call that was checked and is ready to be encoded. */
+export interface Dispatch extends Pick<Bound, "tensors" | "uniforms"> {
+  readonly variant: Variant;
+}

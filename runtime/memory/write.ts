@@ -1,0 +1,110 @@
+/**
+ * Writing tensors: data that somebody passed, encoded as the tensor stores it, checked against what can be written of it, and queued in pieces. Floats are
+ * rounded to f16 and bf16 (to nearest even); block formats take floats and are quantised here.
+ */
+import { describe } from "../common/describe.ts";
+import { UserError } from "../common/errors.ts";
+import { submitted } from "../device/scopes.ts";
+import { bytesOf } from "./dtype.ts";
+import { encodeData, floatsOf } from "./encode.ts";
+import type { TensorData } from "./layout.ts";
+import { intoPanels } from "./panels.ts";
+import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
+import { inPanels, isRange, type Readable } from "./read.ts";
+import { TEXEL_BYTES, WRITE_BYTES, writeTexels } from "./texture.ts";
+
+/** What writing needs to know of a tensor. */
+export interface Writable extends Readable {
+  /** Bytes of the elements, without padding. */
+  readonly bytes: number;
+  /** It shares the memory of another: what lies behind it may be somebody's. */
+  readonly isView: boolean;
+}
+
+/**
+ * Queues a write of the whole tensor, or of the part from element `elementOffset` on; `DeviceTensor.write` says what parts there are.
+ * @throws UserError when length or kind of the data do not fit.
+ */
+export function writeTensor(t: Writable, data: TensorData, elementOffset?: number): void {
+  const raw = data instanceof Uint8Array;
+  if (elementOffset !== undefined && !Number.isSafeInteger(elementOffset))
+    throw unfit(t, `expected the number of an element to write from, got ${describe(elementOffset)}`);
+  if (t.dtype === "q8" || t.dtype === "q4") {
+    if (!raw)
+      return writeBlocks(
+        t,
+        floatsOf(data, (problem) => unfit(t, problem)),
+        t.dtype,
+        elementOffset,
+      );
+    if (elementOffset !== undefined) throw unfit(t, "raw bytes of block formats are written whole");
+  }
+  const stored = encodeData(data, t.dtype, (problem) => unfit(t, problem));
+  const size = bytesOf(t.dtype);
+  const start = elementOffset ?? 0;
+  const count = stored.byteLength / size;
+  const whole = elementOffset === undefined;
+  if (whole ? count !== t.length : !isRange(start, count, t.length)) {
+    const where = whole ? "" : ` from element ${start}`;
+    throw unfit(t, `expected ${whole ? "" : "at most "}${t.length} elements${where}, got ${count}`);
+  }
+  let bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+  if (t.panel > 1) {
+    if (!inPanels(t, start, count)) throw unfit(t, `a write of panels is of whole ones, got ${count} from ${start}`);
+    bytes = intoPanels(bytes, (t.shape.at(-1) ?? 1) * size, t.panel);
+  }
+  const at = t.offset + start * size;
+  if (at % 4 !== 0) throw unfit(t, `a write of ${t.dtype} starts at an even element, got ${start}`);
+  if (bytes.length % 4 !== 0) {
+    // Only the buffer's own tail may be overwritten with padding; elsewhere a neighbour's element lies there.
+    if (t.isView || start + count !== t.length) {
+      throw unfit(t, `a write of ${t.dtype} inside the tensor has an even length, got ${count}`);
+    }
+    const even = new Uint8Array(bytes.length + 2);
+    even.set(bytes);
+    bytes = even;
+  }
+  put(t, bytes, at);
+}
+
+/** Elements and scales lie apart, so a part of a block format is two writes. */
+function writeBlocks(t: Writable, values: Float32Array, dtype: "q8" | "q4", elementOffset: number | undefined): void {
+  const start = elementOffset ?? 0;
+  const end = start + values.length;
+  if (elementOffset === undefined ? end !== t.length : !isRange(start, values.length, t.length))
+    throw unfit(t, `expected ${t.length - start} elements from element ${start}, got ${values.length}`);
+  // Whole words of scales, and of a texture whole texels.
+  const unit = ((t.texture === undefined ? 4 : TEXEL_BYTES) / 2) * QUANT_BLOCK;
+  if (start % unit !== 0 || (end % unit !== 0 && (end !== t.length || t.isView)))
+    throw unfit(t, `a part is written in multiples of ${unit} elements, got ${start} to ${end}`);
+  const { elements, scales } = quantiseBlocks(values, dtype);
+  const per = dtype === "q8" ? 1 : 0.5;
+  put(t, elements, t.offset + start * per);
+  const words = new Uint8Array(Math.ceil(scales.byteLength / 4) * 4);
+  words.set(new Uint8Array(scales.buffer));
+  put(t, words, t.offset + t.length * per + (start / QUANT_BLOCK) * 2);
+}
+
+function put(t: Writable, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+  submitted(t.device, `writing tensor "${t.label}"`, [t.memory], () => queue(t, bytes, at));
+}
+
+function queue(t: Writable, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+  if (t.texture !== undefined) {
+    // The texture is padded, too.
+    const end = at + bytes.length >= t.offset + t.bytes;
+    if (at % TEXEL_BYTES !== 0 || (bytes.length % TEXEL_BYTES !== 0 && (!end || t.isView)))
+      throw unfit(t, `a write of a texture is of ${TEXEL_BYTES} bytes or a multiple, got ${bytes.length} from ${at}`);
+    if (bytes.length % TEXEL_BYTES === 0) return writeTexels(t.device, t.texture, bytes, at);
+    const whole = new Uint8Array(Math.ceil(bytes.length / TEXEL_BYTES) * TEXEL_BYTES);
+    whole.set(bytes);
+    return writeTexels(t.device, t.texture, whole, at);
+  }
+  for (let from = 0; from < bytes.length; from += WRITE_BYTES) {
+    t.device.raw.queue.writeBuffer(t.buffer, at + from, bytes, from, Math.min(WRITE_BYTES, bytes.length - from));
+  }
+}
+
+function unfit(t: Writable, problem: string): UserError {
+  return new UserError(`tensor "${t.label}" [${t.shape.join(", ")}] ${t.dtype}: ${problem}`);
+}
