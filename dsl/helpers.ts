@@ -27,7 +27,10 @@ function wordOf(seed: number, counter: number, lane: number): number {
   return pcg(pcg(pcg(seed) ^ cast(counter, "u32")) ^ cast(lane, "u32"));
 }
 
-/** The middle of the word's place among 2^32 in (0, 1), as f32 has it: what is less than half a step below 1 stays below 1. */
+/**
+ * The middle of the word's place among 2^32 in (0, 1), as f32 has it: what is less than half a step below 1 stays below
+ * 1.
+ */
 function share(word: number): number {
   return min((cast(word, "f32") + 0.5) * 2.3283064365386963e-10, 0.99999994);
 }
@@ -38,16 +41,17 @@ export function uniform(seed: number, counter: number, lane: number): number {
 }
 
 /**
- * Gumbel noise: adding it to logits and taking the largest draws from their softmax. From -3.2 to 22.9, the same for the same (seed, counter, lane) on every
- * adapter, but for the last digits.
+ * Gumbel noise: adding it to logits and taking the largest draws from their softmax. From -3.2 to 22.9, the same for
+ * the same (seed, counter, lane) on every adapter, but for the last digits.
  */
 export function gumbel(seed: number, counter: number, lane: number): number {
   return -log(waiting(wordOf(seed, counter, lane)));
 }
 
 /**
- * -log of the middle of the word's place in (0, 1). A draw is decided by words near 2^32, where f32 has few numbers and adapters know log to a step at best:
- * there it is the logarithm of 1 - t for the share t that is left, of which f32 has all 32 bits, as the series of artanh(t / (2 - t)).
+ * -log of the middle of the word's place in (0, 1). A draw is decided by words near 2^32, where f32 has few numbers and
+ * adapters know log to a step at best: there it is the logarithm of 1 - t for the share t that is left, of which f32
+ * has all 32 bits, as the series of artanh(t / (2 - t)).
  */
 function waiting(word: number): number {
   const t = (cast(~word, "f32") + 0.5) * 2.3283064365386963e-10;

@@ -3,9 +3,13 @@ export * from "./helpers.ts";
 export { type Instance, specialise } from "./specialise.ts";
 export type {
   bf16,
+  DIMS,
   DType,
+  ELEMENT,
+  FIXED,
   f16,
   f32,
+  Given,
   i32,
   q4,
   q8,

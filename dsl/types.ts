@@ -1,8 +1,9 @@
 /**
  * The types of the kernel language.
  *
- * A tile is typed as a number with an *optional* brand, so that plain `tsc` accepts `a * b`, `acc = acc * f + x` and ternaries between tiles; the dims and
- * dtypes that operators lose are derived again by the compiler. Dims are one string literal ("heads dim"), which reads well in an editor's hover.
+ * A tile is typed as a number with an *optional* brand, so that plain `tsc` accepts `a * b`, `acc = acc * f + x` and
+ * ternaries between tiles; the dims and dtypes that operators lose are derived again by the compiler. Dims are one
+ * string literal ("heads dim"), which reads well in an editor's hover.
  */
 
 /** 32-bit floating point. */
@@ -11,9 +12,15 @@ export type f32 = "f32";
 export type f16 = "f16";
 /** Brain float, the upper half of an f32: storage only, arithmetic is f32. */
 export type bf16 = "bf16";
-/** 8-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q8_0): storage only, read-only in kernels. */
+/**
+ * 8-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q8_0): storage only,
+ * read-only in kernels.
+ */
 export type q8 = "q8";
-/** 4-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q4_0): storage only, read-only in kernels. */
+/**
+ * 4-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q4_0): storage only,
+ * read-only in kernels.
+ */
 export type q4 = "q4";
 /** 32-bit unsigned integer. */
 export type u32 = "u32";
@@ -24,44 +31,56 @@ export type real = f32 | f16 | bf16 | q8 | q4;
 /** Every element type a tensor may be stored in. */
 export type DType = f32 | f16 | bf16 | q8 | q4 | u32 | i32;
 
-declare const dims: unique symbol;
-declare const element: unique symbol;
-declare const fixed: unique symbol;
+/** The key of a tile's or tensor's dims. It is a type alone: no value has it. */
+export declare const DIMS: unique symbol;
+/** The key of a tensor's or scalar's element type. It is a type alone: no value has it. */
+export declare const ELEMENT: unique symbol;
+/** The key that tells compile-time parameters from others. It is a type alone: no value has it. */
+export declare const FIXED: unique symbol;
 
 /** A block of values that a program holds, indexed by the named dims of `D`; a scalar has none. */
-export type Tile<D extends string = string> = number & { readonly [dims]?: D };
+export type Tile<D extends string = string> = number & { readonly [DIMS]?: D };
 
 /** A run-time number given with each call: a plain number, or a one-element tensor that lives on the GPU. */
-export type Scalar<T extends u32 | i32 | f32 = f32> = number & { readonly [element]?: T };
+export type Scalar<T extends u32 | i32 | f32 = f32> = number & { readonly [ELEMENT]?: T };
 
-/** An array in GPU memory with the named dims of `D` (row-major, the last one contiguous) and elements stored as `T`. */
+/**
+ * An array in GPU memory with the named dims of `D` (row-major, the last one contiguous) and elements stored as `T`.
+ */
 export interface Tensor<D extends string, T extends DType = f32> {
   /** Loads. One index a dim, each a scalar or an index tile; dims left out at the end are taken whole. */
   at(...index: readonly number[]): Tile;
   /** Stores `value`; indices as in `at`. Elements outside the tensor or a ragged index are not written. */
   set(index: readonly number[], value: number): void;
-  /** Adds `value` to the element, as one indivisible step: programs and lanes may meet in one element. f32, u32 and i32 tensors. */
+  /**
+   * Adds `value` to the element, as one indivisible step: programs and lanes may meet in one element. f32, u32 and i32
+   * tensors.
+   */
   add(index: readonly number[], value: number): void;
   /** Raises the element to `value` where that is larger, indivisibly. */
   max(index: readonly number[], value: number): void;
   /** Lowers the element to `value` where that is smaller, indivisibly. */
   min(index: readonly number[], value: number): void;
-  readonly [dims]?: D;
-  readonly [element]?: T;
+  /** The dims, for the type checker alone. */
+  readonly [DIMS]?: D;
+  /** The type of the elements, for the type checker alone. */
+  readonly [ELEMENT]?: T;
 }
 
 /**
- * Compile-time parameters of a kernel, as one object, its last parameter: numbers, flags, strings and functions. They are given when the kernel is loaded,
- * with `specialise`, or by the kernel that calls it. Branches on them vanish, functions are inlined.
+ * Compile-time parameters of a kernel, as one object, its last parameter: numbers, flags, strings and functions. They
+ * are given when the kernel is loaded, with `specialise`, or by the kernel that calls it. Branches on them vanish,
+ * functions are inlined.
  */
-export type Static<T extends object> = T & { readonly [fixed]?: true };
+export type Static<T extends object> = T & { readonly [FIXED]?: true };
 
-type Given<A> = { [I in keyof A]-?: A[I] };
+/** A kernel's parameters, none of them optional. */
+export type Given<A> = { [I in keyof A]-?: A[I] };
 
 /** The object of compile-time parameters that a kernel takes; never where it takes none. */
 export type StaticsOf<F> = F extends (...args: infer A) => void
   ? Given<A> extends readonly [...infer _, infer L]
-    ? typeof fixed extends keyof L
+    ? typeof FIXED extends keyof L
       ? L
       : never
     : never
@@ -69,4 +88,4 @@ export type StaticsOf<F> = F extends (...args: infer A) => void
 
 /** The parameters that a kernel is launched with: all but the compile-time ones. */
 export type RunTime<A extends readonly unknown[]> =
-  Given<A> extends readonly [...infer I, infer L] ? (typeof fixed extends keyof L ? I : A) : A;
+  Given<A> extends readonly [...infer I, infer L] ? (typeof FIXED extends keyof L ? I : A) : A;

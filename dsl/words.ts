@@ -1,10 +1,11 @@
 /**
  * The words a kernel may use.
  *
- * They are never run: a kernel is read as source and compiled. Each has a type, so that an editor and `tsc` help while writing, and a body that says what
- * went wrong when host code calls it by mistake. The idea of one stub file for all user-visible words is cuTile Python's.
+ * They are never run: a kernel is read as source and compiled. Each has a type, so that an editor and `tsc` help while
+ * writing, and a body that says what went wrong when host code calls it by mistake. The idea of one stub file for all
+ * user-visible words is cuTile Python's.
  */
-import type { Tensor, Tile } from "./types.ts";
+import type { Tile } from "./types.ts";
 
 function word(name: string): never {
   throw new Error(
@@ -14,11 +15,17 @@ function word(name: string): never {
 
 // ---- Where am I, how large is it --------------------------------------------------------------------------------------------
 
-/** The grid: one program for each index of `dim`; the value is this program's index (u32). Several calls span a grid of several dims. */
+/**
+ * The grid: one program for each index of `dim`; the value is this program's index (u32). Several calls span a grid of
+ * several dims.
+ */
 export function program(dim: string): number {
   return word(`program("${dim}")`);
 }
-/** The grid: one program for each block of `size` indices of `dim`, ragged at the end. Without `size` the compiler chooses. */
+/**
+ * The grid: one program for each block of `size` indices of `dim`, ragged at the end. Without `size` the compiler
+ * chooses.
+ */
 export function block<D extends string>(dim: D, size?: number): Tile<D> {
   return word(`block("${dim}", ${size})`);
 }
@@ -33,7 +40,10 @@ export function size(dim: string): number {
 
 // ---- Loops ------------------------------------------------------------------------------------------------------------------
 
-/** Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given, and never beyond it); each turn sees an index tile, ragged at the limit. */
+/**
+ * Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given, and never beyond it); each turn
+ * sees an index tile, ragged at the limit.
+ */
 export function over<D extends string>(dim: D, limit?: number): Iterable<Tile<D>> {
   return word(`over("${dim}", ${limit})`);
 }
@@ -63,28 +73,49 @@ export function zerosLike<D extends string>(tile: Tile<D>): Tile<D> {
 
 // ---- Element-wise maths -----------------------------------------------------------------------------------------------------
 
+/**
+ * e to the power of x, of an f32. WGSL allows an error of 3 + 2 |x| units in the last place, and 0 for what is below
+ * the smallest normal number.
+ */
 export function exp(x: number): Tile {
   return word(`exp(${x})`);
 }
+/** 2 to the power of x, of an f32. WGSL allows an error of 3 + 2 |x| units in the last place. */
 export function exp2(x: number): Tile {
   return word(`exp2(${x})`);
 }
+/**
+ * The natural logarithm of a positive f32. WGSL allows an absolute error of 2^-21 between 0.5 and 2, and 3 units in the
+ * last place elsewhere; adapters differ at 0 and below.
+ */
 export function log(x: number): Tile {
   return word(`log(${x})`);
 }
+/**
+ * The logarithm to base 2 of a positive f32. WGSL allows an absolute error of 2^-21 between 0.5 and 2, and 3 units in
+ * the last place elsewhere.
+ */
 export function log2(x: number): Tile {
   return word(`log2(${x})`);
 }
+/** The square root of an f32 of at least 0, as exact as 1 / rsqrt(x) at least. */
 export function sqrt(x: number): Tile {
   return word(`sqrt(${x})`);
 }
-/** 1 / sqrt(x). */
+/** 1 / sqrt(x), of a positive f32. WGSL allows an error of 2 units in the last place. */
 export function rsqrt(x: number): Tile {
   return word(`rsqrt(${x})`);
 }
+/**
+ * The sine of an angle in radians, an f32. WGSL allows an absolute error of 2^-11 between -pi and pi, and more beyond.
+ */
 export function sin(x: number): Tile {
   return word(`sin(${x})`);
 }
+/**
+ * The cosine of an angle in radians, an f32. WGSL allows an absolute error of 2^-11 between -pi and pi, and more
+ * beyond.
+ */
 export function cos(x: number): Tile {
   return word(`cos(${x})`);
 }
@@ -92,12 +123,15 @@ export function cos(x: number): Tile {
 export function tanh(x: number): Tile {
   return word(`tanh(${x})`);
 }
+/** The absolute value of an f32 or i32. The most negative i32 stays what it is. */
 export function abs(x: number): Tile {
   return word(`abs(${x})`);
 }
+/** The largest whole number that is not above x, as f32. */
 export function floor(x: number): Tile {
   return word(`floor(${x})`);
 }
+/** The smallest whole number that is not below x, as f32. */
 export function ceil(x: number): Tile {
   return word(`ceil(${x})`);
 }
@@ -105,15 +139,17 @@ export function ceil(x: number): Tile {
 export function round(x: number): Tile {
   return word(`round(${x})`);
 }
+/** The smaller of both, of one type (f32, u32 or i32). Where one is NaN, adapters give either. */
 export function min(a: number, b: number): Tile {
   return word(`min(${a}, ${b})`);
 }
+/** The larger of both, of one type (f32, u32 or i32). Where one is NaN, adapters give either. */
 export function max(a: number, b: number): Tile {
   return word(`max(${a}, ${b})`);
 }
 /**
- * a to the power of b, as `a ** b`: a product (or 1 over one) where b is a whole number known when compiling, and otherwise for positive a only, since adapters
- * differ on the rest.
+ * a to the power of b, as `a ** b`: a product (or 1 over one) where b is a whole number known when compiling, and
+ * otherwise for positive a only, since adapters differ on the rest.
  */
 export function pow(a: number, b: number): Tile {
   return word(`pow(${a}, ${b})`);
@@ -137,28 +173,39 @@ export function bitcast(x: number, to: "f32" | "u32" | "i32"): Tile {
 
 // ---- Reductions: over the one dim of the tile, or over the named one ----------------------------------------------------------
 
+/**
+ * The sum of the elements along a dim, in an order that the schedule decides: results of f32 may differ in their last
+ * digits between adapters. 0 where there are none.
+ */
 export function sum(x: number, dim?: string): Tile {
   return word(`sum(${x}, ${dim})`);
 }
-/** Largest element. */
+/** The largest element along a dim. Infinities count; NaN may be left out. */
 export function amax(x: number, dim?: string): Tile {
   return word(`amax(${x}, ${dim})`);
 }
-/** Smallest element. */
+/** The smallest element along a dim. Infinities count; NaN may be left out. */
 export function amin(x: number, dim?: string): Tile {
   return word(`amin(${x}, ${dim})`);
 }
-/** Of the indices in `index`, the one where `value` is largest; the lowest of them on a tie. Among NaN any index of the tile or of its dim. */
+/**
+ * Of the indices in `index`, the one where `value` is largest; the lowest of them on a tie. Among NaN any index of the
+ * tile or of its dim.
+ */
 export function argmax(value: number, index: number, dim?: string): Tile {
   return word(`argmax(${value}, ${index}, ${dim})`);
 }
-/** Of the indices in `index`, the one where `value` is smallest; the lowest of them on a tie. Among NaN any index of the tile or of its dim. */
+/**
+ * Of the indices in `index`, the one where `value` is smallest; the lowest of them on a tie. Among NaN any index of the
+ * tile or of its dim.
+ */
 export function argmin(value: number, index: number, dim?: string): Tile {
   return word(`argmin(${value}, ${index}, ${dim})`);
 }
 /**
- * The largest elements of `value` with their indices, best first, of equals the lowest index first: as many as the dim `into` has, or, where `into` is a list
- * of that kind, the best of both. Places that nothing takes hold -Infinity (0 for u32) and the index 4294967295.
+ * The largest elements of `value` with their indices, best first, of equals the lowest index first: as many as the dim
+ * `into` has, or, where `into` is a list of that kind, the best of both. Places that nothing takes hold -Infinity (0
+ * for u32) and the index 4294967295.
  */
 export function topk(
   value: number,
@@ -177,6 +224,3 @@ export function dot(a: number, b: number, dim?: string): Tile {
 export function cumsum(x: number, dim?: string): Tile {
   return word(`cumsum(${x}, ${dim})`);
 }
-
-/** Kept for its type: every tensor of a kernel is one of its parameters. */
-export type AnyTensor = Tensor<string, "f32" | "f16" | "bf16" | "u32" | "i32">;

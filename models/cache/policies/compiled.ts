@@ -6,23 +6,23 @@ export const shipped: Shipped = {
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
-   "hash": "1c6957d53a9253408e1d87e6"
+   "hash": "6efb964dc04dd788148427c8"
   },
   {
    "file": "../../../dsl/index.ts",
-   "hash": "100e1617c7f88ebdf52853ad"
+   "hash": "1f5510ae82fdcdcacc2b9c27"
   },
   {
    "file": "../../../dsl/specialise.ts",
-   "hash": "a550653a76422b140d21805d"
+   "hash": "1e056270db05c918c2cdd1b7"
   },
   {
    "file": "../../../dsl/types.ts",
-   "hash": "ea2e717a2e887ab26362defb"
+   "hash": "869bac168a534851d9bcd6ac"
   },
   {
    "file": "../../../dsl/words.ts",
-   "hash": "8c3d5d84b79dbdee6565604d"
+   "hash": "c5372a10c12e2be4c581f422"
   },
   {
    "file": "index.ts",
