@@ -10,11 +10,11 @@ import { MOST_POSITIONS } from "../blocks/rope.ts";
 import { POLICIES, type PolicySpec } from "../cache/policy.ts";
 import { keptPositions } from "../cache/state.ts";
 import type { LlamaConfig } from "../config/model-config.ts";
-import type { Contract } from "../weights/memory.ts";
 import type { ModelSource } from "../weights/source.ts";
 import { type BatchToken, interleave, ofSequence } from "./interleave.ts";
 import { Leavable, Leaving } from "./leave.ts";
 import { type DecoderOptions, loadParts, type Parts } from "./load.ts";
+import type { Contract } from "./memory.ts";
 import type { Watch } from "./prefill.ts";
 import { checkPrompt, Prompts } from "./prompts.ts";
 import {

@@ -3,12 +3,11 @@
  */
 
 import { guarded } from "../../runtime/device/scopes.ts";
-import type { DeviceTensor, Plan } from "../../runtime/index.ts";
-import type { Model, Rows } from "../blocks/layers.ts";
+import type { DeviceTensor, Maker, Plan } from "../../runtime/index.ts";
 import type { LayerState } from "../cache/state.ts";
 import { FEED, POSITION, RESTS, ROW, SEQUENCE, TICK } from "../kernels/feed.ts";
+import type { Model, Rows } from "./record.ts";
 import type { WarmPart } from "./warm.ts";
-import type { Maker } from "./workspace.ts";
 
 export class Join {
   readonly #plan: Plan;

@@ -3,18 +3,19 @@
  */
 
 import { guarded } from "../../runtime/device/scopes.ts";
-import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
-import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "../blocks/layers.ts";
+import { type Arena, arena, type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { frequencies, ropeTables } from "../blocks/rope.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../cache/policy.ts";
 import { createState } from "../cache/state.ts";
+import { checkBlocks, type WeightFormat } from "../weights/formats.ts";
 import { loadWeights } from "../weights/load.ts";
-import { type Contract, checkBlocks, contract, roomOf, tooLarge, type WeightFormat } from "../weights/memory.ts";
 import type { ModelSource } from "../weights/source.ts";
 import { Join } from "./join.ts";
+import { type Contract, contract, roomOf, tooLarge } from "./memory.ts";
 import { checkLoad } from "./options.ts";
+import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./record.ts";
 import { reserve } from "./scheduler.ts";
-import { type Arena, arena, createFlows, createRows, statesOf } from "./workspace.ts";
+import { createFlows, createRows, statesOf } from "./workspace.ts";
 
 export interface DecoderOptions {
   /** The state policy, as in `tova:128`; `full` unless given. */

@@ -7,12 +7,11 @@
 
 import { guarded, owned } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
-import type { DeviceTensor, Plan } from "../../runtime/index.ts";
-import { type Model, type Rows, recordAttend, recordLayers, seenIn } from "../blocks/layers.ts";
+import { arena, type DeviceTensor, type Plan } from "../../runtime/index.ts";
 import { type PolicySpec, protectedBy } from "../cache/policy.ts";
 import { createState, type LayerState, type State } from "../cache/state.ts";
 import { Prefill } from "./prefill.ts";
-import { arena } from "./workspace.ts";
+import { type Model, type Rows, recordAttend, recordLayers, seenIn } from "./record.ts";
 
 /**
  * Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream.

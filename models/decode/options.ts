@@ -2,7 +2,7 @@
 
 import { awaitHint, describe } from "../../runtime/common/describe.ts";
 import { Gpu, UserError } from "../../runtime/index.ts";
-import { WEIGHT_FORMATS } from "../weights/memory.ts";
+import { WEIGHT_FORMATS } from "../weights/formats.ts";
 import type { ModelSource } from "../weights/source.ts";
 import { CHUNKS } from "./workspace.ts";
 

@@ -10,6 +10,9 @@
 import { owned } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
 import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
+import { MOST_POSITIONS } from "../blocks/rope.ts";
+import type { LayerState } from "../cache/state.ts";
+import { FEED } from "../kernels/feed.ts";
 import {
   type Model,
   type Rows,
@@ -22,10 +25,7 @@ import {
   type Seen,
   seenIn,
   type Target,
-} from "../blocks/layers.ts";
-import { MOST_POSITIONS } from "../blocks/rope.ts";
-import type { LayerState } from "../cache/state.ts";
-import { FEED } from "../kernels/feed.ts";
+} from "./record.ts";
 import type { WarmPart } from "./warm.ts";
 import { CHUNKS, logitRows } from "./workspace.ts";
 

@@ -7,7 +7,6 @@
 import { describe } from "../../runtime/common/describe.ts";
 import { guarded } from "../../runtime/device/scopes.ts";
 import { type Gpu, UserError } from "../../runtime/index.ts";
-import type { Model, Rows } from "../blocks/layers.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
 import { POLICIES, type PolicySpec } from "../cache/policy.ts";
 import { keptPositions } from "../cache/state.ts";
@@ -15,6 +14,7 @@ import { ID } from "../kernels/feed.ts";
 import type { Leaving } from "./leave.ts";
 import { readAtOnce } from "./oneshot.ts";
 import { type Choice, Prefill, type Watch } from "./prefill.ts";
+import type { Model, Rows } from "./record.ts";
 import { type Sampling, samplingSettings, stopTokens } from "./sampling.ts";
 import { Turns } from "./turns.ts";
 import type { WarmPart } from "./warm.ts";

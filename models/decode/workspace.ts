@@ -1,5 +1,5 @@
-/** What a decoder puts on the GPU beside weights and states, and the bookkeeping that lets it free all of it again, also after a load that failed half-way. */
-import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
+/** What a decoder puts on the GPU beside weights and states. */
+import type { DeviceTensor, Maker } from "../../runtime/index.ts";
 import { lanesOf } from "../cache/state.ts";
 import type { LlamaConfig } from "../config/model-config.ts";
 import { FEED } from "../kernels/feed.ts";
@@ -14,35 +14,6 @@ export const STOPS = 16;
 /** Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token alone. */
 export const CHUNKS: readonly number[] = [1, 16, 64, 256];
 const MOST_TOKENS = 256;
-
-/** The part of a `Gpu` that making tensors takes. */
-export type Maker = Pick<Gpu, "tensor" | "tensors" | "device" | "capabilities">;
-
-/** A maker of tensors that remembers what it made. */
-export interface Arena extends Maker {
-  destroy(): void;
-}
-
-export function arena(gpu: Maker): Arena {
-  const made: DeviceTensor[] = [];
-  return {
-    device: gpu.device,
-    capabilities: gpu.capabilities,
-    tensor(...args) {
-      const tensor = gpu.tensor(...args);
-      made.push(tensor);
-      return tensor;
-    },
-    tensors(specs) {
-      const tensors = gpu.tensors(specs);
-      made.push(...(Object.values(tensors) as DeviceTensor[]));
-      return tensors;
-    },
-    destroy(): void {
-      for (const tensor of made.splice(0)) tensor.destroy();
-    },
-  };
-}
 
 type Shapes<K extends string> = Readonly<Record<K, readonly ["f32" | "u32", ...number[]]>>;
 

@@ -4,8 +4,8 @@
  * A tale is read token by token, answers included, and a question is right when every token of its answer was the most likely one given all before it. That
  * needs no sampling and one pass a tale, so different states are compared on exactly the same text.
  */
-import { readFile } from "node:fs/promises";
 import { UserError } from "../../runtime/common/errors.ts";
+import { readText } from "../io/node.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
 export interface Question {
@@ -35,12 +35,7 @@ export interface Reader {
 
 /** Reads tales from a file of one JSON object a line: `{"text", "questions": [{"at", "answer"}]}`. Throws `UserError` naming file and line. */
 export async function readTales(file: string, most: number = Number.POSITIVE_INFINITY): Promise<Tale[]> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    throw new UserError(`${file}: cannot read the tales (${cause instanceof Error ? cause.message : String(cause)})`);
-  }
+  const text = await readText(file, "the tales");
   const tales: Tale[] = [];
   for (const [i, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;

@@ -2,7 +2,7 @@
  * Recorded recall: which questions of the embedded tales a float32 reference answers right under each state, for hearth (recall-expected.json) and for the same
  * model before it was trained for a bounded state (recall-plain.json).
  */
-import { readFile } from "node:fs/promises";
+import { readText } from "../io/node.ts";
 
 /** The files' form. `each` has one digit a question, tale by tale: 1 = right. */
 export interface Recorded {
@@ -12,7 +12,7 @@ export interface Recorded {
 }
 
 export async function readRecorded(file: string): Promise<Recorded> {
-  return JSON.parse(await readFile(file, "utf8")) as Recorded;
+  return JSON.parse(await readText(file, "recorded answers")) as Recorded;
 }
 
 /** The name that the files have for a state: "tova:128,recent=16" is "tova-r16:128" there. */

@@ -5,16 +5,15 @@
  * nothing is moved. Opening reads headers only, and checks all of them: a wrong shape is found before the first byte of a large model is loaded.
  */
 
-import { basename, resolve } from "node:path";
 import { UserError } from "../../runtime/common/errors.ts";
 import { type LlamaConfig, type Note, parseLlamaConfig, withEnds } from "../config/model-config.ts";
-import { diskFolder, type Folder } from "../io/bytes.ts";
+import type { Folder } from "../io/bytes.ts";
 import { notAModel } from "../io/folder.ts";
 import { readJson } from "../io/json.ts";
+import { diskFolder } from "../io/node.ts";
 import { endOfText } from "../tokenizers/ends.ts";
 import { loadTokenizer } from "../tokenizers/huggingface.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
-import { checkLayers, kindOfNames, refuseStrangers, sameBytes, withoutWrappers } from "../weights/names.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -26,6 +25,7 @@ import {
   type WeightDType,
   type WeightTensor,
 } from "../weights/source.ts";
+import { checkLayers, kindOfNames, refuseStrangers, sameBytes, withoutWrappers } from "./names.ts";
 import { openTensors, type StoredTensor } from "./shards.ts";
 
 const EMBED = "model.embed_tokens.weight";
@@ -44,13 +44,11 @@ const PARTS: Readonly<Record<LayerPart, string>> = {
 };
 
 /** Opens a folder on disk. Throws a `UserError` for anything in it that cannot be used. */
-export async function openHuggingFace(directory: string): Promise<ModelSource> {
-  const source = await openHuggingFaceFolder(diskFolder(directory));
-  // The name is the folder's, also when the path given was "." or ended in "..".
-  return { ...source, config: { ...source.config, name: basename(resolve(directory)) } };
+export function openHuggingFace(directory: string): Promise<ModelSource> {
+  return openHuggingFaceFolder(diskFolder(directory));
 }
 
-/** Opens a folder that may lie in memory. */
+/** Opens a folder that may lie in memory or on a web server. */
 export async function openHuggingFaceFolder(folder: Folder): Promise<ModelSource> {
   const notes: string[] = [];
   const note: Note = (text) => void notes.push(text);
@@ -92,7 +90,7 @@ async function readConfig(folder: Folder, note: Note): Promise<LlamaConfig> {
     const hint = "give the folder that holds config.json and model.safetensors";
     throw await notAModel(folder, "not a model folder: it has no config.json", hint);
   }
-  let config = parseLlamaConfig(await readJson(file), file.where, note);
+  let config: LlamaConfig = { ...parseLlamaConfig(await readJson(file), file.where, note), name: folder.name };
   const generation = await folder.open("generation_config.json");
   if (generation !== undefined) config = withEnds(config, await readJson(generation), generation.where, note);
   const ends = await endOfText(folder, note);

@@ -6,11 +6,10 @@
  * order when they are read. Epsilon and base are constants of that project's training script.
  */
 
-import { readdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { LlamaConfig } from "../config/model-config.ts";
-import { type ByteSource, fileBytes } from "../io/bytes.ts";
+import type { ByteSource, Folder } from "../io/bytes.ts";
+import { fileBytes, folderOf } from "../io/node.ts";
 import { LLAMA2C_LARGEST, refusal } from "../io/sniff.ts";
 import { loadLlama2cTokenizer } from "../tokenizers/llama2c.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
@@ -59,7 +58,15 @@ const V1_ORDER: readonly Section[] = [
 
 /** Opens a `.bin` of version 0 or 1. Throws a `UserError` for another version or a length that does not match the header. */
 export async function openLlama2c(file: string): Promise<ModelSource> {
-  return openLlama2cBytes(await fileBytes(file), (config) => findTokenizer(file, config));
+  const { folder, name } = folderOf(file);
+  return openLlama2cBytes(await fileBytes(file), (config) => findTokenizer(folder, name, config));
+}
+
+/** The same in a folder that may lie in memory or on a web server. */
+export async function openLlama2cIn(folder: Folder, name: string): Promise<ModelSource> {
+  const source = await folder.open(name);
+  if (source === undefined) throw new UserError(`${folder.path(name)}: no such file`);
+  return openLlama2cBytes(source, (config) => findTokenizer(folder, name, config));
 }
 
 /** The same from any bytes, with the tokenizer found by the caller. */
@@ -120,7 +127,7 @@ async function readHeader(source: ByteSource): Promise<Header> {
     return refuse(`not a llama2.c checkpoint: ${sizes} do not fit together`);
   }
   const config: LlamaConfig = {
-    name: basename(where).replace(/\.bin$/, ""),
+    name: (where.split(/[\\/]/).at(-1) ?? "").replace(/\.bin$/, ""),
     dim,
     heads,
     groups,
@@ -198,25 +205,24 @@ function weight(
 }
 
 /** The tokenizer beside a checkpoint: `tokenizer.bin`, or a `tok512.bin` with the right number of pieces. */
-async function findTokenizer(file: string, config: LlamaConfig): Promise<Tokenizer> {
-  const folder = dirname(file);
-  const names = (await readdir(folder))
-    .filter((name) => /^tok(enizer.*|\d+)\.bin$/.test(name) && name !== basename(file))
-    .sort();
-  // The name that carries the size first, then the usual one.
-  const rank = (name: string): number => [`tok${config.vocab}.bin`, "tokenizer.bin"].indexOf(name) >>> 0;
-  names.sort((a, b) => rank(a) - rank(b));
+async function findTokenizer(folder: Folder, file: string, { vocab }: LlamaConfig): Promise<Tokenizer> {
+  const listed = (await folder.list()).filter((name) => /^tok(enizer.*|\d+)\.bin$/.test(name) && name !== file);
+  // The name that carries the size first, then the usual one, also where nobody tells what there is.
+  const names = new Set([`tok${vocab}.bin`, "tokenizer.bin", ...listed]);
   let failure: unknown;
   for (const name of names) {
+    const source = name === file ? undefined : await folder.open(name);
+    if (source === undefined) continue;
     try {
-      return await loadLlama2cTokenizer(await fileBytes(join(folder, name)), config.vocab);
+      return await loadLlama2cTokenizer(source, vocab);
     } catch (error) {
       failure ??= error;
     }
   }
+  const where = folder.path(file);
   throw (
     failure ??
-    new UserError(`${file}: no tokenizer beside it: expected tokenizer.bin or tok${config.vocab}.bin in ${folder}`, {
+    new UserError(`${where}: no tokenizer beside it: expected tokenizer.bin or tok${vocab}.bin in ${folder.where}`, {
       hint: "token ids can be given instead of text",
     })
   );

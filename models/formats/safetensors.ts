@@ -5,10 +5,10 @@
  * only; a tensor's bytes are fetched when asked for. The checks follow the format's own rules: the ranges must tile the data exactly, without gaps or overlap.
  */
 
-import { open, rename, rm } from "node:fs/promises";
 import { UserError } from "../../runtime/common/errors.ts";
-import { type ByteSource, fileBytes, fileError, message } from "../io/bytes.ts";
+import { type ByteSource, message } from "../io/bytes.ts";
 import { duplicateKey } from "../io/json.ts";
+import { fileBytes, writeWhole } from "../io/node.ts";
 import { refusal, SAFETENSORS_HEADER_LIMIT } from "../io/sniff.ts";
 
 /** Bits of one element, by the format's own dtype names. */
@@ -105,26 +105,13 @@ async function headerLength(source: ByteSource): Promise<number> {
   return Number(length);
 }
 
-/** Writes the tensors to `path`, whole or not at all (a temporary file beside it is renamed). Throws a `UserError` naming the path when the disk refuses. */
+/** Writes the tensors to `path`, whole or not at all. Throws a `UserError` naming the path when the disk refuses. */
 export async function writeSafetensors(
   path: string,
   tensors: Readonly<Record<string, SafetensorsInput>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const parts = layout(tensors, metadata);
-  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      for (const part of parts) await file.writeFile(part);
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw fileError(path, "write", error);
-  }
+  await writeWhole(path, layout(tensors, metadata));
 }
 
 /** The same file in memory. */

@@ -8,14 +8,13 @@
 
 import { guarded, owned } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
-import type { DeviceTensor } from "../../runtime/index.ts";
+import type { DeviceTensor, Maker } from "../../runtime/index.ts";
 import { bytesOf, type DType, decodeBF16, decodeF16 } from "../../runtime/memory/dtype.ts";
 import type { TensorOptions } from "../../runtime/memory/layout.ts";
 import { panelProblem } from "../../runtime/memory/panels.ts";
 import { pitchFor } from "../../runtime/memory/texture.ts";
-import type { Maker } from "../decode/workspace.ts";
 import { Fit } from "./fit.ts";
-import { formatOf, type WeightFormat } from "./memory.ts";
+import { formatOf, type WeightFormat } from "./formats.ts";
 import {
   type CanonicalName,
   elements,
@@ -155,7 +154,7 @@ class Loader {
   }
 }
 
-/** Reads every weight and puts it on the GPU in the format that `memory.ts` says. */
+/** Reads every weight and puts it on the GPU in the format that `formats.ts` says. */
 export async function loadWeights(gpu: Maker, source: ModelSource, format: WeightFormat = "stored"): Promise<Weights> {
   const { layers: count, heads, groups, headDim, dim } = source.config;
   const loader = new Loader(gpu, source, format);

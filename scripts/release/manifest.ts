@@ -19,7 +19,7 @@ interface Manifest {
 /** Dependencies that a checkout needs and the package does not: its native part, and what runs TypeScript. */
 const OF_A_CHECKOUT: readonly string[] = ["webgpu", "@sparticuz/chromium", "esbuild", "tsx"];
 /** Doors that browsers may come in by. */
-const FOR_BROWSERS: readonly string[] = ["./dsl", "./compiler", "./runtime"];
+const FOR_BROWSERS: readonly string[] = ["./dsl", "./compiler", "./runtime", "./models"];
 
 export function published(checkout: Manifest): Manifest {
   const { devDependencies: _, workspaces: __, scripts: ___, ...kept } = checkout;

@@ -5,8 +5,8 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openModel } from "../../models/formats/open.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../models/formats/safetensors.ts";
+import { openModel } from "../../models/open.ts";
 import type { ModelSource } from "../../models/weights/source.ts";
 import { normal } from "./random.ts";
 

@@ -5,19 +5,22 @@
  * shows what a fixed state keeps.
  */
 
-import { fileURLToPath } from "node:url";
-import { openHuggingFace } from "../../formats/huggingface.ts";
+import { openHuggingFaceFolder } from "../../formats/huggingface.ts";
+import { pathOf } from "../../io/node.ts";
+import { folderAt } from "../../io/place.ts";
 import type { ModelSource } from "../../weights/source.ts";
 
 export type HearthFile = "recall.jsonl" | "recall-expected.json" | "recall-plain.json";
 
-/** Opens the embedded model. */
+/** Opens the embedded model. In a browser its files are fetched from beside this module. */
 export function openHearth(): Promise<ModelSource> {
-  return openHuggingFace(fileURLToPath(new URL("./", import.meta.url)));
+  return openHuggingFaceFolder(folderAt(new URL("./", import.meta.url)));
 }
 
-/** The path of a file that belongs to the model: tales with questions, and which of them a reference answers under each policy (with
- * `recall-plain.json`: the same model before it was trained for a bounded state). */
+/**
+ * The path of a file that belongs to the model: tales with questions, and which of them a reference answers under each
+ * policy (with `recall-plain.json`: the same model before it was trained for a bounded state).
+ */
 export function hearthFile(name: HearthFile): string {
-  return fileURLToPath(new URL(`./${name}`, import.meta.url));
+  return pathOf(new URL(`./${name}`, import.meta.url));
 }

@@ -4,7 +4,7 @@ import type { LlamaConfig } from "../../../models/config/model-config.ts";
 import { Decoder } from "../../../models/decode/decoder.ts";
 import { randomSource } from "../../../models/formats/random.ts";
 import { Fit } from "../../../models/weights/fit.ts";
-import type { WeightFormat } from "../../../models/weights/memory.ts";
+import type { WeightFormat } from "../../../models/weights/formats.ts";
 import type { ModelSource, WeightTensor } from "../../../models/weights/source.ts";
 import { Gpu, UserError } from "../../../runtime/index.ts";
 import { encodeBF16 } from "../../../runtime/memory/dtype.ts";

@@ -3,9 +3,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { openLlama2c, openLlama2cBytes } from "../../../models/formats/llama2c.ts";
-import { openModel } from "../../../models/formats/open.ts";
 import { halvesFromPairs } from "../../../models/formats/rotary.ts";
 import { memoryBytes } from "../../../models/io/bytes.ts";
+import { openModel } from "../../../models/open.ts";
 import { canonicalShapes, elements, type ModelSource } from "../../../models/weights/source.ts";
 import { referenceLogits, rotate, times } from "./reference.ts";
 import { fixture, shared } from "./shared.ts";

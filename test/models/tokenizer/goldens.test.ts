@@ -1,7 +1,7 @@
 /** Real tokenizers over recorded texts: the recorded ids, and the text back from them. Needs the shared data. */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { diskFolder } from "../../../models/io/bytes.ts";
+import { diskFolder } from "../../../models/io/node.ts";
 import { loadTokenizer } from "../../../models/tokenizers/huggingface.ts";
 import { shared } from "../formats/shared.ts";
 

@@ -3,8 +3,9 @@
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { hearthFile } from "../../../models/embedded/hearth/index.ts";
-import { openModel } from "../../../models/formats/open.ts";
-import { diskFolder, memoryFolder } from "../../../models/io/bytes.ts";
+import { memoryFolder } from "../../../models/io/bytes.ts";
+import { diskFolder } from "../../../models/io/node.ts";
+import { openModel } from "../../../models/open.ts";
 import { loadTokenizer } from "../../../models/tokenizers/huggingface.ts";
 import type { Tokenizer } from "../../../models/tokenizers/tokenizer.ts";
 import { fixture, shared } from "../formats/shared.ts";

@@ -2,8 +2,9 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { openModel } from "../../../models/formats/open.ts";
-import { fileBytes, memoryBytes } from "../../../models/io/bytes.ts";
+import { memoryBytes } from "../../../models/io/bytes.ts";
+import { fileBytes } from "../../../models/io/node.ts";
+import { openModel } from "../../../models/open.ts";
 import { loadLlama2cTokenizer } from "../../../models/tokenizers/llama2c.ts";
 import type { Tokenizer } from "../../../models/tokenizers/tokenizer.ts";
 import { fixture, shared } from "../formats/shared.ts";

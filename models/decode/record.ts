@@ -8,10 +8,10 @@ import type { DeviceTensor, Gpu, Launch } from "../../runtime/index.ts";
 import type { PolicyInputs } from "../cache/policy.ts";
 import type { LayerState, State } from "../cache/state.ts";
 import type { LlamaConfig } from "../config/model-config.ts";
-import type { Flow, RowTensors } from "../decode/workspace.ts";
 import * as kernels from "../kernels/index.ts";
 import { KERNELS } from "../kernels/module.ts";
 import type { Weights } from "../weights/load.ts";
+import type { Flow, RowTensors } from "./workspace.ts";
 
 export type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
 

@@ -1,8 +1,8 @@
 /** The names of stored tensors: wrappers that training tools leave, tensors that a Llama does not have, and names of other conventions. */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { Note } from "../config/model-config.ts";
-import type { SafetensorsTensor } from "../formats/safetensors.ts";
-import type { StoredTensor } from "../formats/shards.ts";
+import type { SafetensorsTensor } from "./safetensors.ts";
+import type { StoredTensor } from "./shards.ts";
 
 type Stored = ReadonlyMap<string, StoredTensor>;
 
