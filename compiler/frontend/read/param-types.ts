@@ -47,7 +47,7 @@ export function paramType(
   }
   // An alias of the user's hides the name Static; its brand stays.
   const properties = type.getProperties();
-  if (!properties.some((p) => ours(p) !== undefined && p.name.startsWith("__@fixed@"))) return { is: "other", text };
+  if (!properties.some((p) => ours(p) !== undefined && p.name.startsWith("__@FIXED@"))) return { is: "other", text };
   return {
     is: "static",
     fields: properties.filter((p) => ours(p) === undefined).map((p) => fieldOf(checker, p, span)),

@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "56ab7e3e28db9956a2d972c2",
+ "compiler": "ba97d7850014e3dbbce06ad4",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
