@@ -7,9 +7,9 @@
 import { pack } from "./bindings/merge.ts";
 import { part } from "./bindings/split.ts";
 import { showGenerated } from "./debug/dump.ts";
-import type { LaneProgram } from "./ir/lane/emitter.ts";
+import type { Binding } from "./ir/binding.ts";
 import { verifyLanes } from "./ir/lane/verify.ts";
-import type { TileProgram } from "./ir/tile/program.ts";
+import type { Specialised, TileProgram } from "./ir/tile/program.ts";
 import { verify } from "./ir/tile/verify.ts";
 import { sweep } from "./lane-passes/dead-code.ts";
 import { loadsFirst } from "./lane-passes/hoist-loads.ts";
@@ -19,19 +19,13 @@ import { lowerLanes } from "./lower/index.ts";
 import { deal } from "./passes/distribute.ts";
 import { hoistPartials } from "./passes/hoist-reductions.ts";
 import { walkWhole } from "./passes/loopify-reduction.ts";
-import { type Binding, type Specialised, specialise } from "./passes/specialise.ts";
-import { type Knobs, type Schedule, schedule, type Target, withPartials, withTwin } from "./schedule/default.ts";
+import { specialise } from "./passes/specialise.ts";
+import type { Generated } from "./pipeline-types.ts";
+import { schedule, withPartials, withTwin } from "./schedule/default.ts";
 import { tiledSchedule } from "./schedule/matmul-gpu.ts";
+import type { Knobs, Target } from "./schedule/target.ts";
+import type { Schedule } from "./schedule/types.ts";
 import { printWgsl } from "./wgsl/print.ts";
-
-export interface Generated {
-  /** The kernel's text with its sizes, before any choice of the schedule: what work.ts counts. */
-  readonly fixed: Specialised;
-  readonly specialised: Specialised;
-  readonly schedule: Schedule;
-  readonly lanes: LaneProgram;
-  readonly wgsl: string;
-}
 
 /** Generates the shader of one kernel for one binding of its tensors on one adapter. */
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {

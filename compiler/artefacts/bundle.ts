@@ -8,10 +8,11 @@
 
 import { printTileProgram, show } from "../debug/dump.ts";
 import type { Statics } from "../frontend/syntax.ts";
-import type { Span, TileProgram } from "../ir/tile/program.ts";
+import type { Span } from "../host/source-text.ts";
+import type { TileProgram } from "../ir/tile/program.ts";
+import { NOWHERE } from "../ir/tile/traverse.ts";
 import { verify } from "../ir/tile/verify.ts";
 import { wellFormed } from "../ir/tile/well-formed.ts";
-import { NOWHERE } from "../passes/specialise.ts";
 
 /** Counted up when tile programs change so that older bundles cannot be read. */
 const FORMAT = 1;

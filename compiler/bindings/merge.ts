@@ -4,21 +4,12 @@
  * Until here every parameter is a buffer of its own, so that what is never written stays free to be moved and shared; now loads and stores of packed ones get
  * the word at which their buffer starts in the common binding. That is bound as vectors as wide as it is read with, and as bits where its parts differ in type.
  */
-import {
-  type Atom,
-  type Buffer,
-  constant,
-  type LaneProgram,
-  type LaneType,
-  type Rhs,
-  type Stmt,
-  U32,
-  vector,
-  type Width,
-} from "../ir/lane/emitter.ts";
+import type { Packing } from "../ir/binding.ts";
+import { perWord } from "../ir/formats.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt, Width } from "../ir/lane/program.ts";
+import { constant, U32, vector } from "../ir/lane/program.ts";
 import { Rewriter } from "../ir/lane/traverse.ts";
-import { perWord } from "../lower/load-store.ts";
-import { type Packing, verifyPacking, wordsOf } from "./plan.ts";
+import { verifyPacking, wordsOf } from "./plan.ts";
 
 /** The program with the packing's bindings: first what is bound alone, in its order, then the packs. */
 export function pack(program: LaneProgram, packing: Packing | undefined): LaneProgram {

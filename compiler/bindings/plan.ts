@@ -5,42 +5,9 @@
  * tensors that lie in one GPU buffer may be bound as one range, each at its own offset in it, and what is only read beside something that is written is
  * bound for writing too. Neither is done where it is not needed: a range of mixed types costs bitcasts, and adapters may read read-only memory faster.
  */
-import type { LaneProgram } from "../ir/lane/emitter.ts";
-import { elementCount, perWord } from "../lower/load-store.ts";
-
-/** A parameter of one call and where its tensor lies. Offsets are multiples of 256 bytes, as WebGPU wants them of bindings. */
-export interface Place {
-  readonly name: string;
-  /** The same for all that lie in one GPU buffer. */
-  readonly home: unknown;
-  /** Bytes from the start of the buffer. */
-  readonly offset: number;
-  readonly bytes: number;
-  readonly writes: boolean;
-  readonly atomic: boolean;
-}
-
-/** A parameter inside a shared binding, and the word that it starts at. */
-export interface Member {
-  readonly name: string;
-  readonly at: number;
-}
-
-/** A parameter that is bound in windows, and the words of each; the last one has what is left. */
-export interface Parted {
-  readonly name: string;
-  readonly words: number;
-}
-
-/** What differs from a binding for each parameter; part of what a variant is made for. */
-export interface Packing {
-  /** Parameters that are read, and bound for writing because others in their GPU buffer are written. */
-  readonly writable: readonly string[];
-  /** Parameters that share a binding; those of a pack in the order of their places, the first at word 0. */
-  readonly packs: readonly (readonly Member[])[];
-  /** Parameters that are longer than a binding may be. */
-  readonly parted?: readonly Parted[];
-}
+import type { Member, Packing, Parted, Place } from "../ir/binding.ts";
+import { elementCount, perWord } from "../ir/formats.ts";
+import type { LaneProgram } from "../ir/lane/program.ts";
 
 /** Neighbours in one GPU buffer. */
 type Run = readonly Place[];

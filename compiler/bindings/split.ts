@@ -5,10 +5,11 @@
  * choice of bindings at run time, and a branch is no cheaper where lanes go different ways. So a load costs as many loads as there are windows, all but one
  * of them of a word that is at hand. Only what is never written is bound like this.
  */
-import { type Atom, type Buffer, constant, type LaneProgram, type Rhs, type Stmt, U32 } from "../ir/lane/emitter.ts";
+import type { Packing } from "../ir/binding.ts";
+import { elementCount, perWord } from "../ir/formats.ts";
+import type { Atom, Buffer, LaneProgram, Rhs, Stmt } from "../ir/lane/program.ts";
+import { constant, U32 } from "../ir/lane/program.ts";
 import { Rewriter } from "../ir/lane/traverse.ts";
-import { elementCount, perWord } from "../lower/load-store.ts";
-import type { Packing } from "./plan.ts";
 
 /** The program with the windows in place of what they are windows of. */
 export function part(program: LaneProgram, packing: Packing | undefined): LaneProgram {

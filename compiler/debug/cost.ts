@@ -7,10 +7,11 @@
  * the arithmetic that carries one block's result to the next. A branch that cannot be decided counts both sides.
  */
 
-import { type Loop, type Op, operands, type StorageType } from "../ir/tile/program.ts";
+import type { StorageType } from "../ir/formats.ts";
+import { type Loop, type Op, operands, type Specialised } from "../ir/tile/program.ts";
+import { extentOf } from "../ir/tile/traverse.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
-import { extentOf, type Specialised } from "../passes/specialise.ts";
-import type { Generated } from "../pipeline.ts";
+import type { Generated } from "../pipeline-types.ts";
 
 /** Bytes that move for one tensor of a kernel. */
 export interface Traffic {

@@ -2,7 +2,7 @@
 
 import { STAGES, type Stage, show, showing } from "../host/show-requests.ts";
 import { printTileProgram } from "../ir/tile/print.ts";
-import type { Generated } from "../pipeline.ts";
+import type { Generated } from "../pipeline-types.ts";
 import { printBindings, printLanes, printLayout, printSchedule } from "./print-lanes.ts";
 
 export { STAGES, type Stage, show, showing } from "../host/show-requests.ts";
@@ -11,7 +11,6 @@ export {
   operationCount,
   paramText,
   paramUse,
-  printSyntax,
   printTileProgram,
   signature,
 } from "../ir/tile/print.ts";
@@ -48,3 +47,5 @@ export function showGenerated(g: Generated): void {
   for (const stage of Object.keys(STAGES) as Stage[])
     if (stage !== "syntax" && stage !== "tile") show(stage, name, () => stageText(stage, g), about);
 }
+
+export { printSyntax } from "../frontend/print-syntax.ts";

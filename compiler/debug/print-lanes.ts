@@ -2,13 +2,13 @@
  * Schedule, layout, lane IR and bindings as text for people: who does what, which lane holds which element, what one invocation does, what is bound.
  */
 
-import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "../ir/lane/emitter.ts";
+import { elementCount, perWord } from "../ir/formats.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "../ir/lane/program.ts";
 import { axisName } from "../ir/tile/print.ts";
 import { isValue, type TileProgram } from "../ir/tile/program.ts";
-import { elementCount, perWord } from "../lower/load-store.ts";
-import { everyOp } from "../passes/specialise.ts";
-import type { Schedule } from "../schedule/default.ts";
+import { everyOp } from "../ir/tile/traverse.ts";
 import { type AxisLayout, lanesAlong } from "../schedule/layout.ts";
+import type { Schedule } from "../schedule/types.ts";
 import { elementType } from "../wgsl/print.ts";
 import { digitsText, matrixText, roomText, stagings, tileLines } from "./print-matmul.ts";
 

@@ -2,11 +2,11 @@
  * Workgroup tiles as text for people: what goes through workgroup memory in a turn, who fills it, and what matrix units do with it.
  */
 
-import type { MatrixUnits, Room } from "../ir/lane/emitter.ts";
+import type { MatrixUnits, Room } from "../ir/lane/program.ts";
 import { axisName } from "../ir/tile/print.ts";
 import type { Op, TileProgram } from "../ir/tile/program.ts";
 import { isValue } from "../ir/tile/program.ts";
-import { everyOp } from "../passes/specialise.ts";
+import { everyOp } from "../ir/tile/traverse.ts";
 import type { AxisLayout, Digit } from "../schedule/layout.ts";
 import { type Operand, roomBytes, type Staging, type TilePlan } from "../schedule/tile-plan.ts";
 

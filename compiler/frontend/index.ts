@@ -6,15 +6,16 @@
  */
 import { KernelError, Located } from "../host/diagnostics.ts";
 import { show } from "../host/show-requests.ts";
+import type { SourceText } from "../host/source-text.ts";
 import { prune } from "../ir/tile/dead-code.ts";
-import { printSyntax } from "../ir/tile/print.ts";
 import type { TileProgram } from "../ir/tile/program.ts";
 import { verify } from "../ir/tile/verify.ts";
 import { choicesOf, inChoice, joined, type Kinds } from "./lower/dtype-variants.ts";
 import { lowerKernel } from "./lower/index.ts";
+import { printSyntax } from "./print-syntax.ts";
 import { checkOrder } from "./races/check.ts";
 import { readKernels, sourceText } from "./read/source.ts";
-import type { FunctionSyntax, ModuleSyntax, SourceText, Statics, Wanted } from "./syntax.ts";
+import type { FunctionSyntax, ModuleSyntax, Statics, Wanted } from "./syntax.ts";
 
 export interface Compiled {
   readonly programs: readonly TileProgram[];

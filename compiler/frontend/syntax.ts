@@ -4,7 +4,7 @@
  * The front end hands this on, so that nothing after it knows ts-morph and the parser can be replaced. What the language does not have becomes `refused`
  * with the reason, and is reported when (and only when) a kernel reaches it.
  */
-import type { Span } from "../ir/tile/program.ts";
+import type { SourceText, Span } from "../host/source-text.ts";
 
 /** What a name stands for. */
 export type Symbol_ =
@@ -122,12 +122,6 @@ export interface FunctionSyntax {
   }[];
   readonly body: readonly Stmt[];
   readonly span: Span;
-}
-
-/** A file that was read, with the hash the artefact cache is keyed by. */
-export interface SourceText {
-  readonly file: string;
-  readonly text: string;
 }
 
 /** A complaint of the type checker, inside a function that a kernel uses. */

@@ -5,8 +5,7 @@
  * inlined helper. The shape is the one compiler users know from Rust and Elm.
  */
 
-import type { SourceText } from "../frontend/syntax.ts";
-import type { Span } from "../ir/tile/program.ts";
+import type { SourceText, Span } from "./source-text.ts";
 
 export interface Diagnostic {
   readonly code: string;

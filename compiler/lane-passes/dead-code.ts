@@ -4,7 +4,8 @@
  * Lowering makes some values on speculation (components of a vector that is stored whole, indices of an axis that only addresses use). Adapters' compilers
  * would drop most of them, but not all do, and the printed shader is easier to read without.
  */
-import type { Atom, Rhs, Stmt } from "../ir/lane/emitter.ts";
+import type { Atom, Stmt } from "../ir/lane/program.ts";
+import { atomsOf } from "../ir/lane/traverse.ts";
 
 /** The statements without dead `let`s, and without loops and branches that have become empty. */
 export function sweep(stmts: readonly Stmt[]): Stmt[] {
@@ -78,28 +79,5 @@ function collect(stmts: readonly Stmt[], used: Set<string>): void {
         if (s.op === "store") read(s.part);
         break;
     }
-  }
-}
-
-/** The operands of an operation. */
-export function atomsOf(r: Rhs): readonly (Atom | undefined)[] {
-  switch (r.op) {
-    case "binary":
-    case "dot":
-    case "pack":
-      return [r.a, r.b];
-    case "select":
-      return [r.cond, r.yes, r.no];
-    case "compose":
-      return r.parts;
-    case "pick":
-      return [r.x, r.at];
-    case "load":
-    case "read":
-      return [r.index, r.part];
-    case "scalar":
-      return [];
-    default:
-      return [r.x];
   }
 }

@@ -8,8 +8,8 @@
  * In the same way what lanes hand around, and all that is computed from it alone, comes before what each lane loads for itself: a few hundredths of a
  * matrix-vector product.
  */
-import type { LaneProgram, Stmt } from "../ir/lane/emitter.ts";
-import { atomsOf } from "./dead-code.ts";
+import type { LaneProgram, Stmt } from "../ir/lane/program.ts";
+import { atomsOf } from "../ir/lane/traverse.ts";
 
 /** Words that a turn may have at once before it computes with them. More would not stay in registers until they are used. */
 const MOST_WORDS = 40;

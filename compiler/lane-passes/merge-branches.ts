@@ -4,7 +4,7 @@
  * Each store of something that every lane holds is guarded, so that one lane speaks for all, and a kernel that stores several of them a turn branches as often.
  * Software adapters compute masks for each branch, and arithmetic cannot be ordered across it.
  */
-import type { LaneProgram, Stmt } from "../ir/lane/emitter.ts";
+import type { LaneProgram, Stmt } from "../ir/lane/program.ts";
 
 type Branch = Stmt & { op: "if" };
 

@@ -4,7 +4,7 @@
  * Lowering counts elements. What addresses need of them is a shift away, and SwiftShader shifts vectors one lane at a time: one such shift a turn was a tenth of
  * a norm. Multiplying is cheap, so the counter takes the largest unit that is asked for, and smaller ones are multiples of it.
  */
-import { constant, type Rhs, type Stmt, U32 } from "../ir/lane/emitter.ts";
+import { constant, type Rhs, type Stmt, U32 } from "../ir/lane/program.ts";
 import { sweep } from "./dead-code.ts";
 
 /** The statements with the counters of loops in the units of their use, and without what that leaves unused. */

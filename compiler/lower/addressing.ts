@@ -2,11 +2,12 @@
  * Where the elements of a tile lie, and how a register of them is read: addresses from index tiles and strides, wide loads where the layout allows.
  */
 
-import { type Atom, constant, type Emitter, U32 } from "../ir/lane/emitter.ts";
-import type { Op } from "../ir/tile/program.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
+import type { Atom } from "../ir/lane/program.ts";
+import { constant, U32 } from "../ir/lane/program.ts";
+import type { Op, Specialised } from "../ir/tile/program.ts";
 import type { Definitions } from "../passes/analysis/induction.ts";
-import type { Specialised } from "../passes/specialise.ts";
-import type { Schedule } from "../schedule/default.ts";
+import type { Schedule } from "../schedule/types.ts";
 import type { Codes } from "./decode-quantised.ts";
 import { type Memory, panelOf, type Site, stridesOf, wideness } from "./load-store.ts";
 import { inPanel } from "./panels.ts";

@@ -8,7 +8,9 @@
  * "hidden" keeps the masks from the adapter's compiler: SwiftShader holds each constant in memory of its own and names its 64-bit address at every use,
  * which for masks that every word meets is a good part of the code.
  */
-import { type Atom, constant, type Emitter, U32, vector } from "../ir/lane/emitter.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
+import type { Atom } from "../ir/lane/program.ts";
+import { constant, U32, vector } from "../ir/lane/program.ts";
 
 /**
  * Four elements of a block-quantised tensor: an element is `scale` · (values · place − zero). `place` is absent where it is 1, `zero` where it is 0.

@@ -5,24 +5,19 @@
  * are computed like any others and ignored by reductions and stores.
  */
 
-import {
-  type Atom,
-  type Buffer,
-  constant,
-  Emitter,
-  type LaneProgram,
-  type Rhs,
-  U32,
-  vector,
-} from "../ir/lane/emitter.ts";
-import { type Loop, type Op, operands, type TensorParam, type Value } from "../ir/tile/program.ts";
+import { perWord } from "../ir/formats.ts";
+import { Emitter } from "../ir/lane/emitter.ts";
+import type { Atom, Buffer, LaneProgram, Rhs } from "../ir/lane/program.ts";
+import { constant, U32, vector } from "../ir/lane/program.ts";
+import { type Loop, type Op, operands, type Specialised, type TensorParam, type Value } from "../ir/tile/program.ts";
+import { everyOp } from "../ir/tile/traverse.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
 import { sharedLoads } from "../passes/analysis/uniform-loads.ts";
-import { everyOp, type Specialised } from "../passes/specialise.ts";
-import type { Schedule, Target } from "../schedule/default.ts";
+import type { Target } from "../schedule/target.ts";
 import type { Staging, TileLoop, TilePlan } from "../schedule/tile-plan.ts";
+import type { Schedule } from "../schedule/types.ts";
 import { Access, siteOf } from "./addressing.ts";
-import { Memory, panelOf, perWord, stridesOf, wideness } from "./load-store.ts";
+import { Memory, panelOf, stridesOf, wideness } from "./load-store.ts";
 import { isAlone, Variables } from "./loop-variables.ts";
 import { lowerTileLoop, type TileHost } from "./matmul-loop.ts";
 import { Reductions } from "./reductions.ts";

@@ -6,11 +6,15 @@
  */
 
 import { unfit } from "../host/diagnostics.ts";
-import { type Atom, type Buffer, constant, type Emitter, F32, U32, vector, type Width } from "../ir/lane/emitter.ts";
-import type { Op, StorageType } from "../ir/tile/program.ts";
+import type { StorageType } from "../ir/formats.ts";
+import { capacity, elementCount, perWord, QUANT_BLOCK } from "../ir/formats.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
+import type { Atom, Buffer, Width } from "../ir/lane/program.ts";
+import { constant, F32, U32, vector } from "../ir/lane/program.ts";
+import type { Op, Specialised } from "../ir/tile/program.ts";
 import type { Definitions } from "../passes/analysis/induction.ts";
-import type { Specialised } from "../passes/specialise.ts";
-import type { Schedule, Target } from "../schedule/default.ts";
+import type { Target } from "../schedule/target.ts";
+import type { Schedule } from "../schedule/types.ts";
 import { fourHalves } from "./decode-half.ts";
 import { type Codes, codesOf, type Way, zeroOf } from "./decode-quantised.ts";
 import { alongRun, type Panel } from "./panels.ts";
@@ -38,30 +42,6 @@ export function panelOf(program: Specialised, param: string): Panel | undefined 
   const rows = program.binding.panels?.[param] ?? 1;
   const piece = capacity(program.binding.storage[param] ?? "f32");
   return rows === 1 ? undefined : { rows, piece, width: stridesOf(program, param).at(-2) ?? 1 };
-}
-
-/** Elements in one 32-bit word. */
-export function perWord(storage: StorageType): 1 | 2 | 4 | 8 {
-  return storage === "f16" || storage === "bf16" ? 2 : storage === "q8" ? 4 : storage === "q4" ? 8 : 1;
-}
-
-/** Elements that share one scale in the block-quantised formats. */
-export const QUANT_BLOCK = 32;
-
-/** Words of scales behind the elements of a block-quantised buffer: two f16 a word. */
-export function scaleWords(b: { readonly storage: StorageType; readonly elements: number }): number {
-  return b.storage === "q8" || b.storage === "q4" ? Math.ceil(b.elements / QUANT_BLOCK / 2) : 0;
-}
-
-/** Elements of the array that a buffer is bound as; its size is part of the type, so that a binding that is too small is refused. */
-export function elementCount(b: Pick<Buffer, "storage" | "elements" | "unit">): number {
-  const per = perWord(b.storage);
-  return Math.max(1, Math.ceil((b.elements / per + scaleWords(b)) / (b.unit / per)));
-}
-
-/** Elements in 16 bytes. */
-function capacity(storage: StorageType): number {
-  return 4 * perWord(storage);
 }
 
 /**

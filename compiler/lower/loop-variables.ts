@@ -2,9 +2,9 @@
  * Variables of loops and branches: what changes from turn to turn, one variable of the lane IR for each register of the value.
  */
 
-import type { Atom, LaneType } from "../ir/lane/emitter.ts";
+import type { Atom, LaneType } from "../ir/lane/program.ts";
 import { type Loop, type Op, operands, type Value } from "../ir/tile/program.ts";
-import { everyOp } from "../passes/specialise.ts";
+import { everyOp } from "../ir/tile/traverse.ts";
 import type { Context } from "./addressing.ts";
 
 export class Variables {

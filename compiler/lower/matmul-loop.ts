@@ -6,8 +6,10 @@
  * formats need nothing of their own here. Matrix units read the same rooms (tile-matrix.ts).
  */
 
-import { type Atom, constant, type Emitter, F32, type LaneType, U32, vector, type Width } from "../ir/lane/emitter.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
 import { modulo, over, times } from "../ir/lane/fold.ts";
+import type { Atom, LaneType, Width } from "../ir/lane/program.ts";
+import { constant, F32, U32, vector } from "../ir/lane/program.ts";
 import type { Loop } from "../ir/tile/program.ts";
 import { lanesAlong } from "../schedule/layout.ts";
 import type { Operand, Staging, TileLoop, TilePlan, TileSum } from "../schedule/tile-plan.ts";

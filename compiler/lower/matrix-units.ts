@@ -4,8 +4,10 @@
  * The workgroup's tile is divided among its subgroups, and each subgroup's part into matrices of the adapter's shape. Sums stay in the units through the whole
  * loop. Which lane holds which element of such a matrix is nobody's business, so the sums come back through workgroup memory, one matrix a subgroup at a time.
  */
-import { type Atom, constant, type Emitter, F32, U32 } from "../ir/lane/emitter.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
 import { modulo, over, times } from "../ir/lane/fold.ts";
+import type { Atom } from "../ir/lane/program.ts";
+import { constant, F32, U32 } from "../ir/lane/program.ts";
 import type { MatrixPlan, Operand, TileLoop, TilePlan } from "../schedule/tile-plan.ts";
 import type { Registers } from "./registers.ts";
 

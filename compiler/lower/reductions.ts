@@ -5,9 +5,12 @@
  * afterwards (the order in which llama.cpp's and other quantised kernels work): most of the unpacking is then shared by all rows that meet the same x.
  */
 
-import { type Atom, constant, vector } from "../ir/lane/emitter.ts";
-import type { Op, ReduceKind } from "../ir/tile/program.ts";
-import { identityOf, isDot } from "../passes/hoist-reductions.ts";
+import type { Atom } from "../ir/lane/program.ts";
+import { constant, vector } from "../ir/lane/program.ts";
+import type { ReduceKind } from "../ir/operators.ts";
+import { identityOf } from "../ir/operators.ts";
+import type { Op } from "../ir/tile/program.ts";
+import { isDot } from "../ir/tile/traverse.ts";
 import type { Access, Context } from "./addressing.ts";
 import type { Zero } from "./decode-quantised.ts";
 
@@ -41,7 +44,7 @@ export class Reductions {
     const e = this.#c.e;
     const x = this.#c.r.tile(op.x);
     const { width, count } = this.#c.r.layout(op.axis);
-    const product = width > 1 && isDot(op, this.#c.definitions) ? this.#c.definitions.ops.get(op.x) : undefined;
+    const product = width > 1 && isDot(op, this.#c.definitions.ops) ? this.#c.definitions.ops.get(op.x) : undefined;
     const along = [...axes, op.axis];
     const coded = product?.op === "binary" ? this.#coded(op, product, along, at) : undefined;
     if (coded !== undefined) return coded;

@@ -5,11 +5,13 @@
  * register for every combination of the axes' counts; an axis with a width makes the registers vectors.
  */
 
-import { type Atom, constant, type Emitter, U32, type Width } from "../ir/lane/emitter.ts";
-import type { Value } from "../ir/tile/program.ts";
-import { extentOf, type Specialised } from "../passes/specialise.ts";
-import type { Schedule } from "../schedule/default.ts";
+import type { Emitter } from "../ir/lane/emitter.ts";
+import type { Atom, Width } from "../ir/lane/program.ts";
+import { constant, U32 } from "../ir/lane/program.ts";
+import type { Specialised, Value } from "../ir/tile/program.ts";
+import { extentOf } from "../ir/tile/traverse.ts";
 import { type AxisLayout, type Digit, lanesAlong } from "../schedule/layout.ts";
+import type { Schedule } from "../schedule/types.ts";
 
 export interface Tile {
   readonly axes: readonly number[];

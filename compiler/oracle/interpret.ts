@@ -5,18 +5,11 @@
  * ragged tiles are filled with NaN (integers with a loud pattern) and live indices are checked, so that a mistake shows instead of hiding.
  */
 
-import {
-  type Op,
-  ofKind,
-  type ReduceKind,
-  type StorageType,
-  type TileProgram,
-  type Value,
-  type ValueType,
-} from "../ir/tile/program.ts";
-import { identityOf } from "../passes/hoist-reductions.ts";
+import type { StorageType } from "../ir/formats.ts";
+import type { ReduceKind, ValueType } from "../ir/operators.ts";
+import type { Op, TileProgram, Value } from "../ir/tile/program.ts";
 import { encode } from "./round.ts";
-import { binary, reinterpret, saturate, settle, UNARY } from "./values.ts";
+import { binary, emptyReduction, reinterpret, saturate, settle, UNARY } from "./values.ts";
 
 /** A tensor of the host: elements decoded to numbers. */
 export interface HostTensor {
@@ -53,7 +46,14 @@ export function interpret(
   options: InterpretOptions = {},
 ): void {
   const storage = Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, t.storage]));
-  new Interpreter(ofKind(program, storage) ?? program, tensors, scalars, options).run();
+  new Interpreter(kindFor(program, storage), tensors, scalars, options).run();
+}
+
+/** The program for the kind of numbers that these tensors hold. */
+function kindFor(program: TileProgram, storage: Readonly<Record<string, StorageType>>): TileProgram {
+  const fits = (kind: TileProgram): boolean =>
+    kind.params.every((p) => p.kind === "scalar" || p.storage.includes(storage[p.name] ?? "f32"));
+  return program.kinds?.find(fits) ?? program;
 }
 
 class Interpreter {
@@ -373,7 +373,7 @@ class Interpreter {
                 v.type,
               );
       }
-      return whole ?? identityOf(fn, v.type);
+      return whole ?? emptyReduction(fn, v.type);
     });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What the interpreter needs of storage formats: the value an element has after it was stored. Host tensors hold decoded numbers, so loads need nothing.
  */
-import type { StorageType } from "../ir/tile/program.ts";
+import type { StorageType } from "../ir/formats.ts";
 
 const view = new DataView(new ArrayBuffer(4));
 

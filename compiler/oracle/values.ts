@@ -1,5 +1,5 @@
 /** What the interpreter computes with: one element at a time, before it is rounded to its type. */
-import type { BinaryOp, UnaryOp, ValueType } from "../ir/tile/program.ts";
+import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../ir/operators.ts";
 
 const f = Math.fround;
 /** The functions of one operand. */
@@ -66,6 +66,20 @@ export function binary(fn: BinaryOp, a: number, b: number, type: ValueType): num
     case "ne":
       return Number(a !== b);
   }
+}
+
+/** The least and the greatest value of each type. */
+const BOUNDS: Readonly<Record<ValueType, readonly [least: number, greatest: number]>> = {
+  f32: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  u32: [0, 2 ** 32 - 1],
+  bool: [0, 1],
+};
+
+/** The reduction of no element at all. */
+export function emptyReduction(fn: ReduceKind, type: ValueType): number {
+  const [least, greatest] = BOUNDS[type];
+  return fn === "sum" ? 0 : fn === "max" ? least : greatest;
 }
 
 /** A result as a value of its type. */

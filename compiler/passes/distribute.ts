@@ -6,10 +6,9 @@
  * old axis for those who need all of them. So x is read and scaled once a subgroup, not once a lane, and a sum along the twin becomes a partial
  * sum like any other. Lowering makes relayed registers one at a time, when they are asked for, so a relay that nobody needs costs nothing.
  */
-import type { Carried, Loop, Op, Value } from "../ir/tile/program.ts";
+import type { Carried, Loop, Op, Specialised, Value } from "../ir/tile/program.ts";
 import { isValue, operands } from "../ir/tile/program.ts";
-import { highest } from "./hoist-reductions.ts";
-import { everyOp, type Specialised } from "./specialise.ts";
+import { everyOp, highest } from "../ir/tile/traverse.ts";
 
 /** The program with a twin of `axis` and all that can be dealt computed along it, and the number of the twin. */
 export function deal(

@@ -6,32 +6,14 @@
  * spread over lanes: for owned ones it would cost registers and gain nothing.
  */
 
-import type { Axis, Carried, Loop, Op, ReduceKind, Value, ValueType } from "../ir/tile/program.ts";
-import { isValue, operands } from "../ir/tile/program.ts";
+import type { ReduceKind } from "../ir/operators.ts";
+import { identityOf } from "../ir/operators.ts";
+import type { Axis, Carried, Loop, Op, PartialAxis, Specialised, Value } from "../ir/tile/program.ts";
+import { operands } from "../ir/tile/program.ts";
+import { highest, isDot, NOWHERE } from "../ir/tile/traverse.ts";
 import { Definitions } from "./analysis/induction.ts";
-import { NOWHERE, type Specialised } from "./specialise.ts";
 
 const ACCUMULATES: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
-
-/** The value that changes nothing: what dead elements hold in a partial result. */
-export function identityOf(fn: ReduceKind, type: ValueType): number {
-  if (fn === "sum") return 0;
-  if (type === "f32") return fn === "max" ? -Infinity : Infinity;
-  if (type === "i32") return fn === "max" ? -2147483648 : 2147483647;
-  return fn === "max" ? 0 : 0xffffffff;
-}
-
-/** Where a partial axis comes from, and whether its elements are dot products (one number a lane) or what a lane's vectors add up to. */
-export interface PartialAxis {
-  readonly from: number;
-  readonly dot: boolean;
-}
-
-/** Is this the sum of an f32 product? Then a lane forms dot products of its registers. */
-export function isDot(op: { readonly fn: ReduceKind; readonly x: number }, definitions: Definitions): boolean {
-  const x = definitions.ops.get(op.x);
-  return op.fn === "sum" && x?.op === "binary" && x.fn === "mul" && x.type === "f32";
-}
 
 /**
  * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new partial axis to the axis that it is
@@ -93,7 +75,7 @@ export function hoistPartials(
 
       const to = all.length;
       all.push({ id: to, dim: program.axes[r.axis]?.dim ?? "", kind: "partial" });
-      made.set(to, { from: r.axis, dot: isDot(r, definitions) });
+      made.set(to, { from: r.axis, dot: isDot(r, definitions.ops) });
       const axes = [...c.inside.axes, to];
       const identity: Value = { id: next++, type: c.inside.type, axes: [], span: NOWHERE };
       const start = fresh(c.inside, axes);
@@ -170,22 +152,4 @@ function countUses(l: Loop, id: number): number {
   };
   visit(l.body);
   return n;
-}
-
-/** The highest id of a value. */
-export function highest(ops: readonly Op[]): number {
-  let most = 0;
-  for (const op of ops) {
-    if (isValue(op)) most = Math.max(most, op.id);
-    if (op.op === "loop")
-      most = Math.max(
-        most,
-        op.index.id,
-        op.twin?.index.id ?? 0,
-        ...op.carried.flatMap((c) => [c.inside.id, c.after.id]),
-        highest(op.body),
-      );
-    if (op.op === "if") most = Math.max(most, ...op.merged.map((m) => m.after.id), highest(op.yes), highest(op.no));
-  }
-  return most;
 }

@@ -5,11 +5,10 @@
  * can go through workgroup memory (tiles.ts), so this is tried before GPUs' tiles are planned, and dropped where nothing comes of it.
  */
 
-import type { Axis, Loop, Op, Value } from "../ir/tile/program.ts";
+import type { Axis, Loop, Op, Specialised, Value } from "../ir/tile/program.ts";
 import { isValue, operands } from "../ir/tile/program.ts";
+import { everyOp, highest } from "../ir/tile/traverse.ts";
 import { Definitions } from "./analysis/induction.ts";
-import { highest } from "./hoist-reductions.ts";
-import { everyOp, type Specialised } from "./specialise.ts";
 
 /** The program with every sum of products over a whole dim, if two other axes remain, as a loop; the same program where there is none. */
 export function walkWhole(program: Specialised): Specialised {

@@ -5,59 +5,12 @@
  * and branches on sizes vanish. Constant folding rides along, because it is what makes specialising pay.
  */
 
-import type { Packing } from "../bindings/plan.ts";
 import { unfit } from "../host/diagnostics.ts";
-import {
-  type BinaryOp,
-  type Op,
-  ofKind,
-  type Span,
-  type StorageType,
-  type TileProgram,
-  type Value,
-} from "../ir/tile/program.ts";
-
-/** What one use of a kernel fixes. */
-export interface Binding {
-  /** Elements of each dim. */
-  readonly sizes: Readonly<Record<string, number>>;
-  /** Storage of each tensor. */
-  readonly storage: Readonly<Record<string, StorageType>>;
-  /** Scalars that are read from GPU memory; the others are uniforms. */
-  readonly cells: readonly string[];
-  /** Rows in a panel of each tensor that lies in panels (panels.ts); left out where none does. */
-  readonly panels?: Readonly<Record<string, number>> | undefined;
-  /** Texels in a row of the texture of each tensor that lies in one (texture.ts); left out where none does. */
-  readonly pitches?: Readonly<Record<string, number>> | undefined;
-  /** Which parameters share a binding; left out where each has its own. */
-  readonly packing?: Packing | undefined;
-}
-
-export interface Specialised extends TileProgram {
-  readonly binding: Binding;
-}
-
-const INTEGER: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => number>>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => Math.imul(a, b),
-  div: (a, b) => (b === 0 ? a : Math.trunc(a / b)),
-  rem: (a, b) => (b === 0 ? 0 : a % b),
-  min: Math.min,
-  max: Math.max,
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-  shl: (a, b) => a << (b & 31),
-};
-const COMPARE: Readonly<Partial<Record<BinaryOp, (a: number, b: number) => boolean>>> = {
-  lt: (a, b) => a < b,
-  le: (a, b) => a <= b,
-  gt: (a, b) => a > b,
-  ge: (a, b) => a >= b,
-  eq: (a, b) => a === b,
-  ne: (a, b) => a !== b,
-};
+import type { Span } from "../host/source-text.ts";
+import type { Binding } from "../ir/binding.ts";
+import { BINARY, type BinaryOp } from "../ir/operators.ts";
+import { type Op, ofKind, type Specialised, type TileProgram, type Value } from "../ir/tile/program.ts";
+import { everyOp, NOWHERE } from "../ir/tile/traverse.ts";
 
 /** Fixes sizes and storage, folds constants and drops branches that cannot be taken. */
 export function specialise(generic: TileProgram, binding: Binding): Specialised {
@@ -174,37 +127,9 @@ function fold(
   type: string,
 ): number | undefined {
   if (a === undefined || b === undefined) return undefined;
-  const compare = COMPARE[fn];
-  if (compare !== undefined) return Number(compare(a.value, b.value));
-  if (a.type === "f32") return undefined;
-  if (fn === "shr") return type === "u32" ? a.value >>> (b.value & 31) : a.value >> (b.value & 31);
-  const integer = INTEGER[fn];
-  if (integer === undefined) return undefined;
-  const value = integer(a.value, b.value);
+  const { result, literal, integer } = BINARY[fn];
+  if (result === "bool") return literal(a.value, b.value);
+  if (a.type === "f32" || integer === undefined) return undefined;
+  const value = integer(a.value, b.value, type === "u32");
   return type === "u32" ? value >>> 0 : type === "bool" ? value & 1 : value | 0;
 }
-
-/** The extent of an axis's dim. */
-export function extentOf(program: Specialised, axis: number): number {
-  const dim = program.axes[axis]?.dim ?? "";
-  return program.binding.sizes[dim] ?? 0;
-}
-
-/** Calls `visit` for every operation, loops and branches from outside in. */
-export function everyOp(
-  ops: readonly Op[],
-  visit: (op: Op, loops: readonly (Op & { op: "loop" })[]) => void,
-  loops: readonly (Op & { op: "loop" })[] = [],
-): void {
-  for (const op of ops) {
-    visit(op, loops);
-    if (op.op === "loop") everyOp(op.body, visit, [...loops, op]);
-    if (op.op === "if") {
-      everyOp(op.yes, visit, loops);
-      everyOp(op.no, visit, loops);
-    }
-  }
-}
-
-/** A span for operations that a pass makes up. */
-export const NOWHERE: Span = { file: "", start: 0, end: 0, line: 0, column: 0 };

@@ -7,77 +7,15 @@
  */
 
 import { unfit } from "../host/diagnostics.ts";
-import type { Op, StorageType } from "../ir/tile/program.ts";
+import type { StorageType } from "../ir/formats.ts";
+import type { Op, PartialAxis, Specialised } from "../ir/tile/program.ts";
 import { isValue } from "../ir/tile/program.ts";
+import { everyOp, extentOf } from "../ir/tile/traverse.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
-import type { PartialAxis } from "../passes/hoist-reductions.ts";
-import { everyOp, extentOf, type Specialised } from "../passes/specialise.ts";
 import type { AxisLayout } from "./layout.ts";
 import { columns } from "./matmul-cpu.ts";
-import type { TilePlan } from "./tile-plan.ts";
-
-export type { AxisLayout, Digit } from "./layout.ts";
-
-/** What the adapter offers, as far as code generation cares. */
-export interface Target {
-  readonly profile: "software" | "gpu";
-  /** Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (rung L0). */
-  readonly subgroup: number;
-  /** The size is pinned by the shader, since the adapter has several (rung L3). */
-  readonly pinned: boolean;
-  readonly maxInvocations: number;
-  readonly storageBuffers: number;
-  /** Bytes of workgroup memory; what every WebGPU has unless told. */
-  readonly workgroupBytes?: number;
-  /** Shapes that the subgroup's matrix units multiply (rung L4). */
-  readonly matrix?: readonly MatrixShape[];
-  /** Bytes of one binding; the adapter's own limit unless told. */
-  readonly bindingBytes?: number;
-}
-
-/** A shape of matrix units as the adapter names it: [M, K] · [K, N] of `component` into [M, N] of `result`. */
-export interface MatrixShape {
-  readonly component: string;
-  readonly result: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
-export interface Schedule {
-  readonly mode: "thread" | "subgroup" | "workgroup";
-  /** Lanes that share one program. */
-  readonly lanes: number;
-  readonly workgroupSize: number;
-  readonly programsPerWorkgroup: number;
-  readonly axes: readonly AxisLayout[];
-  /** Programs along each dim of the grid. */
-  readonly grid: readonly number[];
-  readonly programs: number;
-  /** Set where matrix products go through workgroup memory. */
-  readonly tiles?: TilePlan;
-  /** An axis that lanes share out where they do not differ otherwise, and the layout of its twin; see deal.ts. */
-  readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
-}
-
-/** Knobs that an author or a tuner may set. */
-export interface Knobs {
-  readonly lanes?: number;
-  /** Elements of one owned block of an over-loop. */
-  readonly unroll?: number;
-  /** Rows of a block without a size. */
-  readonly rows?: number;
-  /** Registers a lane takes along a spread over-loop. */
-  readonly depth?: number;
-  /** Elements of a workgroup's tile of a matrix product along the rows, the columns and the reduced dim; 0 rows: no such tiles. */
-  readonly tileRows?: number;
-  readonly tileColumns?: number;
-  readonly tileDepth?: number;
-  /** 1: tiles are loaded when they are needed; 2 (the default): while the ones before them are multiplied. */
-  readonly tileStages?: number;
-  /** Bits of a matrix product's operands: 16 allows matrix units of f16 for any, 32 for none. */
-  readonly precision?: number;
-}
+import type { Knobs, Target } from "./target.ts";
+import type { Schedule } from "./types.ts";
 
 /** Registers of one tile beyond which code would be too large to compile quickly. */
 const MOST_REGISTERS = 64;

@@ -7,10 +7,12 @@
  * product. GPUs want the loads of neighbouring lanes side by side instead, so they do not get it.
  */
 
-import type { Op, StorageType } from "../ir/tile/program.ts";
+import type { StorageType } from "../ir/formats.ts";
+import type { Op, Specialised } from "../ir/tile/program.ts";
+import { everyOp, extentOf } from "../ir/tile/traverse.ts";
 import type { Definitions } from "../passes/analysis/induction.ts";
-import { everyOp, extentOf, type Specialised } from "../passes/specialise.ts";
-import type { AxisLayout, Knobs, Target } from "./default.ts";
+import type { AxisLayout } from "./layout.ts";
+import type { Knobs, Target } from "./target.ts";
 
 /** Layouts of all axes, and the axis (if any) whose elements the lanes share out among them when a value has no column, with the layout of its twin. */
 export interface Columns {

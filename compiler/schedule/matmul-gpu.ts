@@ -6,16 +6,17 @@
  * 4 x 8 lanes, 16-byte reads and writes, lines padded by one element so that neighbouring lanes meet different banks.
  */
 
-import type { Room, Width } from "../ir/lane/emitter.ts";
-import type { Op } from "../ir/tile/program.ts";
+import { perWord } from "../ir/formats.ts";
+import type { Room, Width } from "../ir/lane/program.ts";
+import type { Op, Specialised } from "../ir/tile/program.ts";
 import { operands } from "../ir/tile/program.ts";
-import { perWord } from "../lower/load-store.ts";
+import { everyOp, extentOf } from "../ir/tile/traverse.ts";
 import { type ProductLoop, type Products, productsOf } from "../passes/analysis/find-matmuls.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
-import { everyOp, extentOf, type Specialised } from "../passes/specialise.ts";
-import type { Knobs, MatrixShape, Schedule, Target } from "./default.ts";
 import type { AxisLayout, Digit } from "./layout.ts";
+import type { Knobs, MatrixShape, Target } from "./target.ts";
 import { type MatrixPlan, type Operand, roomBytes, type Staging, type TileLoop, type TilePlan } from "./tile-plan.ts";
+import type { Schedule } from "./types.ts";
 
 /** Rows or columns below which lanes are better spent along the reduced dim. */
 const LEAST = 16;

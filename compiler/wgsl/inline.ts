@@ -1,8 +1,8 @@
 /**
  * Which values of the lane IR the printer writes where they are used, instead of giving them a name.
  */
-import type { Atom, Stmt } from "../ir/lane/emitter.ts";
-import { atomsOf } from "../lane-passes/dead-code.ts";
+import type { Atom, Stmt } from "../ir/lane/program.ts";
+import { atomsOf } from "../ir/lane/traverse.ts";
 
 /**
  * Vectors of different constants that are only used beside what is not constant. (WGSL computes what has only constants while compiling, and refuses

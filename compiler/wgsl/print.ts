@@ -2,12 +2,12 @@
  * The printer: lane IR to WGSL text. With texture.ts and wgsl-words.ts the only place in the project where WGSL is written.
  */
 
-import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "../ir/lane/emitter.ts";
-import type { ReduceKind } from "../ir/tile/program.ts";
-import { elementCount, perWord } from "../lower/load-store.ts";
+import { elementCount, perWord } from "../ir/formats.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "../ir/lane/program.ts";
+import { BINARY, type ReduceKind } from "../ir/operators.ts";
 import { constantVectors } from "./inline.ts";
 import { textureOf } from "./texture.ts";
-import { atom, INFINITIES, literal, OPERATORS, SUBGROUP, typeName } from "./words.ts";
+import { atom, INFINITIES, literal, SUBGROUP, typeName } from "./words.ts";
 
 /** WGSL type of one element of a buffer. */
 export function elementType(b: Buffer): string {
@@ -302,7 +302,7 @@ class Printer {
         if (r.fn === "min" || r.fn === "max" || r.fn === "pow")
           return `${r.fn}(${this.#atom(r.a)}, ${this.#atom(r.b)})`;
         if (r.fn === "xor" && r.a.type.base === "bool") return `${this.#atom(r.a)} != ${this.#atom(r.b)}`;
-        return `${this.#atom(r.a)} ${OPERATORS[r.fn]} ${this.#atom(r.b)}`;
+        return `${this.#atom(r.a)} ${BINARY[r.fn].symbol} ${this.#atom(r.b)}`;
       }
       case "select":
         return `select(${this.#atom(r.no)}, ${this.#atom(r.yes)}, ${this.#atom(r.cond)})`;

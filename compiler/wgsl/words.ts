@@ -1,27 +1,8 @@
 /** How the printer writes operators, types and constants. */
 
-import type { Atom, LaneType } from "../ir/lane/emitter.ts";
-import type { BinaryOp, ReduceKind, ValueType } from "../ir/tile/program.ts";
+import type { Atom, LaneType } from "../ir/lane/program.ts";
+import type { ReduceKind, ValueType } from "../ir/operators.ts";
 
-/** How operations on two operands are written. */
-export const OPERATORS: Readonly<Partial<Record<BinaryOp, string>>> = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  rem: "%",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
-  lt: "<",
-  le: "<=",
-  gt: ">",
-  ge: ">=",
-  eq: "==",
-  ne: "!=",
-};
 /** What a subgroup does together. */
 export const SUBGROUP: Readonly<Record<ReduceKind | "first", string>> = {
   sum: "subgroupAdd",

@@ -8,17 +8,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, type StorageType, type Target } from "../../compiler/index.ts";
-import {
-  type Atom,
-  constant,
-  Emitter,
-  type LaneProgram,
-  type Rhs,
-  type Stmt,
-  U32,
-} from "../../compiler/ir/lane/emitter.ts";
-import type { BinaryOp, Op } from "../../compiler/ir/tile/program.ts";
-import { perWord } from "../../compiler/lower/load-store.ts";
+import { perWord } from "../../compiler/ir/formats.ts";
+import { Emitter } from "../../compiler/ir/lane/emitter.ts";
+import type { Atom, LaneProgram, Rhs, Stmt } from "../../compiler/ir/lane/program.ts";
+import { constant, U32 } from "../../compiler/ir/lane/program.ts";
+import type { BinaryOp } from "../../compiler/ir/operators.ts";
+import type { Op } from "../../compiler/ir/tile/program.ts";
 import { specialise } from "../../compiler/passes/specialise.ts";
 import { LANE_TARGETS, nameOf } from "../support/lanes.ts";
 import { constant as number, store, tileProgram, value } from "../support/tile-programs.ts";

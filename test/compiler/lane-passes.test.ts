@@ -1,6 +1,7 @@
 /** Passes over lane programs: each leaves what a program computes as it is, and changes its text as it says. */
 import { describe, expect, it } from "vitest";
-import { BOOL, constant, Emitter, F32, type LaneProgram, type Stmt, U32 } from "../../compiler/ir/lane/emitter.ts";
+import { Emitter } from "../../compiler/ir/lane/emitter.ts";
+import { BOOL, constant, F32, type LaneProgram, type Stmt, U32 } from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { loadsFirst } from "../../compiler/lane-passes/hoist-loads.ts";
 import { mergeGuards } from "../../compiler/lane-passes/merge-branches.ts";

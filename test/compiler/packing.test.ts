@@ -1,19 +1,12 @@
 /** Buffer-binding packing: who shares a binding, what becomes of loads and stores, and each rule that a packing can break. */
 import { describe, expect, it } from "vitest";
 import { pack } from "../../compiler/bindings/merge.ts";
-import { type Packing, type Place, planPacking, verifyPacking } from "../../compiler/bindings/plan.ts";
+import { planPacking, verifyPacking } from "../../compiler/bindings/plan.ts";
 import { part } from "../../compiler/bindings/split.ts";
 import type { HostTensor } from "../../compiler/index.ts";
-import {
-  type Buffer,
-  constant,
-  F32,
-  type LaneProgram,
-  type LaneType,
-  type Stmt,
-  U32,
-  vector,
-} from "../../compiler/ir/lane/emitter.ts";
+import type { Packing, Place } from "../../compiler/ir/binding.ts";
+import type { Buffer, LaneProgram, LaneType, Stmt } from "../../compiler/ir/lane/program.ts";
+import { constant, F32, U32, vector } from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { printWgsl } from "../../compiler/wgsl/print.ts";

@@ -10,7 +10,7 @@ import {
   type Stmt,
   U32,
   vector,
-} from "../../compiler/ir/lane/emitter.ts";
+} from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { decodeBuffer, encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulate } from "../../compiler/oracle/simulate/index.ts";

@@ -1,8 +1,8 @@
 /** What the lane simulator notices and no adapter does, its arithmetic, and its buffers against those of the runtime. */
 import { describe, expect, it } from "vitest";
 import type { HostTensor } from "../../compiler/index.ts";
-import { BOOL, F32, type LaneProgram, U32, vector } from "../../compiler/ir/lane/emitter.ts";
-import type { BinaryOp, ValueType } from "../../compiler/ir/tile/program.ts";
+import { BOOL, F32, type LaneProgram, U32, vector } from "../../compiler/ir/lane/program.ts";
+import type { BinaryOp, ValueType } from "../../compiler/ir/operators.ts";
 import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulate } from "../../compiler/oracle/simulate/index.ts";
 import { binaryOf, castOf, unaryOf } from "../../compiler/oracle/simulate/values.ts";

@@ -8,8 +8,8 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { LaneProgram, Stmt } from "../../compiler/ir/lane/emitter.ts";
-import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import type { StorageType } from "../../compiler/ir/formats.ts";
+import type { LaneProgram, Stmt } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { roomBytes } from "../../compiler/schedule/tile-plan.ts";

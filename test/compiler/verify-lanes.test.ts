@@ -3,16 +3,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate } from "../../compiler/index.ts";
-import {
-  type Atom,
-  BOOL,
-  constant,
-  F32,
-  type LaneProgram,
-  type Stmt,
-  U32,
-  vector,
-} from "../../compiler/ir/lane/emitter.ts";
+import type { Atom, LaneProgram, Stmt } from "../../compiler/ir/lane/program.ts";
+import { BOOL, constant, F32, U32, vector } from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 

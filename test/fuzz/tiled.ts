@@ -1,7 +1,7 @@
 /** Products of matrices of random sizes, formats, adapters and knobs, as workgroup tiles: lane simulator against tile interpreter. */
 import type { Knobs, Target } from "../../compiler/index.ts";
-import type { LaneProgram } from "../../compiler/ir/lane/emitter.ts";
-import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import type { StorageType } from "../../compiler/ir/formats.ts";
+import type { LaneProgram } from "../../compiler/ir/lane/program.ts";
 import { check, GPU, KERNELS, programs, type Use } from "../support/product-runs.ts";
 import { Choices } from "./choices.ts";
 

@@ -8,7 +8,7 @@
  */
 import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
-import type { Knobs, Target } from "../../compiler/schedule/default.ts";
+import type { Knobs, Target } from "../../compiler/schedule/target.ts";
 import { targetOf } from "../../runtime/adapters/target.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { bindGroupOf } from "../../runtime/kernels/bind-groups.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { generate, type Target, type TileProgram } from "../../compiler/index.ts";
 import type { Op } from "../../compiler/ir/tile/program.ts";
-import { everyOp } from "../../compiler/passes/specialise.ts";
+import { everyOp } from "../../compiler/ir/tile/traverse.ts";
 import {
   amax,
   amin,

@@ -1,15 +1,6 @@
 /** Small lane programs written by hand, for tests of what runs and checks them. */
-import {
-  type Atom,
-  type Buffer,
-  constant,
-  F32,
-  type LaneProgram,
-  type LaneType,
-  type Rhs,
-  type Stmt,
-  U32,
-} from "../../compiler/ir/lane/emitter.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "../../compiler/ir/lane/program.ts";
+import { constant, F32, U32 } from "../../compiler/ir/lane/program.ts";
 
 export const u = (value: number): Atom => constant(value, U32);
 export const f = (value: number): Atom => constant(value, F32);

@@ -9,8 +9,8 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { LaneProgram } from "../../compiler/ir/lane/emitter.ts";
-import type { StorageType } from "../../compiler/ir/tile/program.ts";
+import type { StorageType } from "../../compiler/ir/formats.ts";
+import type { LaneProgram } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";

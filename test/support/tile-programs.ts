@@ -1,5 +1,8 @@
 /** Small tile programs written by hand, for tests of what checks, rewrites and runs them. */
-import type { Axis, Op, Param, Span, TileProgram, Value, ValueType } from "../../compiler/ir/tile/program.ts";
+
+import type { Span } from "../../compiler/host/source-text.ts";
+import type { ValueType } from "../../compiler/ir/operators.ts";
+import type { Axis, Op, Param, TileProgram, Value } from "../../compiler/ir/tile/program.ts";
 
 export const HERE: Span = { file: "kernel.ts", start: 0, end: 1, line: 7, column: 3 };
 

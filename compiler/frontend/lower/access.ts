@@ -1,7 +1,10 @@
 /**
  * Loads and stores: `t.at(…)`, `t.set([…], value)` and the indivisible updates.
  */
-import type { ReduceKind, Span, Value, ValueType } from "../../ir/tile/program.ts";
+
+import type { Span } from "../../host/source-text.ts";
+import type { ReduceKind, ValueType } from "../../ir/operators.ts";
+import type { Value } from "../../ir/tile/program.ts";
 import type { Expr } from "../syntax.ts";
 import type { Item, Lowering } from "./context.ts";
 

@@ -5,7 +5,7 @@
  * names are given to their parts, and the parts are what is computed with.
  */
 
-import type { Span } from "../../ir/tile/program.ts";
+import type { Span } from "../../host/source-text.ts";
 import type { Target } from "../syntax.ts";
 import { describe, type Item, type Lowering } from "./context.ts";
 

@@ -3,8 +3,10 @@
  *
  * Statements, loops, expressions and words call each other through the interface here, so that each has a file of its own and none imports in a circle.
  */
+
+import type { Span } from "../../host/source-text.ts";
 import type { Builder, TileItem } from "../../ir/tile/builder.ts";
-import type { Param, Span } from "../../ir/tile/program.ts";
+import type { Param } from "../../ir/tile/program.ts";
 import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target } from "../syntax.ts";
 
 /** What an expression can stand for while lowering. */

@@ -5,7 +5,8 @@
  * allow, and the tensors of a call choose. Storage formats of one kind need no program of their own: their loads widen.
  */
 import { Located } from "../../host/diagnostics.ts";
-import type { StorageType, TileProgram } from "../../ir/tile/program.ts";
+import type { StorageType } from "../../ir/formats.ts";
+import type { TileProgram } from "../../ir/tile/program.ts";
 import type { FunctionSyntax } from "../syntax.ts";
 
 export type Kind = "real numbers" | "u32" | "i32";

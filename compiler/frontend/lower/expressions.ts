@@ -3,7 +3,10 @@
  *
  * Words of the language are in words.ts, loads and stores in lower-access.ts.
  */
-import type { BinaryOp, ReduceKind, Span, Value } from "../../ir/tile/program.ts";
+
+import type { Span } from "../../host/source-text.ts";
+import type { BinaryOp, ReduceKind } from "../../ir/operators.ts";
+import type { Value } from "../../ir/tile/program.ts";
 import type { Expr, FunctionSyntax } from "../syntax.ts";
 import { lowerLoad, lowerStore } from "./access.ts";
 import { fieldOf } from "./aggregates.ts";

@@ -7,8 +7,9 @@
  */
 
 import { jsdocHelp } from "../../host/diagnostics.ts";
+import type { Span } from "../../host/source-text.ts";
 import { Builder, type TileItem } from "../../ir/tile/builder.ts";
-import type { Param, Span, TileProgram } from "../../ir/tile/program.ts";
+import type { Param, TileProgram } from "../../ir/tile/program.ts";
 import { isJavaScript } from "../read/javascript.ts";
 import type { Expr, FunctionSyntax, ModuleSyntax, Stmt, Target, Wanted } from "../syntax.ts";
 import { unpack } from "./aggregates.ts";

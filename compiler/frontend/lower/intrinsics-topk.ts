@@ -5,8 +5,11 @@
  * the tile and two over the list, and ties need no rule of their own. A merge is skipped where the tile holds nothing for the list, so walking a long row in
  * blocks costs two reductions for most of them. Only existing operations are used: any layout and any rung can run it.
  */
+
+import type { Span } from "../../host/source-text.ts";
+import type { ValueType } from "../../ir/operators.ts";
 import { HUGE, type TileItem } from "../../ir/tile/builder.ts";
-import type { Carried, Op, Span, Value, ValueType } from "../../ir/tile/program.ts";
+import type { Carried, Op, Value } from "../../ir/tile/program.ts";
 import type { Item, Lowering } from "./context.ts";
 
 /** The index of a place that no element takes. */

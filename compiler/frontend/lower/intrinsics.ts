@@ -4,8 +4,11 @@
  * The counterpart of dsl/words.ts: one entry a word, from its arguments to tile IR. Anything that can be written in the language itself is not here but in
  * dsl/helpers.ts.
  */
+
+import type { Span } from "../../host/source-text.ts";
+import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../../ir/operators.ts";
 import type { TileItem } from "../../ir/tile/builder.ts";
-import type { BinaryOp, ReduceKind, Span, UnaryOp, Value, ValueType } from "../../ir/tile/program.ts";
+import type { Value } from "../../ir/tile/program.ts";
 import type { Expr } from "../syntax.ts";
 import type { Item, Lowering } from "./context.ts";
 import { type Into, lowerTopk } from "./intrinsics-topk.ts";

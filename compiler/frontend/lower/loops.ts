@@ -3,8 +3,11 @@
  *
  * What type and axes a carried variable has depends on what it meets inside, so a turn is lowered with what is known and again while that widens.
  */
+
+import type { Span } from "../../host/source-text.ts";
+import type { ValueType } from "../../ir/operators.ts";
 import type { TileItem } from "../../ir/tile/builder.ts";
-import type { Carried, Loop, Span, Value, ValueType } from "../../ir/tile/program.ts";
+import type { Carried, Loop, Value } from "../../ir/tile/program.ts";
 import type { Stmt } from "../syntax.ts";
 import { type Assigned, assigned, describe, type Item, isTile, type Lowering } from "./context.ts";
 

@@ -3,8 +3,9 @@
  *
  * WGSL defines `pow` through logarithms, and what adapters make of a negative base differs.
  */
+
+import type { Span } from "../../host/source-text.ts";
 import type { Builder, TileItem } from "../../ir/tile/builder.ts";
-import type { Span } from "../../ir/tile/program.ts";
 
 /** `base ** exponent`, as f32. */
 export function power(b: Builder, base: TileItem, exponent: TileItem, span: Span): TileItem {

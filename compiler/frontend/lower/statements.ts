@@ -4,8 +4,10 @@
  * A branch on something known now takes one side. Any other becomes an operation with two bodies, and the variables that either side changes are merged
  * after it.
  */
+
+import type { Span } from "../../host/source-text.ts";
 import type { TileItem } from "../../ir/tile/builder.ts";
-import type { Op, Span, Value } from "../../ir/tile/program.ts";
+import type { Op, Value } from "../../ir/tile/program.ts";
 import type { Stmt } from "../syntax.ts";
 import { assigned, describe, type Item, isTile, type Lowering } from "./context.ts";
 import { lowerBinary, lowerCondition } from "./expressions.ts";

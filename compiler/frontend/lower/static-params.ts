@@ -5,7 +5,7 @@
  * other values is another tile program, so branches on them vanish and functions are inlined.
  */
 
-import type { Span } from "../../ir/tile/program.ts";
+import type { Span } from "../../host/source-text.ts";
 import type { Expr, FunctionSyntax, StaticField, StaticValue, Wanted } from "../syntax.ts";
 import { describe, type Item, type Lowering } from "./context.ts";
 

@@ -8,7 +8,8 @@
  */
 
 import { Located, shortName } from "../../host/diagnostics.ts";
-import type { Branch, Loop, Op, Span, TileProgram } from "../../ir/tile/program.ts";
+import type { Span } from "../../host/source-text.ts";
+import type { Branch, Loop, Op, TileProgram } from "../../ir/tile/program.ts";
 import { operands } from "../../ir/tile/program.ts";
 import { Definitions } from "../../passes/analysis/induction.ts";
 import { type Meeting, Places, turnOf } from "./overlap.ts";

@@ -7,8 +7,8 @@
 
 import type { Loop, Op, TileProgram, Value } from "../../ir/tile/program.ts";
 import { isValue, operands } from "../../ir/tile/program.ts";
+import { everyOp } from "../../ir/tile/traverse.ts";
 import type { Definitions } from "../../passes/analysis/induction.ts";
-import { everyOp } from "../../passes/specialise.ts";
 import {
   extreme,
   notNegative,

@@ -7,8 +7,8 @@
 
 import type { Carried, Loop, Op, TileProgram } from "../../ir/tile/program.ts";
 import { operands } from "../../ir/tile/program.ts";
+import { everyOp } from "../../ir/tile/traverse.ts";
 import type { Definitions } from "../../passes/analysis/induction.ts";
-import { everyOp } from "../../passes/specialise.ts";
 
 type Load = Op & { op: "load" };
 type Store = Op & { op: "store" };

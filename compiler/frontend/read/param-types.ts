@@ -4,7 +4,7 @@
  * Part of the front end, which asks TypeScript's checker. Types of ours are known by where they are declared, not by their name.
  */
 
-import type { Span } from "../../ir/tile/program.ts";
+import type { Span } from "../../host/source-text.ts";
 import type { ParamType, StaticField } from "../syntax.ts";
 import { isJavaScript } from "./javascript.ts";
 import { ts } from "./typescript.ts";

@@ -5,7 +5,7 @@
  * helper function, a module constant or something global. Functions are converted when first reached, so host code in the same file is never looked at.
  */
 
-import type { Span } from "../../ir/tile/program.ts";
+import type { Span } from "../../host/source-text.ts";
 import type { Expr, FunctionSyntax, ParamType, Stmt, Symbol_, Target } from "../syntax.ts";
 import { isOptional, paramType } from "./param-types.ts";
 import { ts } from "./typescript.ts";

@@ -1,178 +1,13 @@
 /**
- * The lane IR: what one invocation does.
+ * Building the lane IR: operations go in, statements in regions come out.
  *
- * Scalars and short vectors, loops over element numbers, loads and stores of buffer elements, and two things lanes do together: subgroup and workgroup
- * reductions. It knows nothing of dims. `Emitter` builds it and places every pure operation in the outermost region where its operands exist, once: common
- * subexpressions and loop-invariant motion in one mechanism, which matters on adapters whose own compiler does neither.
+ * `Emitter` places every pure operation in the outermost region where its operands exist, once: common subexpressions and loop-invariant motion in one
+ * mechanism, which matters on adapters whose own compiler does neither.
  */
-import type { BinaryOp, ReduceKind, StorageType, UnaryOp, ValueType } from "../tile/program.ts";
+import { type BinaryOp, compares } from "../operators.ts";
 import { LARGEST, Origins } from "./known-bits.ts";
-
-export type Width = 1 | 2 | 4;
-
-export interface LaneType {
-  readonly base: ValueType;
-  readonly width: Width;
-}
-
-export type Atom =
-  | { readonly kind: "ref"; readonly name: string; readonly type: LaneType; readonly depth: number }
-  | { readonly kind: "const"; readonly value: number; readonly type: LaneType };
-
-export type Rhs =
-  | { readonly op: "unary"; readonly fn: UnaryOp; readonly x: Atom }
-  | { readonly op: "binary"; readonly fn: BinaryOp; readonly a: Atom; readonly b: Atom }
-  | { readonly op: "select"; readonly cond: Atom; readonly yes: Atom; readonly no: Atom }
-  | { readonly op: "cast"; readonly x: Atom }
-  | { readonly op: "bitcast"; readonly x: Atom }
-  | { readonly op: "splat"; readonly x: Atom }
-  | { readonly op: "compose"; readonly parts: readonly Atom[] }
-  | { readonly op: "pick"; readonly x: Atom; readonly at: Atom }
-  /** The value itself; `hidden`: an integer that the adapter's compiler does not know for a constant. */
-  | { readonly op: "copy"; readonly x: Atom; readonly hidden?: true }
-  /** One element of a buffer; `part` picks a component of a vector element. */
-  | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
-  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
-  | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4" | "u4"; readonly x: Atom }
-  | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
-  | { readonly op: "scalar"; readonly param: string }
-  /** All lanes of the program together; `first`: what the first of them has. */
-  | { readonly op: "lanes"; readonly fn: ReduceKind | "first"; readonly x: Atom }
-  /** Sum of x over the lanes before this one. */
-  | { readonly op: "before"; readonly x: Atom }
-  /** One element of a room; `part` picks a component of a vector element. */
-  | { readonly op: "read"; readonly room: string; readonly index: Atom; readonly part?: Atom }
-  /** What lane number `lane` has, for all of them. */
-  | { readonly op: "take"; readonly x: Atom; readonly lane: number }
-  /** Sum of the products of the components. */
-  | { readonly op: "dot"; readonly a: Atom; readonly b: Atom };
-
-export type Stmt =
-  | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
-  | { readonly op: "var"; readonly name: string; readonly type: LaneType; readonly init: Atom | undefined }
-  | { readonly op: "assign"; readonly name: string; readonly value: Atom }
-  | {
-      readonly op: "for";
-      readonly name: string;
-      readonly start: Atom;
-      readonly limit: Atom;
-      readonly step: number;
-      readonly opaque: boolean;
-      readonly body: readonly Stmt[];
-    }
-  | { readonly op: "if"; readonly cond: Atom; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
-  | { readonly op: "store"; readonly buffer: string; readonly index: Atom; readonly part?: Atom; readonly value: Atom }
-  /** An indivisible update of one element. */
-  | {
-      readonly op: "atomic";
-      readonly buffer: string;
-      readonly fn: ReduceKind;
-      readonly index: Atom;
-      readonly value: Atom;
-    }
-  /** One element of a room, rounded to what it holds. */
-  | { readonly op: "write"; readonly room: string; readonly index: Atom; readonly value: Atom }
-  /** All lanes of the workgroup wait for each other: what they wrote to rooms before may be read behind it. */
-  | { readonly op: "barrier" }
-  | MatrixStmt;
-
-/**
- * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; `index` and `stride` count elements of the room, and
- * `stride` lies between rows, or between columns where `columns` is set.
- */
-export type MatrixStmt =
-  /** An [M, N] matrix of zeros that is added to. */
-  | { readonly op: "matrix"; readonly name: string }
-  /** The left [M, K] or the right [K, N] operand of a product. */
-  | {
-      readonly op: "fetch";
-      readonly name: string;
-      readonly side: "left" | "right";
-      readonly room: string;
-      readonly index: Atom;
-      readonly stride: number;
-      readonly columns: boolean;
-    }
-  /** name += left · right. */
-  | { readonly op: "multiply"; readonly name: string; readonly left: string; readonly right: string }
-  /** Writes the sum to a room, row by row. */
-  | {
-      readonly op: "spill";
-      readonly name: string;
-      readonly room: string;
-      readonly index: Atom;
-      readonly stride: number;
-    };
-
-/** An array in workgroup memory. Lanes compute in f32; f16 is for the operands of matrix units. */
-export interface Room {
-  readonly name: string;
-  readonly base: "f32" | "f16";
-  readonly width: Width;
-  /** Elements of `width` components. */
-  readonly elements: number;
-}
-
-/** The shape that the matrix units of a subgroup multiply: [M, K] · [K, N], sums in f32. */
-export interface MatrixUnits {
-  readonly component: "f16" | "f32";
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  /** Lanes of the subgroup. */
-  readonly lanes: number;
-}
-
-/** One storage binding: how the bytes of a tensor are seen by the shader. */
-export interface Buffer {
-  readonly name: string;
-  readonly storage: StorageType;
-  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. Packed formats have at least those of a word. */
-  readonly unit: 1 | 2 | 4 | 8 | 16 | 32;
-  readonly elements: number;
-  readonly writes: boolean;
-  /** Elements are WGSL atomics (f32 as the bits of one). */
-  readonly atomic: boolean;
-  /** Texels of 16 bytes in a row of the texture that it is bound as (texture.ts), a power of two; left out where it is bound as a buffer. */
-  readonly pitch?: number;
-  /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
-  readonly writable?: boolean;
-  /** Of a part of a tensor (part.ts): which, as what it is stored, and the word that the part starts at. */
-  readonly window?: { readonly of: string; readonly storage: StorageType; readonly at: number };
-  /** Of several buffers in one binding (pack.ts): which, and the word that each starts at. */
-  readonly members?: readonly { readonly name: string; readonly storage: StorageType; readonly at: number }[];
-}
-
-export interface LaneProgram {
-  readonly name: string;
-  readonly mode: "thread" | "subgroup" | "workgroup";
-  readonly lanes: number;
-  readonly pinned: boolean;
-  readonly workgroupSize: number;
-  readonly programsPerWorkgroup: number;
-  readonly programs: number;
-  readonly workgroups: readonly [number, number];
-  readonly buffers: readonly Buffer[];
-  /** Scalars in the uniform block, in order. */
-  readonly uniforms: readonly { readonly name: string; readonly dtype: "u32" | "i32" | "f32" }[];
-  /** Workgroup memory that the program itself reads and writes. */
-  readonly rooms?: readonly Room[];
-  /** Set where the program multiplies on matrix units. */
-  readonly matrix?: MatrixUnits;
-  readonly body: readonly Stmt[];
-}
-
-export const U32: LaneType = { base: "u32", width: 1 };
-export const F32: LaneType = { base: "f32", width: 1 };
-export const BOOL: LaneType = { base: "bool", width: 1 };
-
-export function constant(value: number, type: LaneType): Atom {
-  return { kind: "const", value, type };
-}
-
-export function vector(base: ValueType, width: Width): LaneType {
-  return { base, width };
-}
+import type { Atom, LaneType, Rhs, Stmt, Width } from "./program.ts";
+import { constant, F32, isAtom, U32 } from "./program.ts";
 
 function key(a: Atom): string {
   return a.kind === "ref" ? a.name : `${a.value}:${a.type.base}${a.type.width}`;
@@ -309,7 +144,6 @@ export class Emitter {
   // ---- Arithmetic with the small foldings that keep addresses readable ---------------------------------------------------------
 
   binary(fn: BinaryOp, a: Atom, b: Atom): Atom {
-    const compare = ["lt", "le", "gt", "ge", "eq", "ne"].includes(fn);
     const width = Math.max(a.type.width, b.type.width) as Width;
     if (a.type.base === "u32" && width === 1 && b.type.base === "u32") {
       if (a.kind === "const" && b.kind === "const" && (fn === "add" || fn === "mul")) {
@@ -334,7 +168,10 @@ export class Emitter {
       if (fn === "shl" || fn === "shr") b = constant(b.value & 31, b.type);
     }
     const [wa, wb] = [this.widen(a, width), this.widen(b, width)];
-    return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compare ? "bool" : a.type.base, width }, [wa, wb]);
+    return this.pure({ op: "binary", fn, a: wa, b: wb }, { base: compares(fn) ? "bool" : a.type.base, width }, [
+      wa,
+      wb,
+    ]);
   }
 
   /**
@@ -390,8 +227,4 @@ export class Emitter {
       parts,
     );
   }
-}
-
-function isAtom(v: unknown): v is Atom {
-  return typeof v === "object" && v !== null && "kind" in v && "type" in v && (v.kind === "ref" || v.kind === "const");
 }

@@ -1,5 +1,7 @@
 /** Arithmetic of addresses with constants, as the emitter folds it. */
-import { type Atom, constant, type Emitter, U32 } from "./emitter.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Atom } from "./program.ts";
+import { constant, U32 } from "./program.ts";
 
 /** x · n. */
 export function times(e: Emitter, x: Atom, n: number): Atom {

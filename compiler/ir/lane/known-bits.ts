@@ -2,7 +2,7 @@
  * What is known of the u32 names of a lane program: how they came about, which powers of two divide them, and which may have gone below zero on the way. With it the
  * Emitter takes addresses apart, so that what several of them have in common is made once.
  */
-import type { Atom, Rhs } from "./emitter.ts";
+import type { Atom, Rhs } from "./program.ts";
 
 type Binary = Rhs & { op: "binary" };
 

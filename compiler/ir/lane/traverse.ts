@@ -2,8 +2,9 @@
  * What passes over finished lane programs share: walking the statements, and small pieces of address arithmetic that are folded and made once in what encloses
  * their uses. Lowering has its own, richer Emitter; these passes come after everything was placed.
  */
-import type { BinaryOp } from "../tile/program.ts";
-import { type Atom, BOOL, constant, type LaneType, type Rhs, type Stmt, U32 } from "./emitter.ts";
+import type { BinaryOp } from "../operators.ts";
+import type { Atom, LaneType, Rhs, Stmt } from "./program.ts";
+import { BOOL, constant, U32 } from "./program.ts";
 
 type Load = Rhs & { op: "load" };
 
@@ -81,5 +82,28 @@ export class Rewriter {
     if (b.kind === "const") return this.binary("add", a, b.value);
     if (a.kind === "const") return this.binary("add", b, a.value);
     return this.once({ op: "binary", fn: "add", a, b }, U32, `add ${a.name} ${b.name}`);
+  }
+}
+
+/** The operands of an operation. */
+export function atomsOf(r: Rhs): readonly (Atom | undefined)[] {
+  switch (r.op) {
+    case "binary":
+    case "dot":
+    case "pack":
+      return [r.a, r.b];
+    case "select":
+      return [r.cond, r.yes, r.no];
+    case "compose":
+      return r.parts;
+    case "pick":
+      return [r.x, r.at];
+    case "load":
+    case "read":
+      return [r.index, r.part];
+    case "scalar":
+      return [];
+    default:
+      return [r.x];
   }
 }

@@ -4,7 +4,8 @@
  * Rooms belong to programs that are a workgroup; their elements have the type they were declared with; matrices are named once and used as what they are.
  * That reads wait for writes is for the simulator to see: where lanes meet in a room depends on numbers.
  */
-import { type Atom, F32, type LaneProgram, type LaneType, type MatrixStmt, type Room, U32 } from "./emitter.ts";
+import type { Atom, LaneProgram, LaneType, MatrixStmt, Room } from "./program.ts";
+import { F32, U32 } from "./program.ts";
 
 /** What the rest of the verifier lends. */
 export interface RoomHost {

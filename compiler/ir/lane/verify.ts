@@ -5,10 +5,10 @@
  * do together is reached by all of them. docs/architecture.md has the rules in words. A pass that breaks one is our defect, so the message names the pass.
  */
 
-import { atomsOf } from "../../lane-passes/dead-code.ts";
-import { elementCount, perWord } from "../../lower/load-store.ts";
-import type { BinaryOp, UnaryOp } from "../tile/program.ts";
-import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./emitter.ts";
+import { elementCount, perWord } from "../formats.ts";
+import { type BinaryOp, compares, type UnaryOp } from "../operators.ts";
+import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./program.ts";
+import { atomsOf } from "./traverse.ts";
 import { RoomChecker } from "./verify-shared-memory.ts";
 
 interface Known {
@@ -22,7 +22,6 @@ const ONE = {
   bool: { base: "bool", width: 1 },
   f32: { base: "f32", width: 1 },
 } as const;
-const COMPARES: ReadonlySet<BinaryOp> = new Set<BinaryOp>(["lt", "le", "gt", "ge", "eq", "ne"]);
 const BITWISE: ReadonlySet<BinaryOp> = new Set<BinaryOp>(["and", "or", "xor"]);
 const ANY_NUMBER: ReadonlySet<UnaryOp> = new Set<UnaryOp>(["neg", "abs"]);
 
@@ -329,7 +328,7 @@ function binaryFits(fn: BinaryOp, a: LaneType, b: LaneType, type: LaneType): boo
   const integer = a.base === "u32" || a.base === "i32";
   if (fn === "shl" || fn === "shr") return integer && b.base === "u32" && a.base === type.base;
   if (a.base !== b.base) return false;
-  if (COMPARES.has(fn)) return type.base === "bool" && (a.base !== "bool" || fn === "eq" || fn === "ne");
+  if (compares(fn)) return type.base === "bool" && (a.base !== "bool" || fn === "eq" || fn === "ne");
   if (a.base !== type.base) return false;
   if (BITWISE.has(fn)) return a.base !== "f32";
   return fn === "pow" ? a.base === "f32" : a.base !== "bool";

@@ -5,7 +5,17 @@
  * are *weak*: they take the type of what they meet, as a reader of TypeScript expects of `x * 2`.
  */
 import { Located } from "../../host/diagnostics.ts";
-import type { Axis, BinaryOp, GridDim, Op, ReduceKind, Span, UnaryOp, Value, ValueType } from "./program.ts";
+import type { Span } from "../../host/source-text.ts";
+import {
+  BINARY,
+  type BinaryOp,
+  compares,
+  type ReduceKind,
+  type UnaryOp,
+  type ValueType,
+  writtenAs,
+} from "../operators.ts";
+import type { Axis, GridDim, Op, Value } from "./program.ts";
 
 /** The largest finite f32: what `Infinity` means in a kernel, since WGSL has no infinities (facts: mask with large numbers). */
 export const HUGE: number = 3.4028234663852886e38;
@@ -16,54 +26,11 @@ export type TileItem =
   /** `truth`: the number stands for a condition, true or false. */
   | { readonly is: "weak"; readonly value: number; readonly truth?: boolean };
 
-const COMPARE: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
 const ORDER: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge"]);
 const LOGIC: ReadonlySet<string> = new Set(["and", "or", "xor"]);
 /** What conditions may meet in; everything else is for numbers. */
 const OF_CONDITIONS: ReadonlySet<string> = new Set(["and", "or", "xor", "eq", "ne"]);
 const SHIFT: ReadonlySet<string> = new Set(["shl", "shr"]);
-const FOLD: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  rem: (a, b) => a % b,
-  pow: (a, b) => a ** b,
-  min: Math.min,
-  max: Math.max,
-  and: (a, b) => (a & b) >>> 0,
-  or: (a, b) => (a | b) >>> 0,
-  xor: (a, b) => (a ^ b) >>> 0,
-  shl: (a, b) => (a << b) >>> 0,
-  // A literal above 2^31 is a u32, whose bits come in from the left as zeros.
-  shr: (a, b) => (a < 0 ? a >> b : a >>> b),
-  lt: (a, b) => Number(a < b),
-  le: (a, b) => Number(a <= b),
-  gt: (a, b) => Number(a > b),
-  ge: (a, b) => Number(a >= b),
-  eq: (a, b) => Number(a === b),
-  ne: (a, b) => Number(a !== b),
-};
-
-/** How an operation is written, for messages. */
-const SIGN: Readonly<Partial<Record<BinaryOp, string>>> = {
-  add: "+",
-  sub: "-",
-  mul: "*",
-  div: "/",
-  rem: "%",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
-  lt: "<",
-  le: "<=",
-  gt: ">",
-  ge: ">=",
-  eq: "===",
-  ne: "!==",
-};
 
 /** An operation without its number. */
 type Fresh<T> = T extends unknown ? Omit<T, "id"> : never;
@@ -255,7 +222,7 @@ export class Builder {
 
   binary(fn: BinaryOp, a: TileItem, b: TileItem, span: Span): TileItem {
     if (a.is === "weak" && b.is === "weak")
-      return { is: "weak", value: FOLD[fn](a.value, b.value), ...(COMPARE.has(fn) ? { truth: true } : {}) };
+      return { is: "weak", value: BINARY[fn].literal(a.value, b.value), ...(compares(fn) ? { truth: true } : {}) };
     const ta = a.is === "tile" ? a.value.type : undefined;
     const tb = b.is === "tile" ? b.value.type : undefined;
     let type: ValueType = ta ?? tb ?? "f32";
@@ -267,7 +234,7 @@ export class Builder {
       if (ta !== "f32" && tb !== "f32") {
         this.fail(
           "TS-205",
-          `${ta} and ${tb} meet in "${SIGN[fn] ?? fn}"`,
+          `${ta} and ${tb} meet in "${writtenAs(fn)}"`,
           span,
           `convert one of them: cast(…, "${ta}")`,
         );
@@ -291,7 +258,7 @@ export class Builder {
         span,
         'cast(…, "u32") first',
       );
-    if (type === "bool" && !OF_CONDITIONS.has(fn)) this.noCondition(SIGN[fn] ?? fn, span);
+    if (type === "bool" && !OF_CONDITIONS.has(fn)) this.noCondition(writtenAs(fn), span);
     const negative = [a, b].find((x) => x.is === "weak" && x.value < 0);
     if (type === "u32" && negative?.is === "weak" && !LOGIC.has(fn) && fn !== "add" && fn !== "sub" && fn !== "mul")
       this.fail(
@@ -315,7 +282,7 @@ export class Builder {
     const axes = this.align([va, vb], span);
     return {
       is: "tile",
-      value: this.emit({ op: "binary", fn, type: COMPARE.has(fn) ? "bool" : type, axes, span, a: va.id, b: vb.id }),
+      value: this.emit({ op: "binary", fn, type: compares(fn) ? "bool" : type, axes, span, a: va.id, b: vb.id }),
     };
   }
 

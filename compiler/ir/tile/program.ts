@@ -6,20 +6,10 @@
  * what the artefact cache stores. docs/architecture.md has the rules that `verify.ts` checks.
  */
 
-/** Element types as stored in memory. */
-export type StorageType = "f32" | "f16" | "bf16" | "q8" | "q4" | "u32" | "i32";
-/** Types a value can have in a program. Storage formats widen to f32 when loaded. */
-export type ValueType = "f32" | "u32" | "i32" | "bool";
-
-export interface Span {
-  readonly file: string;
-  /** Offsets into the file's text. */
-  readonly start: number;
-  readonly end: number;
-  /** 1-based. */
-  readonly line: number;
-  readonly column: number;
-}
+import type { Span } from "../../host/source-text.ts";
+import type { Binding } from "../binding.ts";
+import type { StorageType } from "../formats.ts";
+import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
 
 export interface TensorParam {
   readonly kind: "tensor";
@@ -55,44 +45,6 @@ export interface Axis {
   /** This axis has the elements of that one, dealt out to the lanes (made by deal.ts). */
   readonly twin?: number;
 }
-
-export type UnaryOp =
-  | "neg"
-  | "not"
-  | "exp"
-  | "exp2"
-  | "log"
-  | "log2"
-  | "sqrt"
-  | "rsqrt"
-  | "sin"
-  | "cos"
-  | "tanh"
-  | "abs"
-  | "floor"
-  | "ceil"
-  | "round";
-export type BinaryOp =
-  | "add"
-  | "sub"
-  | "mul"
-  | "div"
-  | "rem"
-  | "pow"
-  | "min"
-  | "max"
-  | "and"
-  | "or"
-  | "xor"
-  | "shl"
-  | "shr"
-  | "lt"
-  | "le"
-  | "gt"
-  | "ge"
-  | "eq"
-  | "ne";
-export type ReduceKind = "sum" | "max" | "min";
 
 /** What every operation that makes a value carries. `axes` are axis ids in the order in which they first appeared. */
 export interface Value {
@@ -250,4 +202,14 @@ export function operands(op: Op): readonly number[] {
     default:
       return [];
   }
+}
+
+export interface Specialised extends TileProgram {
+  readonly binding: Binding;
+}
+
+/** Where a partial axis comes from, and whether its elements are dot products (one number a lane) or what a lane's vectors add up to. */
+export interface PartialAxis {
+  readonly from: number;
+  readonly dot: boolean;
 }

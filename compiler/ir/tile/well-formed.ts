@@ -4,18 +4,10 @@
  * Every field that a later stage reads has its type, every enumeration one of its words, every reference to an axis, a dim or a parameter something to refer
  * to. Names go into WGSL and into messages, so they have to be identifiers.
  */
-import type {
-  Axis,
-  BinaryOp,
-  Op,
-  Param,
-  ReduceKind,
-  ScalarParam,
-  StorageType,
-  TileProgram,
-  UnaryOp,
-  ValueType,
-} from "./program.ts";
+
+import type { StorageType } from "../formats.ts";
+import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
+import type { Axis, Op, Param, ScalarParam, TileProgram } from "./program.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -5,7 +5,8 @@
  * Halves and words behind the last element hold NaN, so that whoever reads them is found out.
  */
 
-import type { StorageType } from "../../ir/tile/program.ts";
+import type { StorageType } from "../../ir/formats.ts";
+import type { Buffer } from "../../ir/lane/program.ts";
 import type { HostTensor } from "../interpret.ts";
 import { encode } from "../round.ts";
 
@@ -44,6 +45,18 @@ export function ofHalf(half: number, format: "f16" | "bf16"): number {
   const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >>> 10) & 31, half & 0x3ff];
   if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}
+
+/** Words of one element of the array that a buffer is bound as, which has `unit` elements of the tensor. */
+export function wordsInUnit(storage: StorageType, unit: number): number {
+  if (storage === "f16" || storage === "bf16") return unit / 2;
+  if (storage !== "q8" && storage !== "q4") return unit;
+  return unit / (storage === "q8" ? 4 : 8);
+}
+
+/** Elements of that array: one at least, since WGSL has no empty arrays. */
+export function boundElements(b: Pick<Buffer, "storage" | "elements" | "unit">): number {
+  return Math.max(1, Math.ceil(wordCount(b.storage, b.elements) / wordsInUnit(b.storage, b.unit)));
 }
 
 /** Words that `count` elements take, without padding. */

@@ -7,8 +7,8 @@
  * defines the operations is tinygrad's.
  */
 
-import type { Atom, LaneProgram, Rhs, Stmt } from "../../ir/lane/emitter.ts";
-import type { BinaryOp, ValueType } from "../../ir/tile/program.ts";
+import type { Atom, LaneProgram, Rhs, Stmt } from "../../ir/lane/program.ts";
+import type { BinaryOp, ValueType } from "../../ir/operators.ts";
 import type { HostTensor } from "../interpret.ts";
 import { decodeBuffer, encodeBuffer, halfOf, ofHalf } from "./buffers.ts";
 import { SimulatedBuffer } from "./memory.ts";

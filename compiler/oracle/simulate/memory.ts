@@ -5,10 +5,9 @@
  * write the same. Atomics are exempt: that is what they are for.
  */
 
-import type { Buffer, LaneProgram } from "../../ir/lane/emitter.ts";
-import type { ReduceKind, ValueType } from "../../ir/tile/program.ts";
-import { elementCount, perWord } from "../../lower/load-store.ts";
-import { floatOf, wordCount, wordOf } from "./buffers.ts";
+import type { Buffer, LaneProgram } from "../../ir/lane/program.ts";
+import type { ReduceKind, ValueType } from "../../ir/operators.ts";
+import { boundElements, floatOf, wordCount, wordOf, wordsInUnit } from "./buffers.ts";
 import { binaryOf } from "./values.ts";
 
 export class SimulatedBuffer {
@@ -29,7 +28,7 @@ export class SimulatedBuffer {
     this.#words = words;
     this.#lanes = program.lanes;
     this.#base = buffer.storage === "f32" || buffer.storage === "i32" ? buffer.storage : "u32";
-    this.#per = buffer.unit / perWord(buffer.storage);
+    this.#per = wordsInUnit(buffer.storage, buffer.unit);
     this.#writers = buffer.writes && !buffer.atomic ? new Uint32Array(words.length) : undefined;
   }
 
@@ -80,7 +79,7 @@ export class SimulatedBuffer {
   /** The word of a component of an element, if there is one. */
   #place(index: number, part: number): number | undefined {
     const at = index * this.#per + part;
-    const there = index < elementCount(this.#buffer) && part < this.#per && at < this.#words.length;
+    const there = index < boundElements(this.#buffer) && part < this.#per && at < this.#words.length;
     return there ? at : undefined;
   }
 

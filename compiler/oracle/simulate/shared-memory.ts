@@ -5,7 +5,7 @@
  * one has read, no other may overwrite. Matrix operations count as done by a subgroup at once, which is nobody in particular. Their products are plain ones:
  * operands as the room holds them, sums in f32.
  */
-import type { Atom, LaneProgram, MatrixStmt, Room } from "../../ir/lane/emitter.ts";
+import type { Atom, LaneProgram, MatrixStmt, Room } from "../../ir/lane/program.ts";
 import { encode } from "../round.ts";
 
 /** Refuses what no adapter promises. */

@@ -5,7 +5,7 @@
  * type, and so is what is computed from it, unless the other operand alone decides. NaN is a fair stand-in for f32 too: WGSL lets adapters assume that there
  * are none. Written apart from the interpreter's arithmetic, so that the two check each other.
  */
-import type { BinaryOp, UnaryOp, ValueType } from "../../ir/tile/program.ts";
+import type { BinaryOp, UnaryOp, ValueType } from "../../ir/operators.ts";
 import { floatOf, wordOf } from "./buffers.ts";
 
 /** A constant as a value of this type. */

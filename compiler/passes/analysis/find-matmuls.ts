@@ -6,9 +6,9 @@
  * know another's elements of i or j afterwards.
  */
 
-import type { Loop, Op } from "../../ir/tile/program.ts";
+import type { Loop, Op, Specialised } from "../../ir/tile/program.ts";
 import { isValue, operands } from "../../ir/tile/program.ts";
-import { everyOp, type Specialised } from "../specialise.ts";
+import { everyOp } from "../../ir/tile/traverse.ts";
 import { Definitions } from "./induction.ts";
 
 /** One sum of products: each side is the product of its factors. */

@@ -6,7 +6,7 @@
  */
 import type { Op, TileProgram, Value } from "../../ir/tile/program.ts";
 import { isValue } from "../../ir/tile/program.ts";
-import { everyOp } from "../specialise.ts";
+import { everyOp } from "../../ir/tile/traverse.ts";
 
 /** index = (index tile of `axis`) + offset, where the offset is a known number. */
 export interface Walk {

@@ -5,9 +5,9 @@
  * have stored before another one has loaded. Such a value is read once and handed to all (Halide and Triton place barriers for the same reason), unless
  * it only goes into what the one lane stores anyway.
  */
-import type { Op } from "../../ir/tile/program.ts";
+import type { Op, Specialised } from "../../ir/tile/program.ts";
 import { isValue, operands } from "../../ir/tile/program.ts";
-import { everyOp, type Specialised } from "../specialise.ts";
+import { everyOp } from "../../ir/tile/traverse.ts";
 
 /** Ids of the loads whose value one lane reads for all; `open` are parameters that count as written. */
 export function sharedLoads(
