@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "ba97d7850014e3dbbce06ad4",
+ "compiler": "56665e8b6d39d7304bfdb076",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
