@@ -55,6 +55,8 @@ function privateRoot(): string | undefined {
     const folder = path().join(os().tmpdir(), `tilestate-${user ?? "user"}`);
     makeFolder(folder, 0o700);
     const state = fs().lstatSync(folder);
+    // Windows has no such rights, and a folder for temporary files a user.
+    if (process.platform === "win32") return state.isDirectory() ? folder : undefined;
     return state.isDirectory() && state.uid === user && (state.mode & 0o022) === 0 ? folder : undefined;
   } catch {
     return undefined;

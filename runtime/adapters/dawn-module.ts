@@ -1,6 +1,7 @@
 /** Loading Dawn's module from the platform's package or npm `webgpu` (native-part.ts): where that fails, one sentence says why and what to install. */
 import { UserError } from "../common/errors.ts";
-import { ALL_PLATFORMS, nativePart, platformPackage } from "./native-part.ts";
+import { ALL_PLATFORMS, type NativePart, nativePart, platformPackage } from "./native-part.ts";
+import { PACKED, readLibrary, unpack } from "./unpack.ts";
 
 /** What a Dawn binary exports. */
 export interface DawnModule {
@@ -34,12 +35,40 @@ const PLATFORMS: readonly string[] = [
 
 /** @throws NoDawn, which says what is missing. */
 export async function importDawn(): Promise<DawnModule> {
+  const part = nativePart();
+  if (part?.binary.endsWith(PACKED)) return requireDawn(unpackDawn(part));
   // A variable, so that a bundler for browsers does not follow the import.
-  const specifier = nativePart()?.name ?? ALL_PLATFORMS;
+  const specifier = part?.name ?? ALL_PLATFORMS;
   try {
     return (await import(/* @vite-ignore */ specifier)) as DawnModule;
   } catch (cause) {
     throw noDawn(cause, thisMachine());
+  }
+}
+
+/**
+ * Unpacks Dawn's binary with the libraries that it looks for beside itself (on Windows, compilers of shaders), on first use into the cache folder.
+ * @returns the binary.
+ * @throws NoDawn where no folder can be written, and when the package is damaged.
+ */
+function unpackDawn({ version, binary }: NativePart): string {
+  const { basename, dirname, join } = process.getBuiltinModule("node:path");
+  const from = dirname(binary);
+  try {
+    const packed = process
+      .getBuiltinModule("node:fs")
+      .readdirSync(from)
+      .filter((file) => file.endsWith(PACKED));
+    const folder = unpack({
+      what: "its libraries",
+      name: `dawn-${process.platform}-${process.arch}-${version}`,
+      libraries: packed.map((file) => basename(file, PACKED)),
+      contents: () => packed.map((file) => readLibrary(join(from, file))),
+    });
+    return join(folder, basename(binary, PACKED));
+  } catch (cause) {
+    if (!(cause instanceof UserError)) throw cause;
+    throw new NoDawn(`Dawn could not be loaded: ${cause.message}`, { hint: cause.hint, cause });
   }
 }
 

@@ -5,12 +5,13 @@
  * `webgpu` with the binaries of all platforms, and SwiftShader inside of a browser's package.
  */
 import { UserError } from "../common/errors.ts";
+import { PACKED } from "./unpack.ts";
 
 /** A package with Dawn in it. */
 export interface NativePart {
   readonly name: string;
   readonly version: string;
-  /** Dawn's binary; it may be missing. */
+  /** Dawn's binary; it may be missing. Where a package holds its libraries packed (unpack.ts), its name ends in `.br`, as theirs do beside it. */
   readonly binary: string;
   readonly folder: string;
 }
@@ -36,7 +37,11 @@ export function nativePart(): NativePart | undefined {
   for (const name of [platformPackage(), ALL_PLATFORMS]) {
     const found = folderOf(name, ".");
     const build = `${platform}-${platform === "darwin" ? "universal" : arch}`;
-    if (found !== undefined) return { name, ...found, binary: join(found.folder, "dist", build, "dawn.node") };
+    if (found === undefined) continue;
+    const binary = join(found.folder, "dist", build, "dawn.node");
+    const packed = binary + PACKED;
+    const { existsSync } = process.getBuiltinModule("node:fs");
+    return { name, ...found, binary: !existsSync(binary) && existsSync(packed) ? packed : binary };
   }
   return undefined;
 }

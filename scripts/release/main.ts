@@ -43,7 +43,7 @@ else {
     restore(root);
   }
   for (const platform of platforms) {
-    const folder = cutPlatform(root, join(out, "folders"), version, platform);
+    const folder = await cutPlatform(root, join(out, "folders"), version, platform);
     pack(folder, out);
   }
   rmSync(join(out, "folders"), { recursive: true });

@@ -2,11 +2,14 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { brotliDecompressSync } from "node:zlib";
 import { describe, expect, inject, test } from "vitest";
+import { PLATFORMS, packageOf } from "../../scripts/release/platforms.ts";
 import { root, run } from "./support.ts";
 
-const { tarballs, installed, tools, scratch } = inject("setting");
+const { tarballs, foreign, installed, tools, scratch } = inject("setting");
 const MB = 1e6;
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
 
 function filesOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -38,6 +41,46 @@ describe.each(tarballs.map((path) => [path.split("/").pop() ?? "", path]))("%s",
     const left = analysis.problems.filter(({ resolutionKind = "" }) => !/^node10$|^node16-cjs$/.test(resolutionKind));
     expect(left).toEqual([]);
   });
+});
+
+describe.each(PLATFORMS.filter((p) => packageOf(p) !== "tilestate-linux-x64"))(
+  "the native part for $os $cpu",
+  (platform) => {
+    const path = join(foreign, `${packageOf(platform)}-${version}.tgz`);
+    const fromTarball = (...args: readonly string[]): Buffer => execFileSync("tar", args, { maxBuffer: 2 ** 30 });
+    const names = (): string[] => fromTarball("-tzf", path).toString().trim().split("\n");
+
+    test("weighs less than 12 MB", () => {
+      expect(statSync(path).size).toBeLessThan(12 * MB);
+    });
+
+    test("has all of Dawn's files for that platform, packed or as they are", () => {
+      const from = join(root, "node_modules/webgpu/dist", platform.folder);
+      const inside = `package/dist/${platform.folder}`;
+      const files = names().filter((name) => name.startsWith(`${inside}/`));
+      expect(files.map((name) => name.slice(inside.length + 1).replace(/\.br$/, "")).sort()).toEqual(
+        readdirSync(from).sort(),
+      );
+      for (const file of files) {
+        const bytes = fromTarball("-xzOf", path, file);
+        const whole = file.endsWith(".br") ? brotliDecompressSync(bytes) : bytes;
+        expect(whole.equals(readFileSync(join(from, file.slice(inside.length + 1).replace(/\.br$/, ""))))).toBe(true);
+      }
+    });
+
+    test("keeps licences and notices readable, and has its entry", () => {
+      expect(names()).toEqual(
+        expect.arrayContaining(["LICENSE-dawn.md", "NOTICE.txt", "index.js", "types.d.ts"].map((n) => `package/${n}`)),
+      );
+      expect(names().filter((name) => /licen[sc]e|notice/i.test(name) && name.endsWith(".br"))).toEqual([]);
+    });
+  },
+);
+
+test("a release has a tarball for each platform, and no others", () => {
+  const all = [...tarballs.map((tarball) => tarball.split("/").pop() ?? ""), ...readdirSync(foreign)];
+  const expected = ["tilestate", ...PLATFORMS.map((p) => packageOf(p))].map((name) => `${name}-${version}.tgz`);
+  expect(all.sort()).toEqual(expected.sort());
 });
 
 describe.each(Object.entries(installed))("installed by %s", (_, folder) => {

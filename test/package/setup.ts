@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -34,6 +35,8 @@ const TOOLS: Readonly<Record<string, string>> = {
 export interface Setting {
   /** The tarballs of the package and of this platform's native part. */
   readonly tarballs: readonly string[];
+  /** The folder with the tarballs of other platforms. */
+  readonly foreign: string;
   /** The folder of the tools' packages. */
   readonly tools: string;
   /** Everything below is in here, and goes with it. */
@@ -56,7 +59,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const cache = join(root, ".cache/package");
   const tools = installTools(join(cache, "tools"));
   const release = join(cache, "tarballs");
-  npm(["run", "release", "--silent", "--", release, "linux-x64"], root);
+  npm(["run", "release", "--silent", "--", release], root);
+  const foreign = join(cache, "foreign");
+  rmSync(foreign, { recursive: true, force: true });
+  mkdirSync(foreign);
+  const ours = /^tilestate(-linux-x64)?-\d/;
+  for (const file of readdirSync(release)) if (!ours.test(file)) renameSync(join(release, file), join(foreign, file));
   const tarballs = readdirSync(release).map((file) => join(release, file));
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const others = PLATFORMS.map((platform) => platformManifest(version, platform));
@@ -77,7 +85,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     run(bun, ["add", ...names], { cwd: installed.bun, scratch, env: from }),
   ]);
   for (const { code, err } of done) if (code !== 0) throw new Error(`installing ended with ${code}: ${err}`);
-  project.provide("setting", { tarballs, tools, scratch, installed, registry: registry.url });
+  project.provide("setting", { tarballs, foreign, tools, scratch, installed, registry: registry.url });
   return async () => {
     await registry.close();
     rmSync(scratch, { recursive: true, force: true });

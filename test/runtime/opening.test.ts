@@ -1,10 +1,10 @@
 /** What a user sees of opening an adapter: nothing of what Dawn and drivers print, and one sentence where there is no Dawn. */
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Machine, noDawn } from "../../runtime/adapters/dawn-module.ts";
+import { OPENS, runtimeAlone } from "../support/alone.ts";
 import { adaptersUnderTest, EMBEDDED } from "../support/gpu.ts";
 import { runProgram } from "../support/program.ts";
 
@@ -95,9 +95,7 @@ describe("without Dawn", () => {
   describe.runIf(process.platform === "linux" && process.arch === "x64")("in a process", () => {
     let folder = "";
     beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), "tilestate-test-"));
-      for (const name of ["compiler", "dsl", "runtime", "package.json", "deno.json", "test/runtime/programs/opens.ts"])
-        await cp(join(root, name), join(folder, name), { recursive: true });
+      folder = await runtimeAlone();
     });
     afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -109,7 +107,7 @@ describe("without Dawn", () => {
       for (const name of ["index.js", "package.json"])
         await cp(join(root, "node_modules/webgpu", name), join(webgpu, name));
       if (binary !== undefined) await writeFile(join(webgpu, "dist/linux-x64/dawn.node"), binary);
-      const { out, errors } = await runProgram(join(folder, "test/runtime/programs/opens.ts"), [adapter]);
+      const { out, errors } = await runProgram(join(folder, OPENS), [adapter]);
       expect(errors).not.toMatch(/^\s+at /m);
       return JSON.parse(out);
     }
