@@ -97,7 +97,7 @@ async function bundle(root, out) {
     // Read only where --stack asks for it.
     ...{ sourcemap: "linked", sourcesContent: false },
     // No tsconfig of anybody has a say here.
-    ...{ tsconfigRaw: {}, keepNames: true, charset: "utf8" },
+    ...{ tsconfigRaw: {}, charset: "utf8" },
     define: { "import.meta": "tilestate$meta" },
     banner: { js: PLACES },
   });
@@ -110,11 +110,18 @@ async function bundle(root, out) {
 const PLACES = `const tilestate$root = new URL("../../../", import.meta.url);
 const tilestate$at = (path) => ({ url: new URL(path, tilestate$root).href, resolve: import.meta.resolve });`;
 
-/** A module as it is bundled: it knows where its source lies, and nothing hides its imports. */
+/** A module as it is bundled: it knows where its source lies and what its classes are called, and nothing hides its imports. */
 function placed(root, path, text) {
   const place = relative(root, path).replaceAll(sep, "/").split("/").map(encodeURIComponent).join("/");
   const meta = `const tilestate$meta = /* @__PURE__ */ tilestate$at(${JSON.stringify(`./${place}`)});`;
-  return meta + (basename(path) === "import-compiler.ts" ? followed(text) : text);
+  const code = basename(path) === "import-compiler.ts" ? followed(text) : text;
+  return [meta + code, ...named(code)].join("\n");
+}
+
+/** Keeps the names of a module's classes, which messages say. esbuild would keep those of all closures as well, for a twentieth of the time of a start. */
+function named(text) {
+  const classes = text.matchAll(/^(?:export )?(?:abstract )?class (\w+)/gm);
+  return [...classes].map(([, name]) => `Object.defineProperty(${name}, "name", { value: "${name}" });`);
 }
 
 /** The module that imports the compiler so that bundlers do not see it, as one that they follow. */

@@ -34,17 +34,31 @@ const IMPORTER = "compiler/artefacts/import-compiler.ts";
 const SOURCES: Readonly<Record<string, string>> = {
   "package.json": '{ "type": "module" }',
   "cli/main.ts": `import { importCompiler } from "../${IMPORTER}";
+import { Same as Other } from "../runtime/same.ts";
 import { word } from "../runtime/word.ts";
+
+class Same {
+  static one(): Same {
+    return new Same();
+  }
+}
 
 export async function main(args: readonly string[]): Promise<number> {
   if (args.includes("--stack")) throw new Error("as asked");
   const { here } = await import("./late.ts");
   const compileFile: (() => unknown) | undefined = await importCompiler();
-  console.log(JSON.stringify({ word, main: import.meta.url, late: here, compiler: compileFile?.() }));
+  const classes = [Same.one(), Other.one()].map((x) => x.constructor.name);
+  console.log(JSON.stringify({ word, main: import.meta.url, late: here, compiler: compileFile?.(), classes }));
   return 0;
 }
 `,
   "cli/late.ts": "export const here: string = import.meta.url;\n",
+  "runtime/same.ts": `export class Same {
+  static one(): Same {
+    return new Same();
+  }
+}
+`,
   "runtime/word.ts": 'export const word: string = "one";\n',
   "compiler/frontend/index.ts": 'export const compileFile = (): string => "compiled";\n',
 };
@@ -88,7 +102,7 @@ function write(file: string, text: string): void {
 interface Said {
   /** The folder that was run; undefined where there was none. */
   readonly folder: string | undefined;
-  readonly said: { readonly word: string; readonly main: string; readonly late: string; readonly compiler: string };
+  readonly said: Readonly<Record<"word" | "main" | "late" | "compiler", string>> & { readonly classes: string[] };
 }
 
 /** Starts the program and gives what it said. */
@@ -119,7 +133,8 @@ const counted = (folder = cache()): string[] =>
 
 test("is made once, and its modules lie where their sources do", async () => {
   const { folder, said } = await run();
-  expect(said).toEqual({ word: "one", main: url("cli/main.ts"), late: url("cli/late.ts"), compiler: "compiled" });
+  const places = { main: url("cli/main.ts"), late: url("cli/late.ts") };
+  expect(said).toEqual({ word: "one", ...places, compiler: "compiled", classes: ["Same", "Same"] });
   expect(folders()).toEqual([folder]);
   expect(counted()).toEqual(expect.arrayContaining(["cli/main.ts", "cli/late.ts", "cli/transpile.mjs"]));
   const began = readFileSync(cache("rooms.json"));
@@ -232,7 +247,7 @@ test("the launcher makes it where the runtime needs it, and nowhere else", () =>
 });
 
 test("with --stack traces name the sources and their lines", () => {
-  expect(() => said("--stack")).toThrow(/as asked[\s\S]*cli\/main\.ts:5:/);
+  expect(() => said("--stack")).toThrow(/as asked[\s\S]*cli\/main\.ts:12:/);
 });
 
 test("in this checkout all rooms are transpiled, and a kernel of a user's is compiled from there", async () => {
