@@ -5,22 +5,13 @@
  * loaded here but types (and errors.ts, which has no state), so that the process is the measured library's alone.
  */
 import type { Gpu } from "../../runtime/index.ts";
-import type { Facts } from "../facts.ts";
 import { processCpu, runtime, variables } from "../surroundings.ts";
 import { Checkout, Missing, need } from "./checkout.ts";
 import { answerLines } from "./lines.ts";
-import type { AskedJob, Opened, PairExchanges, PairRequest, Prepared, Turn } from "./protocol.ts";
+import type { AskedJob, Opened, PairExchanges, PairRequest, Prepared } from "./protocol.ts";
+import type { Subject } from "./subject.ts";
 import { prepareKernel } from "./subject-kernels.ts";
 import { prepareDecoder, prepareHost } from "./subjects.ts";
-
-/** A job that is ready to be measured. */
-export interface Subject {
-  readonly settings: Facts;
-  readonly environment: Facts;
-  readonly times?: number;
-  turn(times: number): Promise<Turn>;
-  free(): void | Promise<void>;
-}
 
 let opened: { readonly checkout: Checkout; readonly sources: string; readonly gpu: Gpu } | undefined;
 let subject: Subject | undefined;

@@ -13,8 +13,8 @@ import type { Machine } from "../handwritten/shader.ts";
 import type { Kernels } from "../kernels/index.ts";
 import { processCpu } from "../surroundings.ts";
 import { type Checkout, Missing, need } from "./checkout.ts";
-import type { Subject } from "./driver.ts";
 import type { KernelJob, Part } from "./protocol.ts";
+import type { Subject } from "./subject.ts";
 
 /** For adapters without subgroups of one size, where the hand-written shaders, which are not run here, are of no use. */
 const ANY: Machine = { kind: "gpu", subgroup: 32, pinned: false };

@@ -8,8 +8,8 @@ import { finished } from "../finished.ts";
 import { promptOf } from "../prompt.ts";
 import { processCpu } from "../surroundings.ts";
 import { type Checkout, Missing, need } from "./checkout.ts";
-import type { Subject } from "./driver.ts";
 import type { DecoderJob, HostJob } from "./protocol.ts";
+import type { Subject } from "./subject.ts";
 
 type Models = typeof import("../../models/index.ts");
 

@@ -1,8 +1,5 @@
 /** `tilestate eval recall`: questions about earlier text, answered under several state policies. */
 import type { Command } from "commander";
-import type { Asked, Reading, Score } from "../../models/eval/recall.ts";
-import type { ModelSource } from "../../models/index.ts";
-import type { Gpu } from "../../runtime/index.ts";
 import { type Context, printJson } from "../support/context.ts";
 import { bytes, type Column, heading, rate, row } from "../support/format.ts";
 import {
@@ -15,6 +12,7 @@ import {
   stateOption,
   whole,
 } from "../support/options.ts";
+import { scoreState, share } from "../support/score-state.ts";
 
 interface Options extends ModelOptions {
   readonly tales?: string;
@@ -40,41 +38,6 @@ export function configure(command: Command, context: Context): void {
     .addOption(adapterOption())
     .addOption(jsonOption())
     .action((options: Options) => run(options, context));
-}
-
-/** One state's result with what it took. */
-export interface StateScore extends Score {
-  readonly state: string;
-  readonly stateBytes: number;
-  /** What it says to the question that it was asked. */
-  readonly said: string | undefined;
-}
-
-/**
- * Reads the tales under one state, and then asks `asked`, if there is such a question. The first few tokens are read twice: a kernel's first run is not what is
- * measured, and neither is the question.
- */
-export async function scoreState(
-  gpu: Gpu,
-  source: ModelSource,
-  state: string,
-  readings: readonly Reading[],
-  asked?: Asked,
-): Promise<StateScore> {
-  const [{ Decoder }, { answerTo, recall }] = await Promise.all([
-    import("../../models/index.ts"),
-    import("../../models/eval/recall.ts"),
-  ]);
-  const decoder = await Decoder.load(gpu, source, { state });
-  try {
-    // Adapters compile when a kernel first runs, those of a prompt in pieces too; that is not to be timed.
-    await decoder.predict((readings[0]?.ids ?? [0]).slice(0, 48));
-    const score = await recall(decoder, readings);
-    const said = asked === undefined ? undefined : await answerTo(asked, decoder, await source.tokenizer());
-    return { ...score, said, state: decoder.policy.text, stateBytes: decoder.contract.state };
-  } finally {
-    decoder.destroy();
-  }
 }
 
 const COLUMNS: readonly Column[] = [
@@ -124,10 +87,4 @@ async function run(options: Options, context: Context): Promise<void> {
     if (options.json)
       printJson(io, { model: name, adapter: session.adapterJson(gpu), tales: tales.length, states: results });
   });
-}
-
-/** `8/14  57.1 %`. */
-export function share({ right, questions }: Pick<Score, "right" | "questions">): string {
-  const percent = questions === 0 ? "-" : ((100 * right) / questions).toFixed(1);
-  return `${right}/${questions} ${percent.padStart(5)} %`;
 }

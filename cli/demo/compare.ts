@@ -8,9 +8,10 @@ import type { Asked, Reading } from "../../models/eval/recall.ts";
 import { type Recorded, recordedAnswers } from "../../models/eval/recorded.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
-import { type StateScore, scoreState, share } from "../commands/eval.ts";
 import type { Context } from "../support/context.ts";
 import { bytes, type Column, heading, rate, row } from "../support/format.ts";
+import type { StateScore } from "../support/score-state.ts";
+import { scoreState, share } from "../support/score-state.ts";
 
 /** Parts of the context that states are made for: 1/8, 1/4, 1/2. */
 const PARTS: readonly number[] = [8, 4, 2];
