@@ -146,15 +146,16 @@ class Interpreter {
   /** Calls `visit` for every element of a tile with these axes: flat number, place along each axis, and whether it is alive. */
   #each(axes: readonly number[], visit: (flat: number, at: readonly number[], alive: boolean) => void): void {
     const sizes = this.#sizesOf(axes);
-    const extents = axes.map((a) => this.#extent(a));
+    const living = axes.map((a) => {
+      const { base, limit } = this.#extent(a);
+      return limit - base;
+    });
     const total = sizes.reduce((a, b) => a * b, 1);
     const at = axes.map(() => 0);
     for (let flat = 0; flat < total; flat++) {
-      visit(
-        flat,
-        at,
-        at.every((x, i) => (extents[i]?.base ?? 0) + x < (extents[i]?.limit ?? 0)),
-      );
+      let alive = true;
+      for (let i = 0; i < at.length; i++) if ((at[i] ?? 0) >= (living[i] ?? 0)) alive = false;
+      visit(flat, at, alive);
       for (let i = at.length - 1; i >= 0; i--) {
         const next = (at[i] ?? 0) + 1;
         if (next < (sizes[i] ?? 1)) {
@@ -255,17 +256,12 @@ class Interpreter {
         const index = op.index.map((i) => read(i, op));
         const t = this.#tensor(op.param);
         const dead = op.type === "f32" ? Number.NaN : 0xdeadbeef;
-        return this.#make(op, (at, alive) =>
-          alive
-            ? (t.data[
-                this.#address(
-                  op,
-                  t,
-                  index.map((i) => i(at)),
-                )
-              ] ?? Number.NaN)
-            : dead,
-        );
+        const place = index.map(() => 0);
+        return this.#make(op, (at, alive) => {
+          if (!alive) return dead;
+          for (const [i, of] of index.entries()) place[i] = of(at);
+          return t.data[this.#address(op, t, place)] ?? Number.NaN;
+        });
       }
       case "store":
         return this.#store(op);
@@ -311,7 +307,8 @@ class Interpreter {
 
   #address(op: Op & { op: "load" | "store" }, t: HostTensor, index: readonly number[]): number {
     let flat = 0;
-    for (const [i, x] of index.entries()) {
+    for (let i = 0; i < index.length; i++) {
+      const x = index[i] ?? Number.NaN;
       const n = t.shape[i] ?? 0;
       if (!(x >= 0 && x < n)) {
         const dims = this.#p.params.find((p) => p.name === op.param);
@@ -360,11 +357,14 @@ class Interpreter {
     const axes = [...v.axes, axis];
     const read = this.#reader(source, axes);
     const e = this.#extent(axis);
+    const place = axes.map(() => 0);
     this.#make(v, (at) => {
+      for (let i = 0; i < at.length; i++) place[i] = at[i] ?? 0;
       let whole: number | undefined;
       for (let i = 0; i < e.size; i++) {
         if (!masked && e.base + i >= e.limit) continue;
-        const term = read([...at, i]);
+        place[at.length] = i;
+        const term = read(place);
         whole =
           whole === undefined
             ? term

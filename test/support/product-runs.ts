@@ -82,12 +82,29 @@ function fail(message: string): never {
   throw new Error(message);
 }
 
+/** Inputs of a use, and what it makes of them: neither depends on schedules, under many of which a use runs. */
+type Meaning = Pick<Ran, "want" | "before">;
+const meanings = new Map<string, Meaning>();
+
+function meaningOf(use: Use, seed: number): Meaning {
+  const program = programs.get(use.kernel) as TileProgram;
+  const { knobs: _, ...rest } = use;
+  const key = JSON.stringify([rest, seed]);
+  let known = meanings.get(key);
+  if (known === undefined) {
+    const before = inputs(program, use, seed);
+    const want = copyOf(before);
+    interpret(program, want, use.scalars);
+    known = { before, want };
+    meanings.set(key, known);
+  }
+  return { before: copyOf(known.before), want: copyOf(known.want) };
+}
+
 /** Compiles a kernel, which must come out tiled, and says what it should compute. */
 export function prepare(use: Use, target: Target, seed = 1): Ran {
   const program = programs.get(use.kernel) as TileProgram;
-  const before = inputs(program, use, seed);
-  const want = copyOf(before);
-  interpret(program, want, use.scalars);
+  const { before, want } = meaningOf(use, seed);
   const storage = Object.fromEntries(Object.entries(before).map(([name, t]) => [name, t.storage]));
   const made = generate(program, { sizes: use.sizes, storage, cells: [] }, target, use.knobs);
   if (made.schedule.tiles === undefined) fail(`${use.kernel} is not tiled`);

@@ -87,8 +87,8 @@ export function encodeBuffer(tensor: HostTensor): Uint32Array<ArrayBuffer> {
 function wordsOf(tensor: HostTensor): Uint32Array<ArrayBuffer> {
   const { storage, data } = tensor;
   if (storage === "q8" || storage === "q4") return encodeBlocks(data, storage);
-  if (storage === "u32" || storage === "i32") return Uint32Array.from(data, (x) => x >>> 0);
-  if (storage === "f32") return Uint32Array.from(data, wordOf);
+  if (storage === "u32" || storage === "i32") return new Uint32Array(data);
+  if (storage === "f32") return new Uint32Array(new Float32Array(data).buffer);
   const words = new Uint32Array(wordCount(storage, data.length));
   for (let i = 0; i < words.length * 2; i++) {
     const x = data[i];
@@ -139,13 +139,14 @@ export function decodeBuffer(
 ): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   const word = (i: number): number => words[i] ?? 0;
   const places = { length: count };
+  const same = (): ArrayBuffer => words.slice(0, count).buffer;
   switch (storage) {
     case "u32":
-      return Uint32Array.from(places, (_, i) => word(i));
+      return new Uint32Array(same());
     case "i32":
-      return Int32Array.from(places, (_, i) => word(i));
+      return new Int32Array(same());
     case "f32":
-      return Float32Array.from(places, (_, i) => floatOf(word(i)));
+      return new Float32Array(same());
     case "f16":
     case "bf16":
       return Float32Array.from(places, (_, i) => ofHalf((word(i >> 1) >>> ((i & 1) * 16)) & 0xffff, storage));

@@ -291,12 +291,17 @@ class Simulator {
             : r.op === "cast"
               ? castOf(from, type.base)
               : bitcastOf(from, type.base);
-        return map((i) => fn(x[i] as number));
+        return (active) => {
+          for (const l of active) for (let i = l * width; i < (l + 1) * width; i++) out[i] = fn(x[i] as number);
+        };
       }
       case "binary": {
         const [a, b] = [this.#read(r.a), this.#read(r.b)];
         const fn = binaryOf(r.fn, r.a.type.base);
-        return map((i) => fn(a[i] as number, b[i] as number));
+        return (active) => {
+          for (const l of active)
+            for (let i = l * width; i < (l + 1) * width; i++) out[i] = fn(a[i] as number, b[i] as number);
+        };
       }
       case "select": {
         const [cond, yes, no] = [this.#read(r.cond), this.#read(r.yes), this.#read(r.no)];
@@ -312,7 +317,9 @@ class Simulator {
       }
       case "copy": {
         const x = this.#read(r.x);
-        return map((i) => x[i] as number);
+        return (active) => {
+          for (const l of active) for (let i = l * width; i < (l + 1) * width; i++) out[i] = x[i] as number;
+        };
       }
       case "compose": {
         const from = r.parts.flatMap((p) => {
