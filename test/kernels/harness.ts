@@ -8,7 +8,6 @@
  */
 import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
-import type { Knobs, Target } from "../../compiler/schedule/target.ts";
 import { targetOf } from "../../runtime/adapters/target.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { bindGroupOf } from "../../runtime/kernels/bind-groups.ts";
@@ -16,13 +15,14 @@ import type { Dispatch } from "../../runtime/kernels/dispatch.ts";
 import { Kernel } from "../../runtime/kernels/kernel.ts";
 import { type Loadable, staticsOf } from "../../runtime/kernels/launch.ts";
 import { compileAll, type Variant } from "../../runtime/kernels/variants.ts";
-import { createTensor, createTensors, type TensorSpec } from "../../runtime/memory/create.ts";
-import { bytesOf, type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
+import { createTensors, type TensorSpec } from "../../runtime/memory/create.ts";
+import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { readMany } from "../../runtime/memory/read.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, everyAdapter, FORCED_PROFILE, withDevice } from "../support/gpu.ts";
 import { normal, uniform } from "../support/random.ts";
+import { inTextures, packed, parted, rungsOf, separate } from "./rungs.ts";
 
 type Values = Float32Array | Uint32Array | Int32Array;
 
@@ -50,19 +50,6 @@ export interface Use {
   readonly seed?: number;
   /** Only as workgroup tiles: for shapes whose other shaders are many and slow to compile. */
   readonly tilesOnly?: boolean;
-}
-
-/** A way of running a kernel on an adapter. */
-interface Rung {
-  readonly label: string;
-  readonly target: Target;
-  readonly knobs?: Knobs;
-  /** Run where products go through workgroup memory, and left out elsewhere. */
-  readonly tiles?: boolean;
-  /** All tensors lie in one GPU buffer. */
-  readonly together?: boolean;
-  /** What is only read lies in textures, as much of it as the adapter allows. */
-  readonly textures?: boolean;
 }
 
 const POISON_INT = 0xdeadbeef;
@@ -300,58 +287,6 @@ async function runOn(
     if (t !== undefined) compare(`${program.name} on ${label}: ${name}`, got[i], t, use);
   }
   for (const { tensor } of all) tensor.destroy();
-}
-
-type Specs = Readonly<Record<string, TensorSpec>>;
-
-function separate(device: Device, specs: Specs, textures: readonly string[]): [string, DeviceTensor][] {
-  return Object.entries(specs).map(([label, { shape, dtype, data, panel }]) => [
-    label,
-    createTensor(device, shape, dtype ?? "f32", { label, data, panel, texture: textures.includes(label) }),
-  ]);
-}
-
-/** Tensors that may lie in textures: those that are not written, and no more than the adapter gives a kernel. */
-function inTextures(program: TileProgram, device: Device, specs: Specs): string[] {
-  const read = program.params.filter((p) => p.name in specs && !(p.kind === "tensor" && p.writes));
-  return read.slice(0, device.capabilities.limits.storageTextures).map((p) => p.name);
-}
-
-/** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
-function packed(program: TileProgram, own: Target): Rung {
-  const alone = program.params.filter((p) => p.kind === "tensor" && p.atomic === true).length;
-  return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
-}
-
-/** With bindings as short as they can be: what is only read comes in up to three parts, as the adapter's bindings allow. Nothing where what is written is as long. */
-function parted(
-  program: TileProgram,
-  own: Target,
-  specs: Readonly<Record<string, TensorSpec & { dtype: DType }>>,
-): Rung[] {
-  const bytes = (name: string): number => {
-    const { shape, dtype } = specs[name] as TensorSpec & { dtype: DType };
-    return bytesOf(dtype) * (shape as readonly number[]).reduce((a, b) => a * b, 1);
-  };
-  const all = Object.keys(specs).map(bytes);
-  const written = program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [bytes(p.name)] : []));
-  for (const parts of [3, 2]) {
-    const bindingBytes = Math.ceil(Math.max(Math.max(...all) / parts, ...written) / 256) * 256;
-    if (Math.max(...all) <= bindingBytes) return [];
-    const bindings = all.reduce((n, b) => n + Math.ceil(b / bindingBytes), 0);
-    if (bindings <= own.storageBuffers) return [{ label: "in parts", target: { ...own, bindingBytes } }];
-  }
-  return [];
-}
-
-function rungsOf(own: Target): Rung[] {
-  const none = { ...own, subgroup: 0, pinned: false };
-  return [
-    ...(own.subgroup === 0 ? [] : [{ label: `${own.subgroup} lanes`, target: own }]),
-    { label: "L0", target: none },
-    { label: "one thread a program", target: own, knobs: { lanes: 1 } },
-    { label: "workgroup tiles", target: { ...own, profile: "gpu", subgroup: 0, pinned: false }, tiles: true },
-  ];
 }
 
 /** Rung L3 and the GPU profile, and one binding at rung L0, where barriers must not depend on it: validated and compiled, not run. */
