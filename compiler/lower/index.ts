@@ -18,9 +18,9 @@ import type { Staging, TileLoop, TilePlan } from "../schedule/tile-plan.ts";
 import type { Schedule } from "../schedule/types.ts";
 import { Access, siteOf } from "./addressing.ts";
 import { Memory, panelOf, stridesOf, wideness } from "./load-store.ts";
-import { isAlone, Variables } from "./loop-variables.ts";
 import { lowerTileLoop, type TileHost } from "./matmul-loop.ts";
 import { Reductions } from "./reductions.ts";
+import { Regions } from "./regions.ts";
 import { Registers, type Tile } from "./registers.ts";
 
 export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
@@ -40,7 +40,7 @@ class Lanes {
   readonly #whole: Lanes | undefined;
   readonly #access: Access;
   readonly #reductions: Reductions;
-  readonly #variables: Variables;
+  readonly #regions: Regions;
   readonly #open: readonly string[];
 
   /** `whole` is the lowering of the same kernel that this one, in another layout, is a part of. */
@@ -61,7 +61,7 @@ class Lanes {
     const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
     this.#access = new Access(shared);
     this.#reductions = new Reductions(shared, this.#access);
-    this.#variables = new Variables(shared);
+    this.#regions = new Regions(shared, target, (ops) => this.#walk(ops));
   }
 
   run(): LaneProgram {
@@ -128,6 +128,13 @@ class Lanes {
       isZero: zero,
     };
     lowerTileLoop(host, plan, loop, op);
+  }
+
+  #loop(op: Loop): void {
+    const { tiles } = this.#s;
+    const product = tiles?.loops.find((l) => l.index === op.index.id);
+    if (tiles !== undefined && product !== undefined) this.#tileLoop(op, tiles, product);
+    else this.#regions.loop(op);
   }
 
   #declareBuffers(): void {
@@ -258,7 +265,7 @@ class Lanes {
       case "loop":
         return this.#loop(op);
       case "if":
-        return this.#branch(op);
+        return this.#regions.branch(op);
     }
   }
 
@@ -330,95 +337,6 @@ class Lanes {
   #guard(cond: Atom, body: () => void): void {
     const yes = this.#e.region(body);
     this.#e.push({ op: "if", cond, yes, no: [] });
-  }
-
-  #loop(op: Loop): void {
-    const e = this.#e;
-    const { tiles } = this.#s;
-    const product = tiles?.loops.find((l) => l.index === op.index.id);
-    if (tiles !== undefined && product !== undefined) return this.#tileLoop(op, tiles, product);
-    const start = op.start === undefined ? constant(0, U32) : this.#r.reg(this.#r.tile(op.start), [], []);
-    const limit = this.#r.reg(this.#r.tile(op.limit), [], []);
-    const step = op.axis === undefined ? 1 : (this.#s.axes[op.axis]?.count ?? 1) * this.#r.turn(op.axis);
-    const afters = op.carried.map((c) => c.after);
-    const { names, types } = this.#variables.declare(
-      afters,
-      op.carried.map((c) => c.init),
-    );
-    // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
-    const known = start.kind === "const" && limit.kind === "const";
-    const trips = known ? Math.ceil((limit.value - start.value) / step) : 0;
-    const opaque = this.#target.profile === "software" && trips > 1 && trips <= 64;
-    const pass = (from: Atom, below: Atom, full: boolean, rest = false): void => {
-      const index = e.name("n");
-      const depth = e.depth + 1;
-      if (from.kind === "const") e.multiple(index, Math.min(e.twos(from), e.twos(constant(step, U32))));
-      const body = e.region(() => {
-        const at = e.ref(index, U32, depth);
-        if (op.axis !== undefined) {
-          for (const [axis, value] of [
-            [op.axis, op.index] as const,
-            ...(op.twin === undefined ? [] : [[op.twin.axis, op.twin.index] as const]),
-          ]) {
-            this.#r.extents.set(axis, { base: at, limit: below, full, rest });
-            this.#r.promise(value, (c) => this.#r.elements(axis, c[0] ?? 0));
-          }
-        } else this.#r.define(op.index, () => at);
-        this.#variables.readBack(
-          op.carried.map((c) => c.inside),
-          names,
-          types,
-        );
-        this.#walk(op.body);
-        this.#variables.assign(
-          op.carried.map((c) => c.next),
-          afters,
-          names,
-          types,
-          (i) => isAlone(op, i),
-        );
-      });
-      e.push({ op: "for", name: index, start: from, limit: below, step, opaque, body });
-    };
-    if (!known && this.#splits(op)) {
-      // Whole turns need no masks; what is left is one turn that does.
-      const rest = e.binary("rem", limit, constant(step, U32));
-      const whole = e.binary("sub", limit, rest);
-      pass(start, whole, true);
-      pass(whole, limit, false, true);
-    } else pass(start, limit, known && (limit.value - start.value) % step === 0);
-    this.#variables.readBack(afters, names, types);
-  }
-
-  /** Is a loop over a few elements a turn worth a second copy for the last turn, so that the others need no masks? */
-  #splits(op: Loop): boolean {
-    const layout = op.axis === undefined ? undefined : this.#r.layout(op.axis);
-    if (layout === undefined || layout.spread || layout.size === 1) return false;
-    return !op.body.some((x) => x.op === "loop" || x.op === "if");
-  }
-
-  #branch(op: Op & { op: "if" }): void {
-    const e = this.#e;
-    const cond = this.#r.reg(this.#r.tile(op.cond), [], []);
-    const afters = op.merged.map((m) => m.after);
-    const { names, types } = this.#variables.declare(afters, []);
-    const side = (body: readonly Op[], ids: readonly number[]): ReturnType<Emitter["region"]> =>
-      e.region(() => {
-        this.#walk(body);
-        this.#variables.assign(ids, afters, names, types);
-      });
-    const [yes, no] = [
-      side(
-        op.yes,
-        op.merged.map((m) => m.yes),
-      ),
-      side(
-        op.no,
-        op.merged.map((m) => m.no),
-      ),
-    ];
-    e.push({ op: "if", cond, yes, no });
-    this.#variables.readBack(afters, names, types);
   }
 }
 

@@ -29,3 +29,8 @@ export interface AxisLayout {
 export function lanesAlong(layout: AxisLayout, lanes: number): number {
   return layout.digits === undefined ? lanes : layout.digits.reduce((n, d) => n * d.count, 1);
 }
+
+/** An axis of `size` elements over `lanes` lanes that these digits name, `width` neighbours in a register. */
+export function spreadOver(size: number, lanes: number, width: 1 | 2 | 4, digits: readonly Digit[]): AxisLayout {
+  return { spread: true, size, count: size / (lanes * width), width, chunk: 1, digits };
+}

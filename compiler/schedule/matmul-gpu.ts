@@ -13,7 +13,7 @@ import { operands } from "../ir/tile/program.ts";
 import { everyOp, extentOf } from "../ir/tile/traverse.ts";
 import { type ProductLoop, type Products, productsOf } from "../passes/analysis/find-matmuls.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
-import type { AxisLayout, Digit } from "./layout.ts";
+import { type AxisLayout, lanesAlong, spreadOver } from "./layout.ts";
 import type { Knobs, MatrixShape, Target } from "./target.ts";
 import { type MatrixPlan, type Operand, roomBytes, type Staging, type TileLoop, type TilePlan } from "./tile-plan.ts";
 import type { Schedule } from "./types.ts";
@@ -173,8 +173,8 @@ class Planner {
       columns,
       depth,
       lanes,
-      i: spread(rows, high, 1, outer),
-      j: spread(columns, wide, width, inner),
+      i: spreadOver(rows, high, 1, outer),
+      j: spreadOver(columns, wide, width, inner),
     };
   }
 
@@ -197,11 +197,11 @@ class Planner {
       columns,
       depth,
       lanes: down * across * size,
-      i: spread(rows, down * rowLanes, 1, [
+      i: spreadOver(rows, down * rowLanes, 1, [
         { stride: size * across, count: down },
         { stride: columnLanes, count: rowLanes },
       ]),
-      j: spread(columns, across * columnLanes, width, [
+      j: spreadOver(columns, across * columnLanes, width, [
         { stride: size, count: across },
         { stride: 1, count: columnLanes },
       ]),
@@ -285,7 +285,7 @@ class Planner {
       const sums = l.sums.map((s) => {
         const { along: _, ...staging } = this.#staging([s.x], s.axis, l, shape);
         const size = s.axis === i ? shape.rows : shape.columns;
-        const made = room("f32", 1, size * digitsOf(staging.layouts.get(l.k)), taken);
+        const made = room("f32", 1, size * lanesAlong(staging.layouts.get(l.k) as AxisLayout, 1), taken);
         taken.push(made);
         return { ...staging, reduce: s.reduce, x: s.x, room: made };
       });
@@ -333,8 +333,8 @@ class Planner {
     const runLanes = Math.min(shape.lanes, runSize / (width * chunk));
     const otherLanes = Math.min(shape.lanes / runLanes, otherSize);
     const layouts = new Map<number, AxisLayout>([
-      [run, { ...spread(runSize, runLanes, width, [{ stride: 1, count: runLanes }]), chunk }],
-      [other, spread(otherSize, otherLanes, 1, [{ stride: runLanes, count: otherLanes }])],
+      [run, { ...spreadOver(runSize, runLanes, width, [{ stride: 1, count: runLanes }]), chunk }],
+      [other, spreadOver(otherSize, otherLanes, 1, [{ stride: runLanes, count: otherLanes }])],
     ]);
     return { axis, k: l.k, layouts, lanes: runLanes * otherLanes, along };
   }
@@ -382,16 +382,6 @@ class Planner {
       tiles,
     };
   }
-}
-
-/** An axis of `size` elements over `lanes` lanes, `width` neighbours in a register. */
-function spread(size: number, lanes: number, width: Width, digits: readonly Digit[]): AxisLayout {
-  return { spread: true, size, count: size / (lanes * width), width, chunk: 1, digits };
-}
-
-/** Lanes along an axis. */
-function digitsOf(layout: AxisLayout | undefined): number {
-  return layout?.digits?.reduce((n, d) => n * d.count, 1) ?? 1;
 }
 
 function isPower(n: number): boolean {
