@@ -4,8 +4,10 @@
  * Both hold 32 neighbours of a row as (q - 8) · scale. MatMulNBits wants elements 2j and 2j+1 in byte j, and takes scales as f32; ours are f16, widened
  * here, so that both sides multiply the very same numbers.
  */
+
+import { blockOf } from "../../compiler/ir/formats.ts";
 import { decodeF16 } from "../../runtime/memory/dtype.ts";
-import { dequantise, QUANT_BLOCK, quantise } from "../../runtime/memory/quantise.ts";
+import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 
 export interface NBits {
   /** [rows, blocks in a row, 16]. */
@@ -21,7 +23,7 @@ export function toNBits(values: Float32Array): NBits {
   // Ours: in each word of eight elements the low nibbles are elements 0-3, the high nibbles 4-7.
   const nibble = (i: number): number => ((ours[(i >> 3) * 4 + (i & 3)] ?? 0) >> (i & 4)) & 15;
   for (let j = 0; j < packed.length; j++) packed[j] = nibble(2 * j) | (nibble(2 * j + 1) << 4);
-  const blocks = values.length / QUANT_BLOCK;
+  const blocks = values.length / blockOf("q4");
   const at = packed.length;
   const scales = decodeF16(new Uint16Array(ours.slice(at, at + blocks * 2).buffer));
   return { packed, scales };

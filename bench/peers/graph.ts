@@ -7,10 +7,10 @@
  * and of ONNX Runtime's contributed operators.
  */
 
+import { blockOf } from "../../compiler/ir/formats.ts";
 import { frequencies } from "../../models/blocks/rope.ts";
 import type { LlamaConfig } from "../../models/config/model-config.ts";
 import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
-import { QUANT_BLOCK } from "../../runtime/memory/quantise.ts";
 import { type NBits, roundedToQ4, toNBits } from "./blocks.ts";
 
 export type PeerWeights = "f32" | "q4";
@@ -117,7 +117,7 @@ class Builder {
       );
       return this.node("MatMul", [x, w], [out]);
     }
-    const blocks = columns / QUANT_BLOCK;
+    const blocks = columns / blockOf("q4");
     if (!Number.isInteger(blocks)) throw new RangeError(`weight "${name}": rows of ${columns} are no whole blocks`);
     // Both halves are read one after the other, and only once each: quantised once, and not kept longer than that.
     let made: Promise<NBits> | undefined;
@@ -126,13 +126,18 @@ class Builder {
       made = found === undefined ? this.values(name).then(toNBits) : undefined;
       return found ?? (made as Promise<NBits>);
     };
-    const q = this.constant(`${name}.q4`, "uint8", [rows, blocks, QUANT_BLOCK / 2], async () => (await pack()).packed);
+    const q = this.constant(
+      `${name}.q4`,
+      "uint8",
+      [rows, blocks, blockOf("q4") / 2],
+      async () => (await pack()).packed,
+    );
     const s = this.constant(`${name}.scales`, "float", [rows * blocks], async () => bytesOf((await pack()).scales));
     const attributes = {
       K: { int: columns },
       N: { int: rows },
       bits: { int: 4 },
-      block_size: { int: QUANT_BLOCK },
+      block_size: { int: blockOf("q4") },
       // Compute in f32: rounding activations to 8 bits would be another model.
       accuracy_level: { int: 0 },
     };

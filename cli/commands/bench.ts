@@ -1,5 +1,6 @@
 /** `tilestate bench`: how fast decoders and kernels are, where the time goes, and what changed. Each benchmark is loaded when it is asked for. */
 import type { Command } from "commander";
+import { REALS } from "../../compiler/ir/formats.ts";
 import type { PairedBenchmark } from "../bench/against.ts";
 import type { KernelOptions } from "../bench/kernels.ts";
 import {
@@ -125,7 +126,7 @@ export function configure(command: Command, context: Context): void {
     .addOption(adapterOption())
     .option("--only <text>", 'only cases whose line contains this text, as in "matvec q4"')
     .option("--shape <name>", "the matrices of a shape instead, and their sum over a step")
-    .option("--weights <format>", "with --shape: f32, f16, q8 or q4 (default: all of them)")
+    .option("--weights <format>", `with --shape: one of ${REALS.join(", ")} (default: f32, f16, q8 and q4)`)
     .option("--rounds <n>", "rounds of both sides", whole(1), 7)
     .option("--json [file]", 'print the lines as JSON, or write them to a file ("-" is standard output)')
     .option("--compare <file>", "say what changed since an earlier table")

@@ -3,7 +3,9 @@
  *
  * A value that cannot be read is wrong usage (exit code 2); whether it makes sense for a model is decided where the model is known (exit code 1).
  */
+
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { REALS } from "../../compiler/ir/formats.ts";
 
 export interface AdapterOptions {
   readonly adapter?: string;
@@ -36,12 +38,9 @@ export function stateOption(): Option {
 
 /** The format that weights are kept in. */
 export function weightsOption(): Option {
-  return new Option("--weights <format>", "keep the weights in this format (default: as they are stored)").choices([
-    "f32",
-    "f16",
-    "q8",
-    "q4",
-  ]);
+  return new Option("--weights <format>", "keep the weights in this format (default: as they are stored)").choices(
+    REALS,
+  );
 }
 
 export function jsonOption(): Option {

@@ -5,7 +5,7 @@
  * the word at which their buffer starts in the common binding. That is bound as vectors as wide as it is read with, and as bits where its parts differ in type.
  */
 import type { Packing } from "../ir/binding.ts";
-import { perWord } from "../ir/formats.ts";
+import { perWord, wordType } from "../ir/formats.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt, Width } from "../ir/lane/program.ts";
 import { constant, U32, vector } from "../ir/lane/program.ts";
 import { Rewriter } from "../ir/lane/traverse.ts";
@@ -55,7 +55,7 @@ function bufferOf(program: LaneProgram, name: string): Buffer {
 }
 
 function baseOf(b: Buffer): "f32" | "u32" | "i32" {
-  return b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
+  return wordType(b.storage);
 }
 
 /** Words in one element. */

@@ -6,7 +6,7 @@
  * of them of a word that is at hand. Only what is never written is bound like this.
  */
 import type { Packing } from "../ir/binding.ts";
-import { elementCount, perWord } from "../ir/formats.ts";
+import { elementCount, perWord, wordType } from "../ir/formats.ts";
 import type { Atom, Buffer, LaneProgram, Rhs, Stmt } from "../ir/lane/program.ts";
 import { constant, U32 } from "../ir/lane/program.ts";
 import { Rewriter } from "../ir/lane/traverse.ts";
@@ -32,7 +32,7 @@ function windowsOf(b: Buffer, words: number): Buffer[] {
   return Array.from({ length: Math.ceil(all / words) }, (_, i) => ({
     // No parameter has a name that begins with a number.
     name: `${i}${b.name}`,
-    storage: b.storage === "f32" || b.storage === "i32" ? b.storage : "u32",
+    storage: wordType(b.storage),
     unit: wide as Buffer["unit"],
     elements: Math.min(words, all - i * words),
     writes: false,

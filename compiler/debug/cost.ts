@@ -7,7 +7,7 @@
  * the arithmetic that carries one block's result to the next. A branch that cannot be decided counts both sides.
  */
 
-import type { StorageType } from "../ir/formats.ts";
+import { bytesOf, type StorageType } from "../ir/formats.ts";
 import { type Loop, type Op, operands, type Specialised } from "../ir/tile/program.ts";
 import { extentOf } from "../ir/tile/traverse.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
@@ -34,15 +34,6 @@ export function workOf({ fixed, schedule }: Pick<Generated, "fixed" | "schedule"
 
 /** Programs beyond which those that may branch differently are sampled. */
 const MOST_PROGRAMS = 4096;
-const BYTES: Readonly<Record<StorageType, number>> = {
-  f32: 4,
-  u32: 4,
-  i32: 4,
-  f16: 2,
-  bf16: 2,
-  q8: 1 + 2 / 32,
-  q4: 0.5 + 2 / 32,
-};
 
 /** One load or store: how many elements it reaches, and in what share of the programs it happens. */
 interface Site {
@@ -188,7 +179,7 @@ class Counter {
     }
     const out: Record<string, Traffic> = {};
     for (const [param, { read, written }] of elements) {
-      const [size, bytes] = [this.#size(param), BYTES[this.#storage(param)]];
+      const [size, bytes] = [this.#size(param), bytesOf(this.#storage(param))];
       out[param] = { read: Math.min(read, size) * bytes, written: Math.min(written, size) * bytes };
     }
     return out;

@@ -8,9 +8,10 @@ import { constant, U32 } from "../ir/lane/program.ts";
 import type { Op, Specialised } from "../ir/tile/program.ts";
 import type { Definitions } from "../passes/analysis/induction.ts";
 import type { Schedule } from "../schedule/types.ts";
-import type { Codes } from "./decode-quantised.ts";
-import { type Memory, panelOf, type Site, stridesOf, wideness } from "./load-store.ts";
-import { inPanel } from "./panels.ts";
+import type { Codes } from "./memory/decode-quantised.ts";
+import type { Loads } from "./memory/load.ts";
+import { inPanel } from "./memory/panels.ts";
+import { panelOf, type Site, stridesOf, wideness } from "./memory/sites.ts";
 import type { Registers } from "./registers.ts";
 
 /** What the parts of lane lowering share. */
@@ -19,7 +20,7 @@ export interface Context {
   readonly schedule: Schedule;
   readonly e: Emitter;
   readonly r: Registers;
-  readonly memory: Memory;
+  readonly loads: Loads;
   readonly definitions: Definitions;
 }
 
@@ -63,16 +64,16 @@ export class Access {
 
   /** How each register of a load is read. */
   load(op: Op & { op: "load" }): (at: readonly number[]) => Atom {
-    const { program, schedule, e, r, memory, definitions } = this.#c;
+    const { program, schedule, e, r, loads, definitions } = this.#c;
     const site = siteOf(op);
     const strides = stridesOf(program, op.param);
     const wide = wideness(program, schedule, definitions, site);
     const width = r.width(op.axes);
     return (at) => {
       const { address, offset } = this.address(site, op.axes, at, strides, wide > 1);
-      if (wide > 1) return memory.loadWide(op.param, address, offset, width);
+      if (wide > 1) return loads.loadWide(op.param, address, offset, width);
       const parts = Array.from({ length: address.type.width }, (_, i) =>
-        memory.loadOne(op.param, e.component(address, i)),
+        loads.loadOne(op.param, e.component(address, i)),
       );
       return e.widen(e.compose(parts), width);
     };
@@ -80,14 +81,14 @@ export class Access {
 
   /** How each register of a load is read in codes, where the tensor is stored in such and is read in whole registers. */
   codes(op: Op & { op: "load" }): ((at: readonly number[]) => Codes) | undefined {
-    const { program, schedule, r, memory, definitions } = this.#c;
+    const { program, schedule, r, loads, definitions } = this.#c;
     const site = siteOf(op);
-    if (!memory.coded(op.param) || r.width(op.axes) !== 4) return undefined;
+    if (!loads.coded(op.param) || r.width(op.axes) !== 4) return undefined;
     if (wideness(program, schedule, definitions, site) === 1) return undefined;
     const strides = stridesOf(program, op.param);
     return (at) => {
       const { address, offset } = this.address(site, op.axes, at, strides, true);
-      return memory.loadCodes(op.param, address, offset);
+      return loads.loadCodes(op.param, address, offset);
     };
   }
 }

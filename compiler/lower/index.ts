@@ -17,8 +17,11 @@ import type { Target } from "../schedule/target.ts";
 import type { Staging, TileLoop, TilePlan } from "../schedule/tile-plan.ts";
 import type { Schedule } from "../schedule/types.ts";
 import { Access, siteOf } from "./addressing.ts";
-import { Memory, panelOf, stridesOf, wideness } from "./load-store.ts";
 import { lowerTileLoop, type TileHost } from "./matmul-loop.ts";
+import { Loads } from "./memory/load.ts";
+import { panelOf, stridesOf, wideness } from "./memory/sites.ts";
+import { Stores } from "./memory/store.ts";
+import { Words } from "./memory/words.ts";
 import { Reductions } from "./reductions.ts";
 import { Regions } from "./regions.ts";
 import { Registers, type Tile } from "./registers.ts";
@@ -33,7 +36,8 @@ class Lanes {
   readonly #e: Emitter;
   readonly #definitions: Definitions;
   readonly #buffers: Map<string, Buffer>;
-  readonly #memory: Memory;
+  readonly #loads: Loads;
+  readonly #stores: Stores;
   readonly #r: Registers;
   readonly #target: Target;
   readonly #shared: ReadonlySet<number>;
@@ -57,8 +61,10 @@ class Lanes {
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
     if (whole === undefined) this.#declareBuffers();
-    this.#memory = new Memory(this.#e, this.#buffers, target, (name) => panelOf(this.#p, name));
-    const shared = { program, schedule, e: this.#e, r: this.#r, memory: this.#memory, definitions: this.#definitions };
+    const words = new Words(this.#e, this.#buffers);
+    this.#loads = new Loads(this.#e, words, target, (name) => panelOf(this.#p, name));
+    this.#stores = new Stores(this.#e, words);
+    const shared = { program, schedule, e: this.#e, r: this.#r, loads: this.#loads, definitions: this.#definitions };
     this.#access = new Access(shared);
     this.#reductions = new Reductions(shared, this.#access);
     this.#regions = new Regions(shared, target, (ops) => this.#walk(ops));
@@ -185,7 +191,7 @@ class Lanes {
   }
 
   #cell(param: string): Atom {
-    const x = this.#memory.loadOne(param, constant(0, U32));
+    const x = this.#loads.loadOne(param, constant(0, U32));
     return this.#s.lanes > 1 && this.#open.includes(param) ? this.#first(x, false) : x;
   }
 
@@ -310,11 +316,11 @@ class Lanes {
       );
       const write = (): void => {
         const whole = joined !== undefined || (wide > 1 && width > 1);
-        if (whole && lanes === undefined && !combined) return this.#memory.storeWide(op, address, value);
+        if (whole && lanes === undefined && !combined) return this.#stores.storeWide(op, address, value);
         for (let i = 0; i < width; i++) {
           const one = (): void => {
             const place = wide > 1 ? e.binary("add", address, constant(i, U32)) : e.component(address, i);
-            if (op.combine === undefined) this.#memory.storeOne(op, place, e.component(value, i));
+            if (op.combine === undefined) this.#stores.storeOne(op, place, e.component(value, i));
             else e.push({ op: "atomic", buffer: op.param, fn: op.combine, index: place, value: e.component(value, i) });
           };
           if (lanes === undefined) one();

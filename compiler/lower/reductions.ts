@@ -12,19 +12,28 @@ import { identityOf } from "../ir/operators.ts";
 import type { Op } from "../ir/tile/program.ts";
 import { isDot } from "../ir/tile/traverse.ts";
 import type { Access, Context } from "./addressing.ts";
-import type { Zero } from "./decode-quantised.ts";
+import type { Zero } from "./memory/decode-quantised.ts";
 
 const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
 /** So many rows make unpacking cheap. */
 const ROWS = 4;
 
-/** The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by how many of four codes have a zero, `each`. */
+/**
+ * The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by how many
+ * of four codes have a zero, `each`; `all` is its whole sum, where the block has a minimum.
+ */
 interface Block {
   readonly scale: () => Atom;
+  minimum: (() => Atom) | undefined;
+  all: Atom | undefined;
   sum: Atom | undefined;
   readonly less: Map<Zero["of"], Atom>;
   each: number;
+}
+
+function newBlock(scale: () => Atom): Block {
+  return { scale, minimum: undefined, all: undefined, sum: undefined, less: new Map(), each: 0 };
 }
 
 export class Reductions {
@@ -101,21 +110,24 @@ export class Reductions {
       for (const place of places) {
         const own = codes(load.axes.map((a) => place[along.indexOf(a)] ?? 0));
         const x = e.widen(r.reg(r.tile(other), along, place), own.values.type.width);
-        const block = blocks.get(own.block) ?? { scale: own.scale, sum: undefined, less: new Map(), each: 0 };
+        const block = blocks.get(own.block) ?? newBlock(own.scale);
         blocks.set(own.block, block);
         block.sum = add(block.sum, e.dot(own.values, own.place === undefined ? x : e.binary("mul", x, own.place)));
+        if (own.minimum !== undefined) [block.minimum, block.all] = [own.minimum, add(block.all, x)];
         if (own.zero === undefined) continue;
         block.each = own.zero.each;
         block.less.set(own.zero.of, add(block.less.get(own.zero.of), x));
       }
       let whole: Atom | undefined;
-      for (const { scale, sum, less, each } of blocks.values()) {
+      for (const { scale, minimum, sum, less, all, each } of blocks.values()) {
         let much: Atom | undefined;
         for (const [of, x] of less) for (let i = 0; i < of; i++) much = add(much, e.component(x, i));
         if (sum === undefined) continue;
         const zero = constant(each, vector("f32", 1));
         const product = much === undefined ? sum : e.binary("sub", sum, e.binary("mul", much, zero));
         whole = add(whole, e.binary("mul", scale(), product));
+        if (minimum !== undefined && all !== undefined)
+          whole = add(whole, e.binary("mul", minimum(), this.#across("sum", all)));
       }
       return whole;
     }

@@ -1,11 +1,13 @@
 /**
  * What the interpreter needs of storage formats: the value an element has after it was stored. Host tensors hold decoded numbers, so loads need nothing.
  */
+
 import type { StorageType } from "../ir/formats.ts";
+import { codeOfFloat, floatOfCode, oracleFormat } from "./formats.ts";
 
 const view = new DataView(new ArrayBuffer(4));
 
-/** The number that `value` becomes in this storage. */
+/** The number that `value` becomes in this storage; elements of blocks are rounded when their block is whole. */
 export function encode(value: number, storage: StorageType): number {
   if (storage === "f16") return roundHalf(value);
   if (storage === "bf16") {
@@ -14,7 +16,10 @@ export function encode(value: number, storage: StorageType): number {
     view.setUint32(0, ((word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000) >>> 0);
     return view.getFloat32(0);
   }
-  return storage === "f32" ? Math.fround(value) : storage === "u32" ? value >>> 0 : value | 0;
+  if (storage === "u32") return value >>> 0;
+  if (storage === "i32") return value | 0;
+  const { float } = oracleFormat(storage);
+  return float === undefined ? Math.fround(value) : floatOfCode(codeOfFloat(value, float), float);
 }
 
 /** To the nearest f16, halves to even; too large becomes infinite. */

@@ -7,7 +7,7 @@
  */
 
 import { unfit } from "../host/diagnostics.ts";
-import type { StorageType } from "../ir/formats.ts";
+import { capacity, perWord } from "../ir/formats.ts";
 import type { Op, PartialAxis, Specialised } from "../ir/tile/program.ts";
 import { isValue } from "../ir/tile/program.ts";
 import { everyOp, extentOf } from "../ir/tile/traverse.ts";
@@ -27,7 +27,7 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     const plan = finish(program, "subgroup", target.subgroup, axes, 1);
     return dealt === undefined ? plan : { ...plan, dealt };
   }
-  const { weights, conflicts, reduces, narrow, paired } = survey(program);
+  const { weights, conflicts, reduces, narrow, together } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
   const elementwise = reduces.size === 0 && (best === undefined || program.axes[best]?.kind === "block");
@@ -70,7 +70,7 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     if (spread.has(id)) {
       const width =
         ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ??
-        (extent % 2 === 0 && paired.has(id) ? 2 : 1);
+        wordsAlong(extent, together.get(id) ?? 1);
       const chunk = width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
       const turn = lanes * width * chunk;
       const wanted =
@@ -193,16 +193,11 @@ function widest(wanted: number, extent: number, lanes: number): number {
   return chunk;
 }
 
-/** Four-element registers that 16 bytes of a storage format fill. */
-const REGISTERS_IN_16_BYTES: Readonly<Record<StorageType, number>> = {
-  f32: 1,
-  u32: 1,
-  i32: 1,
-  f16: 2,
-  bf16: 2,
-  q8: 4,
-  q4: 8,
-};
+/** Elements of a word that is stored along an axis; 1 where the axis cuts words. */
+function wordsAlong(extent: number, together: number): 1 | 2 | 4 {
+  const most = together >= 4 ? 4 : together === 2 ? 2 : 1;
+  return extent % most === 0 ? most : 1;
+}
 
 interface Survey {
   readonly weights: Map<number, number>;
@@ -210,8 +205,8 @@ interface Survey {
   readonly reduces: Set<number>;
   /** Axis -> registers in 16 bytes of the narrowest format read along it. */
   readonly narrow: Map<number, number>;
-  /** Axes along which 16-bit elements are stored, which goes by pairs. */
-  readonly paired: Set<number>;
+  /** Axis -> elements that are stored along it in one word. */
+  readonly together: Map<number, number>;
 }
 
 /** How much memory each axis walks contiguously, which axes meet in one tile, and which are reduced. */
@@ -221,7 +216,7 @@ function survey(program: Specialised): Survey {
   const conflicts = new Map<number, Set<number>>();
   const reduces = new Set<number>();
   const narrow = new Map<number, number>();
-  const paired = new Set<number>();
+  const together = new Map<number, number>();
   const size = (a: number): number => Math.max(1, extentOf(program, a));
   const meet = (axes: readonly number[]): void => {
     for (const a of axes) {
@@ -243,8 +238,8 @@ function survey(program: Specialised): Survey {
     const walk = last === undefined ? undefined : definitions.walk(last);
     if (walk === undefined) return;
     const storage = program.binding.storage[op.param] ?? "f32";
-    if (op.op === "store" && (storage === "f16" || storage === "bf16")) paired.add(walk.axis);
-    if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, REGISTERS_IN_16_BYTES[storage]));
+    if (op.op === "store") together.set(walk.axis, Math.max(together.get(walk.axis) ?? 1, perWord(storage)));
+    if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, capacity(storage) / 4));
     let touched = [...own].reduce(
       (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? size(a)) : size(a)),
       1,
@@ -255,5 +250,5 @@ function survey(program: Specialised): Survey {
       touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
   });
-  return { weights, conflicts, reduces, narrow, paired };
+  return { weights, conflicts, reduces, narrow, together };
 }

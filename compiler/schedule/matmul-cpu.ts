@@ -7,7 +7,7 @@
  * product. GPUs want the loads of neighbouring lanes side by side instead, so they do not get it.
  */
 
-import type { StorageType } from "../ir/formats.ts";
+import { capacity, isNarrow, type StorageType } from "../ir/formats.ts";
 import type { Op, Specialised } from "../ir/tile/program.ts";
 import { everyOp, extentOf } from "../ir/tile/traverse.ts";
 import type { Definitions } from "../passes/analysis/induction.ts";
@@ -38,9 +38,6 @@ interface Product {
   readonly stores: number;
 }
 
-/** Elements in 16 bytes. */
-const PIECE: Readonly<Record<StorageType, number>> = { f32: 4, u32: 4, i32: 4, f16: 8, bf16: 8, q8: 16, q4: 32 };
-
 /** The layout of this shape where the kernel is such a product and the adapter wants it. */
 export function columns(
   program: Specialised,
@@ -66,7 +63,7 @@ export function columns(
       axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: together ? count : 1 });
     } else if (product.along.has(axis.id)) {
       let size = turn;
-      while (size > Math.min(turn, PIECE[product.format]) && extent % size !== 0) size /= 2;
+      while (size > Math.min(turn, capacity(product.format)) && extent % size !== 0) size /= 2;
       if (extent % size !== 0) return undefined;
       axes.push({ spread: false, size, count: size / 4, width: 4, chunk: size / 4 });
     } else {
@@ -108,7 +105,7 @@ function dealt(
  * was unpacked, wants few, since a turn's code grows with rows and columns, and adapters' compilers take their time with it.
  */
 function turnOf(product: Product, lanes: number, rows: number): number {
-  const piece = PIECE[product.format];
+  const piece = capacity(product.format);
   if (rows > 1) return piece > 4 ? 8 : 4;
   const share = shareOf(product, lanes);
   // The fewer columns a lane has, the more elements of x it fetches at a time: up to 16 bytes.
@@ -139,7 +136,7 @@ function columnsOf(program: Specialised, product: Product, lanes: number, rows: 
   const { format, sums, column } = product;
   const alone = lanes <= 4 ? COLUMNS.few : COLUMNS.many;
   const room = SUMS / Math.max(1, rows * sums);
-  const ofVector = shareOf(product, lanes) ?? alone[PIECE[format] as keyof typeof alone] / Math.max(1, sums);
+  const ofVector = shareOf(product, lanes) ?? alone[capacity(format) as keyof typeof alone] / Math.max(1, sums);
   const most = rows > 1 ? Math.min(MOST_COLUMNS, room) : ofVector;
   const extent = extentOf(program, column);
   // Two threads share the programs: not five for one and four for the other.
@@ -187,7 +184,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
       const walk = definitions.walk(op.index.at(-1) ?? -1);
       if (walk !== undefined) last.add(walk.axis);
       const storage = program.binding.storage[op.param] ?? "f32";
-      if (walk !== undefined && (storage === "f16" || storage === "bf16")) barred.add(walk.axis);
+      if (walk !== undefined && isNarrow(storage)) barred.add(walk.axis);
     }
   });
   for (const a of barred) summed.delete(a);
@@ -208,7 +205,7 @@ function find(program: Specialised, definitions: Definitions): Product | undefin
       found.texture ||= program.binding.pitches?.[l.param] !== undefined;
       found.weight += extentOf(program, c);
       found.along.add(walk.axis);
-      if (PIECE[storage] > PIECE[found.format]) found.format = storage;
+      if (capacity(storage) > capacity(found.format)) found.format = storage;
       candidates.set(c, found);
     }
   }

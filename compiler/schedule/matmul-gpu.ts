@@ -6,7 +6,7 @@
  * 4 x 8 lanes, 16-byte reads and writes, lines padded by one element so that neighbouring lanes meet different banks.
  */
 
-import { perWord } from "../ir/formats.ts";
+import { fitsHalf, perWord } from "../ir/formats.ts";
 import type { Room, Width } from "../ir/lane/program.ts";
 import type { Op, Specialised } from "../ir/tile/program.ts";
 import { operands } from "../ir/tile/program.ts";
@@ -133,11 +133,13 @@ class Planner {
     return extent % 4 === 0 ? 4 : extent % 2 === 0 ? 2 : 1;
   }
 
-  /** 16-bit results go by pairs. */
-  #paired(): boolean {
-    let found = false;
+  /** Results that one word holds go together: two halves, four of fewer bits. */
+  #together(): Width {
+    let found: Width = 1;
     everyOp(this.#p.body, (op) => {
-      if (op.op === "store") found ||= ["f16", "bf16"].includes(this.#p.binding.storage[op.param] ?? "f32");
+      if (op.op !== "store") return;
+      const per = perWord(this.#p.binding.storage[op.param] ?? "f32");
+      if (per > found) found = per === 2 ? 2 : 4;
     });
     return found;
   }
@@ -155,7 +157,7 @@ class Planner {
     const [high, wide] = [down * 4, across * 8];
     const rows = Math.max(wanted, high);
     let width = this.#width();
-    const least = this.#paired() ? 2 : 1;
+    const least = this.#together();
     while (width > least && wide * width > this.#columns()) width = (width / 2) as Width;
     const columns = Math.max(this.#columns(), wide * width);
     const [outer, inner] = [
@@ -185,7 +187,7 @@ class Planner {
     const lanesAcross = (): number => Math.min(size, N / width);
     while (width > 1 && size / lanesAcross() > M) width = (width / 2) as Width;
     const [rowLanes, columnLanes] = [size / lanesAcross(), lanesAcross()];
-    if (rowLanes > M || (width === 1 && this.#paired()) || depth < K) return undefined;
+    if (rowLanes > M || (width === 1 && this.#together() > 1) || depth < K) return undefined;
     const groups = Math.max(1, this.#lanes / size);
     const rows = Math.max(wanted, M);
     const down = Math.min(2 ** Math.ceil(Math.log2(groups) / 2), rows / M);
@@ -222,17 +224,15 @@ class Planner {
   }
 
   /**
-   * The matrix units to use. Those of f32 serve everything. Those of f16 round what they are given, which is for products of which one side is stored in f16,
-   * q8 or q4: who keeps weights like that has chosen their precision. Sums are f32 always.
+   * The matrix units to use. Those of f32 serve everything. Those of f16 round what they are given, which is for products of which one side is stored in
+   * f16 or in less: who keeps weights like that has chosen their precision. Sums are f32 always.
    */
   #units(): MatrixShape | undefined {
     const { subgroup, matrix = [] } = this.#target;
     if (!isPower(subgroup) || subgroup > this.#lanes) return undefined;
     const { precision } = this.#knobs;
     const narrow = this.#products.loops.every((l) =>
-      l.products.every((p) =>
-        [p.left, p.right].some((side) => this.#storages(side).some((s) => s === "f16" || s === "q8" || s === "q4")),
-      ),
+      l.products.every((p) => [p.left, p.right].some((side) => this.#storages(side).some(fitsHalf))),
     );
     const halves = precision === 16 || (precision !== 32 && narrow);
     const usable = matrix.filter(

@@ -2,7 +2,7 @@
  * The printer: lane IR to WGSL text. With texture.ts and wgsl-words.ts the only place in the project where WGSL is written.
  */
 
-import { elementCount, perWord } from "../ir/formats.ts";
+import { elementCount, perWord, wordType } from "../ir/formats.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "../ir/lane/program.ts";
 import { BINARY, type ReduceKind } from "../ir/operators.ts";
 import { constantVectors } from "./inline.ts";
@@ -14,7 +14,7 @@ export function elementType(b: Buffer): string {
   if (b.atomic) return `atomic<${b.storage === "i32" ? "i32" : "u32"}>`;
   const per = perWord(b.storage);
   const width = b.unit / per;
-  const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
+  const base = wordType(b.storage);
   return width === 1 ? base : `vec${width}<${base}>`;
 }
 

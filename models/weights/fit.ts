@@ -1,17 +1,28 @@
 /** Whether numbers fit the format that they are to be kept in: one that becomes an infinity makes every token nonsense, and nobody would know why. */
 
+import { type Code, formatOf } from "../../compiler/ir/formats.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { DType } from "../../runtime/memory/dtype.ts";
 
-/** Magnitudes from which on a half-precision number is rounded to infinity. */
-const HALF = 65520;
+/** The first magnitude that a float with these bits of exponent and fraction cannot hold. */
+function boundOfFloat({ exponent, fraction, ieee }: Code & { kind: "float" }): number {
+  const bias = 2 ** (exponent - 1) - 1;
+  // Half a step above the largest number: all ones, less what says NaN; and the even neighbour gets the tie.
+  const largest = ieee ? 2 ** bias * (2 - 2 ** -fraction) : 2 ** (bias + 1) * (2 - 2 * 2 ** -fraction);
+  const half = 2 ** (ieee ? bias : bias + 1) * 2 ** -(fraction + 1);
+  return ieee ? largest + half : largest + half * (1 + 2 ** -20);
+}
 
-/** The first magnitude that a format cannot hold. Block formats have a scale in half precision: the largest number's, a 127th or an 8th of it. */
+/**
+ * The first magnitude that a format cannot hold. Block formats have a scale in half precision, a part of the largest
+ * number's magnitude; of the formats with a minimum that is in half precision, too.
+ */
 function boundOf(format: DType): number {
-  if (format === "f16") return HALF;
-  if (format === "q8") return 127 * HALF;
-  if (format === "q4") return 8 * HALF;
-  return Infinity;
+  const { code, scale } = formatOf(format);
+  if (code.kind === "float") return boundOfFloat(code);
+  const { code: half } = formatOf("f16");
+  if (code.kind === "word" || half.kind !== "float") return Infinity;
+  return boundOfFloat(half) * (scale?.minimum === true ? 1 : Math.abs(code.steps));
 }
 
 /** Counts the numbers of one tensor that do not fit, as its parts come by. */

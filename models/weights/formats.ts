@@ -1,14 +1,14 @@
 /** The storage formats that weights are kept in on the GPU: what may be asked for, and what a stored tensor becomes on an adapter. */
 
+import { blockOf, REALS } from "../../compiler/ir/formats.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { DType } from "../../runtime/memory/dtype.ts";
-import { QUANT_BLOCK } from "../../runtime/memory/quantise.ts";
 import type { LlamaConfig } from "../config/model-config.ts";
 import type { CanonicalName, LayerPart, ModelSource, WeightDType } from "./source.ts";
 
 /** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
-export const WEIGHT_FORMATS = ["stored", "f32", "f16", "q8", "q4"] as const;
-export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
+export type WeightFormat = "stored" | (typeof REALS)[number];
+export const WEIGHT_FORMATS: readonly WeightFormat[] = ["stored", ...REALS];
 
 /** The format in which a stored weight is kept on this adapter. */
 export function keptAs(stored: WeightDType, half: boolean): WeightDType {
@@ -31,13 +31,13 @@ export function formatOf(source: ModelSource, name: CanonicalName, half: boolean
 
 /** Throws a `UserError` when the model's rows cannot be cut into the blocks of a format. */
 export function checkBlocks(config: LlamaConfig, weights: WeightFormat): void {
-  if (weights !== "q8" && weights !== "q4") return;
+  const block = weights === "stored" ? 1 : blockOf(weights);
   const { name, dim, heads, headDim, ff } = config;
   const rows = { "the width": dim, "the heads together": heads * headDim, "the feed-forward layer": ff };
   for (const [what, n] of Object.entries(rows)) {
-    if (n % QUANT_BLOCK === 0) continue;
+    if (n % block === 0) continue;
     throw new UserError(
-      `${name}: ${weights} weights are blocks of ${QUANT_BLOCK} along each row, but ${what} of this model is ${n}, no multiple of it`,
+      `${name}: ${weights} weights are blocks of ${block} along each row, but ${what} of this model is ${n}, no multiple of it`,
       { hint: "ask for f32 or f16 weights" },
     );
   }

@@ -4,16 +4,72 @@
  * Rounding is to nearest, ties to even, in both directions of doubt: denormals, overflow to infinity and NaN behave as IEEE 754 hardware does. The
  * tricks are the usual ones: rebias the exponent in integer arithmetic and let a carry run into it; for f16 denormals let an f32 addition round.
  */
+import { type Code, FORMATS, formatOf, type StorageType } from "../../compiler/ir/formats.ts";
 
-/** How an element is stored. Kernels widen f16 and bf16 to f32 when they load them. */
-export type DType = (typeof DTYPES)[number];
-export const DTYPES = ["f32", "f16", "bf16", "q8", "q4", "u32", "i32"] as const;
+/** How an element is stored. Kernels widen what is narrower than f32 when they load it. */
+export type DType = StorageType;
+export const DTYPES: readonly DType[] = Object.keys(FORMATS) as DType[];
 
-/** Bytes of one stored element; the block formats share the two bytes of a scale among 32 elements. */
-export function bytesOf(dtype: DType): number {
-  if (dtype === "q8") return 1 + 2 / 32;
-  if (dtype === "q4") return 0.5 + 2 / 32;
-  return dtype === "f16" || dtype === "bf16" ? 2 : 4;
+/** Bytes of one stored element; the block formats share the bytes of a scale among the elements of a block. */
+export { bytesOf } from "../../compiler/ir/formats.ts";
+
+type SmallFloat = Code & { kind: "float" };
+type Codes = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+/** f32 values to the codes of a format that is a float narrower than f32. */
+export function encodeFloats(values: Float32Array, dtype: DType): Codes {
+  if (dtype === "f16") return encodeF16(values);
+  return dtype === "bf16" ? encodeBF16(values) : encodeSmall(values, smallFloat(dtype));
+}
+
+/** The codes of such a format to f32 values, exactly. */
+export function decodeFloats(codes: Uint8Array | Uint16Array, dtype: DType): Float32Array<ArrayBuffer> {
+  if (codes instanceof Uint16Array) return dtype === "f16" ? decodeF16(codes) : decodeBF16(codes);
+  const table = smallTable(smallFloat(dtype));
+  const out = new Float32Array(codes.length);
+  for (let i = 0; i < out.length; i++) out[i] = table[codes[i] as number] as number;
+  return out;
+}
+
+function smallFloat(dtype: DType): SmallFloat {
+  const { code, bits } = formatOf(dtype);
+  if (code.kind !== "float" || bits > 8) throw new Error(`${dtype} is no float of up to 8 bits`);
+  return code;
+}
+
+/** f32 values to the codes of a float of up to 8 bits, to nearest even. What is too large becomes an infinity, or NaN in a format without infinities. */
+export function encodeSmall(values: Float32Array, { exponent, fraction, ieee }: SmallFloat): Uint8Array<ArrayBuffer> {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint8Array(values.length);
+  const drop = 23 - fraction;
+  // Exponents of f32 that the smallest normal number, and the number 1 with an exponent field of zero, have.
+  const least = 128 - (2 ** (exponent - 1) - 1);
+  const [all, sign] = [2 ** (exponent + fraction) - 1, 2 ** (exponent + fraction)];
+  const [over, nan] = ieee ? [all - 2 ** fraction + 1, all - 2 ** (fraction - 1) + 1] : [all, all];
+  for (let i = 0; i < out.length; i++) {
+    const word = bits[i] as number;
+    const size = word & 0x7fffffff;
+    const power = size >>> 23;
+    let [whole, shift] = [size - ((least - 1) << 23), drop];
+    if (power < least) [whole, shift] = [(size & 0x7fffff) | 0x800000, Math.min(25, drop + least - power)];
+    const rounded = (whole + 2 ** (shift - 1) - 1 + ((whole >>> shift) & 1)) / 2 ** shift;
+    const code = size > 0x7f800000 ? nan : Math.min(over, Math.floor(rounded));
+    out[i] = code | (word >>> 31 === 1 ? sign : 0);
+  }
+  return out;
+}
+
+/** The numbers that the codes of a float of up to 8 bits stand for. */
+function smallTable({ exponent, fraction, ieee }: SmallFloat): Float32Array {
+  const [ones, parts] = [2 ** exponent - 1, 2 ** fraction];
+  return Float32Array.from({ length: 2 * (ones + 1) * parts }, (_, code) => {
+    const [power, part] = [(code >> fraction) & ones, code & (parts - 1)];
+    const sign = code >> (exponent + fraction) === 0 ? 1 : -1;
+    if (power === ones && ieee) return part === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    if (power === ones && part === parts - 1) return Number.NaN;
+    const unit = 2 ** (Math.max(power, 1) - 2 ** (exponent - 1) + 1 - fraction);
+    return sign * (power === 0 ? part : parts + part) * unit;
+  });
 }
 
 /** f32 values to IEEE half bit patterns; what is above 65519.99 becomes infinity. */

@@ -1,6 +1,7 @@
 /** Data that somebody passed, as a tensor stores it. */
+import { formatOf } from "../../compiler/ir/formats.ts";
 import { describe } from "../common/describe.ts";
-import { bytesOf, type DType, encodeBF16, encodeF16 } from "./dtype.ts";
+import { bytesOf, type DType, encodeFloats } from "./dtype.ts";
 import type { Float16Data, TensorData } from "./layout.ts";
 
 /** Makes the error for a problem; it knows the tensor. */
@@ -13,12 +14,12 @@ export function encodeData(data: TensorData, dtype: DType, fail: Fail): ArrayBuf
       throw fail(`${data.byteLength} raw bytes are not a whole number of ${dtype} elements`);
     return data as Uint8Array<ArrayBuffer>;
   }
-  if (dtype === "f16" || dtype === "bf16") {
-    if (data instanceof Uint16Array) return data as Uint16Array<ArrayBuffer>;
+  const { code, bits } = formatOf(dtype);
+  if (code.kind === "float") {
+    if (bits === 16 && data instanceof Uint16Array) return data as Uint16Array<ArrayBuffer>;
     if (dtype === "f16" && isFloat16(data))
       return new Uint16Array(data.buffer as ArrayBuffer, data.byteOffset, data.length);
-    const floats = floatsOf(data, fail);
-    return dtype === "f16" ? encodeF16(floats) : encodeBF16(floats);
+    return encodeFloats(floatsOf(data, fail), dtype);
   }
   if (dtype === "u32" || dtype === "i32") return integersOf(data, dtype, fail);
   return floatsOf(data, fail) as Float32Array<ArrayBuffer>;

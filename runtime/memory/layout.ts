@@ -1,6 +1,7 @@
 /**
  * What a tensor is made of: shape, element type and place, checked against what the device allows before anything is allocated.
  */
+import { blockOf } from "../../compiler/ir/formats.ts";
 import { awaitHint, describe, listed } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
@@ -140,10 +141,10 @@ export function checkedLayout(
     );
   }
   const padded = Math.ceil((length * bytesOf(dtype)) / 16) * 16;
-  const last = extents.at(-1) ?? 0;
-  if ((dtype === "q8" || dtype === "q4") && last % 32 !== 0) {
+  const block = blockOf(dtype);
+  if ((extents.at(-1) ?? 0) % block !== 0) {
     throw new UserError(
-      `tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of 32, the block that shares a scale`,
+      `tensor "${label}" [${extents.join(", ")}] ${dtype}: the last dim must be a multiple of ${block}, the block that shares a scale`,
     );
   }
   const problem = panel === 1 ? undefined : panelProblem(extents, dtype, panel);

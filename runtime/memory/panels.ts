@@ -4,18 +4,26 @@
  * Row by row, lanes that own rows read as many streams of memory as there are rows. In panels of so many rows they read one: [rows / panel, pieces of a row,
  * panel, piece]. Only the order in memory differs: shape, indices and numbers are those of the matrix.
  */
-import { bytesOf, type DType } from "./dtype.ts";
+import { formatOf, inBlocks } from "../../compiler/ir/formats.ts";
+import { bytesOf, DTYPES, type DType } from "./dtype.ts";
 
 /** Bytes that stay together. */
 const PIECE_BYTES = 16;
 const WORDS = 4;
+
+/** Real numbers that each stand for themselves: what shares a scale has it elsewhere. */
+function goesInPanels(dtype: DType): boolean {
+  return formatOf(dtype).value === "f32" && !inBlocks(dtype);
+}
+
+const POSSIBLE: readonly DType[] = DTYPES.filter(goesInPanels);
 
 /** What is wrong with panels of this many rows for such a tensor; undefined where nothing is. */
 export function panelProblem(shape: readonly number[], dtype: DType, panel: number): string | undefined {
   const width = shape.at(-1) ?? 0;
   const rows = shape.slice(0, -1).reduce((a, b) => a * b, 1);
   if (!Number.isInteger(Math.log2(panel)) || panel > 64) return `panels have 1, 2, 4, … or 64 rows, got ${panel}`;
-  if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") return `only f32, f16 and bf16 can lie in panels`;
+  if (!goesInPanels(dtype)) return `only ${POSSIBLE.join(", ").replace(/, (?=\w+$)/, " and ")} can lie in panels`;
   if (shape.length < 2 || rows % panel !== 0) return `panels of ${panel} rows do not divide ${rows} rows`;
   return (width * bytesOf(dtype)) % PIECE_BYTES === 0 ? undefined : `rows of panels are multiples of 16 bytes`;
 }

@@ -2,15 +2,16 @@
  * Reading tensors back: any number of them, or parts of them, in as few submissions as possible, through pooled staging buffers.
  */
 
+import { blockOf, formatOf, inBlocks, scalesOf } from "../../compiler/ir/formats.ts";
 import { describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
 import type { Pace } from "../device/pace.ts";
 import { readBack } from "../device/read-back.ts";
 import { owned } from "../device/scopes.ts";
-import { bytesOf, type DType, decodeBF16, decodeF16 } from "./dtype.ts";
+import { bytesOf, type DType, decodeFloats } from "./dtype.ts";
 import { fromPanels } from "./panels.ts";
-import { dequantiseBlocks, QUANT_BLOCK } from "./quantise.ts";
+import { bytesOfCodes, dequantiseBlocks } from "./quantise.ts";
 import { copyRows, rowsAround } from "./texture.ts";
 
 /** What `read` gives: Float32Array for the float types (decoded), Uint32Array and Int32Array for theirs. */
@@ -144,19 +145,25 @@ function copyOf(device: Device, { tensor, start, count }: Range): Copy {
     pieces.push({ source, bytes, skip: skip + from - source, to });
     to += Math.ceil(bytes / 16) * 16;
   };
-  if (dtype === "q8" || dtype === "q4") {
-    const [first, blocks] = blocksOf(start, count);
-    const per = dtype === "q8" ? QUANT_BLOCK : QUANT_BLOCK / 2;
-    piece(offset + first * per, blocks * per);
-    piece(offset + (length / QUANT_BLOCK) * per + 2 * first, 2 * blocks);
+  if (inBlocks(dtype)) {
+    const format = formatOf(dtype);
+    const { first, blocks, size } = blocksOf(dtype, start, count);
+    const shared = 2 * scalesOf(format);
+    piece(offset + bytesOfCodes(format, first * size), bytesOfCodes(format, blocks * size));
+    if (format.layout === "planar") piece(offset + bytesOfCodes(format, length) + shared * first, shared * blocks);
   } else piece(offset + start * bytesOf(dtype), count * bytesOf(dtype));
   return { tensor, start, count, pieces, bytes: to };
 }
 
-/** The first of the blocks that elements lie in, and their number. */
-function blocksOf(start: number, count: number): [first: number, blocks: number] {
-  const first = Math.floor(start / QUANT_BLOCK);
-  return [first, Math.ceil((start + count) / QUANT_BLOCK) - first];
+/** The first of the blocks that elements lie in, their number, and the elements of each. */
+function blocksOf(
+  dtype: DType,
+  start: number,
+  count: number,
+): { readonly first: number; readonly blocks: number; readonly size: number } {
+  const size = blockOf(dtype);
+  const first = Math.floor(start / size);
+  return { first, blocks: Math.ceil((start + count) / size) - first, size };
 }
 
 /** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
@@ -164,11 +171,12 @@ function decode({ tensor, start, count, pieces }: Copy, staged: ArrayBuffer, at:
   const { dtype, panel, shape } = tensor;
   const places = pieces.map(({ to, skip }) => at + to + skip);
   const [place = 0, scales = 0] = places;
-  if (dtype === "q8" || dtype === "q4") {
-    const [first, blocks] = blocksOf(start, count);
-    const all = QUANT_BLOCK * blocks;
-    const values = dequantiseBlocks(new Uint8Array(staged, place), new Uint16Array(staged, scales, blocks), all, dtype);
-    const skip = start - QUANT_BLOCK * first;
+  if (inBlocks(dtype)) {
+    const { first, blocks, size } = blocksOf(dtype, start, count);
+    const all = size * blocks;
+    const shared = pieces.length === 1 ? 0 : blocks * scalesOf(formatOf(dtype));
+    const values = dequantiseBlocks(new Uint8Array(staged, place), new Uint16Array(staged, scales, shared), all, dtype);
+    const skip = start - size * first;
     return count === all ? values : values.slice(skip, skip + count);
   }
   if (panel === 1) return numbersOf(dtype, staged, place, count, own);
@@ -177,16 +185,11 @@ function decode({ tensor, start, count, pieces }: Copy, staged: ArrayBuffer, at:
   return numbersOf(dtype, rows.buffer, 0, count, true);
 }
 
-function numbersOf(
-  dtype: Exclude<DType, "q8" | "q4">,
-  bytes: ArrayBuffer,
-  at: number,
-  count: number,
-  own: boolean,
-): TensorValues {
-  if (dtype === "f16") return decodeF16(new Uint16Array(bytes, at, count));
-  if (dtype === "bf16") return decodeBF16(new Uint16Array(bytes, at, count));
-  const Values = dtype === "f32" ? Float32Array : dtype === "u32" ? Uint32Array : Int32Array;
+function numbersOf(dtype: DType, bytes: ArrayBuffer, at: number, count: number, own: boolean): TensorValues {
+  const { code, value, bits } = formatOf(dtype);
+  if (code.kind === "float")
+    return decodeFloats(bits === 16 ? new Uint16Array(bytes, at, count) : new Uint8Array(bytes, at, count), dtype);
+  const Values = value === "f32" ? Float32Array : value === "u32" ? Uint32Array : Int32Array;
   const values = new Values(bytes, at, count);
   return own ? values : values.slice();
 }

@@ -5,12 +5,12 @@
  * tensors that are made together, which a kernel can then bind as one. Made by create.ts, written by write.ts, read by read.ts.
  */
 
+import { blockOf, inBlocks } from "../../compiler/ir/formats.ts";
 import { describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
 import { bytesOf, type DType } from "./dtype.ts";
 import { checkedShape, type Layout, type ShapeLike, type TensorData } from "./layout.ts";
-import { QUANT_BLOCK } from "./quantise.ts";
 import { type Chain, inPanels, isRange, readRanges, type TensorValues } from "./read.ts";
 import { writeTensor } from "./write.ts";
 
@@ -111,10 +111,9 @@ export class DeviceTensor {
     if (length !== this.length) {
       throw this.#error(`a view has the same ${this.length} elements, got [${extents.join(", ")}] with ${length}`);
     }
-    if (this.#blocks && (extents.at(-1) ?? 1) % QUANT_BLOCK !== 0)
-      throw this.#error(
-        `a view of ${this.dtype} has rows of whole blocks of ${QUANT_BLOCK}, got [${extents.join(", ")}]`,
-      );
+    const block = blockOf(this.dtype);
+    if ((extents.at(-1) ?? 1) % block !== 0)
+      throw this.#error(`a view of ${this.dtype} has rows of whole blocks of ${block}, got [${extents.join(", ")}]`);
     if (this.panel > 1 && extents.at(-1) !== this.shape.at(-1))
       throw this.#error(`a view of panels has rows of ${this.shape.at(-1)}, got [${extents.join(", ")}]`);
     return this.#derive(extents, dims, this.offset);
@@ -162,7 +161,7 @@ export class DeviceTensor {
   }
 
   get #blocks(): boolean {
-    return this.dtype === "q8" || this.dtype === "q4";
+    return inBlocks(this.dtype);
   }
 
   #assertLive(): void {

@@ -2,6 +2,7 @@
  * Writing tensors: data that somebody passed, encoded as the tensor stores it, checked against what can be written of it, and queued in pieces. Floats are
  * rounded to f16 and bf16 (to nearest even); block formats take floats and are quantised here.
  */
+import { blockOf, formatOf, inBlocks, perWord, scalesOf } from "../../compiler/ir/formats.ts";
 import { describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import { submitted } from "../device/scopes.ts";
@@ -9,7 +10,7 @@ import { bytesOf } from "./dtype.ts";
 import { encodeData, floatsOf } from "./encode.ts";
 import type { TensorData } from "./layout.ts";
 import { intoPanels } from "./panels.ts";
-import { QUANT_BLOCK, quantiseBlocks } from "./quantise.ts";
+import { bytesOfCodes, quantiseBlocks } from "./quantise.ts";
 import { inPanels, isRange, type Readable } from "./read.ts";
 import { TEXEL_BYTES, WRITE_BYTES, writeTexels } from "./texture.ts";
 
@@ -29,12 +30,11 @@ export function writeTensor(t: Writable, data: TensorData, elementOffset?: numbe
   const raw = data instanceof Uint8Array;
   if (elementOffset !== undefined && !Number.isSafeInteger(elementOffset))
     throw unfit(t, `expected the number of an element to write from, got ${describe(elementOffset)}`);
-  if (t.dtype === "q8" || t.dtype === "q4") {
+  if (inBlocks(t.dtype)) {
     if (!raw)
       return writeBlocks(
         t,
         floatsOf(data, (problem) => unfit(t, problem)),
-        t.dtype,
         elementOffset,
       );
     if (elementOffset !== undefined) throw unfit(t, "raw bytes of block formats are written whole");
@@ -54,35 +54,41 @@ export function writeTensor(t: Writable, data: TensorData, elementOffset?: numbe
     bytes = intoPanels(bytes, (t.shape.at(-1) ?? 1) * size, t.panel);
   }
   const at = t.offset + start * size;
-  if (at % 4 !== 0) throw unfit(t, `a write of ${t.dtype} starts at an even element, got ${start}`);
+  const group = perWord(t.dtype) === 2 ? "an even element" : `a multiple of ${perWord(t.dtype)} elements`;
+  if (at % 4 !== 0) throw unfit(t, `a write of ${t.dtype} starts at ${group}, got ${start}`);
   if (bytes.length % 4 !== 0) {
     // Only the buffer's own tail may be overwritten with padding; elsewhere a neighbour's element lies there.
     if (t.isView || start + count !== t.length) {
-      throw unfit(t, `a write of ${t.dtype} inside the tensor has an even length, got ${count}`);
+      const lengths = perWord(t.dtype) === 2 ? "an even length" : `a length that is a multiple of ${perWord(t.dtype)}`;
+      throw unfit(t, `a write of ${t.dtype} inside the tensor has ${lengths}, got ${count}`);
     }
-    const even = new Uint8Array(bytes.length + 2);
-    even.set(bytes);
-    bytes = even;
+    const words = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+    words.set(bytes);
+    bytes = words;
   }
   put(t, bytes, at);
 }
 
 /** Elements and scales lie apart, so a part of a block format is two writes. */
-function writeBlocks(t: Writable, values: Float32Array, dtype: "q8" | "q4", elementOffset: number | undefined): void {
+function writeBlocks(t: Writable, values: Float32Array, elementOffset: number | undefined): void {
+  const format = formatOf(t.dtype);
+  const block = blockOf(t.dtype);
   const start = elementOffset ?? 0;
   const end = start + values.length;
   if (elementOffset === undefined ? end !== t.length : !isRange(start, values.length, t.length))
     throw unfit(t, `expected ${t.length - start} elements from element ${start}, got ${values.length}`);
-  // Whole words of scales, and of a texture whole texels.
-  const unit = ((t.texture === undefined ? 4 : TEXEL_BYTES) / 2) * QUANT_BLOCK;
+  // Whole words of scales and elements, and of a texture whole texels.
+  const whole = t.texture === undefined ? 4 : TEXEL_BYTES;
+  const shared = 2 * scalesOf(format);
+  const unit = (format.layout === "interleaved" ? 1 : Math.max(1, whole / shared)) * block;
   if (start % unit !== 0 || (end % unit !== 0 && (end !== t.length || t.isView)))
     throw unfit(t, `a part is written in multiples of ${unit} elements, got ${start} to ${end}`);
-  const { elements, scales } = quantiseBlocks(values, dtype);
-  const per = dtype === "q8" ? 1 : 0.5;
-  put(t, elements, t.offset + start * per);
+  const { elements, scales } = quantiseBlocks(values, t.dtype);
+  put(t, elements, t.offset + bytesOfCodes(format, start));
+  if (scales.length === 0) return;
   const words = new Uint8Array(Math.ceil(scales.byteLength / 4) * 4);
   words.set(new Uint8Array(scales.buffer));
-  put(t, words, t.offset + t.length * per + (start / QUANT_BLOCK) * 2);
+  put(t, words, t.offset + bytesOfCodes(format, t.length) + (start / block) * shared);
 }
 
 function put(t: Writable, bytes: Uint8Array<ArrayBuffer>, at: number): void {

@@ -13,7 +13,9 @@ export interface Room {
   readonly types?: readonly string[];
 }
 
-const IR = ["compiler/ir", "compiler/ir/tile", "compiler/ir/lane"] as const;
+/** The table of storage formats, which all read who have to do with tensors. */
+const FORMATS = "compiler/ir/formats.ts";
+const IR = [FORMATS, "compiler/ir", "compiler/ir/tile", "compiler/ir/lane"] as const;
 const FRONT = ["compiler/frontend/syntax.ts", "compiler/frontend/print-syntax.ts"] as const;
 const BACK = [
   "compiler/passes",
@@ -39,9 +41,10 @@ export const ROOMS: readonly Room[] = [
 
   // The compiler, from what everything stands on to its doors.
   { room: "compiler/host", imports: [] },
-  { room: "compiler/ir", imports: [] },
-  { room: "compiler/ir/tile", imports: ["compiler/host", "compiler/ir"] },
-  { room: "compiler/ir/lane", imports: ["compiler/ir"] },
+  { room: FORMATS, imports: ["dsl"] },
+  { room: "compiler/ir", imports: [FORMATS] },
+  { room: "compiler/ir/tile", imports: ["compiler/host", FORMATS, "compiler/ir"] },
+  { room: "compiler/ir/lane", imports: [FORMATS, "compiler/ir"] },
   // An oracle that computed with what it judges would agree with its mistakes.
   { room: "compiler/oracle", imports: [], types: [...IR] },
   { room: "compiler/oracle/simulate", imports: ["compiler/oracle"], types: [...IR] },
@@ -57,6 +60,7 @@ export const ROOMS: readonly Room[] = [
     room: "compiler/frontend/lower",
     imports: [
       "compiler/host",
+      FORMATS,
       "compiler/ir",
       "compiler/ir/tile",
       "compiler/frontend/syntax.ts",
@@ -76,10 +80,17 @@ export const ROOMS: readonly Room[] = [
     ],
   },
   { room: "compiler/schedule", imports: ["compiler/host", ...IR, "compiler/passes/analysis"] },
-  { room: "compiler/lower", imports: ["compiler/host", ...IR, "compiler/passes/analysis", "compiler/schedule"] },
+  {
+    room: "compiler/lower/memory",
+    imports: ["compiler/host", ...IR, "compiler/passes/analysis", "compiler/schedule"],
+  },
+  {
+    room: "compiler/lower",
+    imports: ["compiler/host", ...IR, "compiler/passes/analysis", "compiler/schedule", "compiler/lower/memory"],
+  },
   { room: "compiler/lane-passes", imports: ["compiler/ir/lane"] },
-  { room: "compiler/bindings", imports: ["compiler/ir", "compiler/ir/lane"] },
-  { room: "compiler/wgsl", imports: ["compiler/ir", "compiler/ir/lane"] },
+  { room: "compiler/bindings", imports: [FORMATS, "compiler/ir", "compiler/ir/lane"] },
+  { room: "compiler/wgsl", imports: [FORMATS, "compiler/ir", "compiler/ir/lane"] },
   { room: "compiler/pipeline-types.ts", imports: [...IR, "compiler/schedule"] },
   {
     room: "compiler/debug",
@@ -120,7 +131,7 @@ export const ROOMS: readonly Room[] = [
   { room: "runtime/common", imports: ["compiler/host"] },
   { room: "runtime/adapters", imports: ["compiler", "runtime/common"] },
   { room: "runtime/device", imports: ["runtime/common", "runtime/adapters"] },
-  { room: "runtime/memory", imports: ["compiler", "runtime/common", "runtime/device"] },
+  { room: "runtime/memory", imports: ["compiler", FORMATS, "runtime/common", "runtime/device"] },
   { room: "runtime/kernels", imports: ["dsl", "compiler", "runtime/common", "runtime/device", "runtime/memory"] },
   {
     room: "runtime/plans",
@@ -135,6 +146,7 @@ export const ROOMS: readonly Room[] = [
   {
     room: "models/weights",
     imports: [
+      FORMATS,
       "runtime",
       "runtime/common",
       "runtime/device",
@@ -208,7 +220,7 @@ export const ROOMS: readonly Room[] = [
     ],
   },
 
-  { room: "cli/support", imports: ["runtime", "runtime/common", "models", "models/eval"] },
+  { room: "cli/support", imports: [FORMATS, "runtime", "runtime/common", "models", "models/eval"] },
   { room: "cli/bench", imports: ["bench", "cli/support", "runtime", "runtime/common", "models"] },
   {
     room: "cli/kernels",
@@ -230,6 +242,7 @@ export const ROOMS: readonly Room[] = [
     room: "cli/commands",
     imports: [
       "compiler",
+      FORMATS,
       "compiler/host",
       "compiler/debug",
       "compiler/frontend/print-syntax.ts",

@@ -5,7 +5,7 @@
  * do together is reached by all of them. docs/architecture.md has the rules in words. A pass that breaks one is our defect, so the message names the pass.
  */
 
-import { elementCount, perWord } from "../formats.ts";
+import { elementCount, formatOf, perWord, wordType } from "../formats.ts";
 import { type BinaryOp, compares, type UnaryOp } from "../operators.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./program.ts";
 import { atomsOf } from "./traverse.ts";
@@ -93,7 +93,7 @@ class Checker {
         (b.writes || b.writable || b.members !== undefined || !Number.isInteger(Math.log2(b.pitch)))
       )
         this.#bad(`"${b.name}" cannot be bound as a texture with rows of ${b.pitch} texels`);
-      if (b.writes && (b.storage === "q8" || b.storage === "q4")) this.#bad(`"${b.name}" is ${b.storage} but written`);
+      if (b.writes && formatOf(b.storage).stores !== "elements") this.#bad(`"${b.name}" is ${b.storage} but written`);
     }
   }
 
@@ -194,7 +194,7 @@ class Checker {
   /** The type of an element, or of the component `part` of it. */
   #element(b: Buffer, index: Atom, part: Atom | undefined): LaneType {
     const per = (b.unit / perWord(b.storage)) as LaneType["width"];
-    const base = b.storage === "f32" || b.storage === "i32" ? b.storage : "u32";
+    const base = wordType(b.storage);
     this.#is(index, ONE.u32, `an index of "${b.name}"`);
     if (index.kind === "const" && index.value >= elementCount(b))
       this.#bad(`the constant index ${index.value} of "${b.name}" is beyond its ${elementCount(b)} elements`);

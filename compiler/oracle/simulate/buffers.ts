@@ -1,16 +1,15 @@
 /**
  * Host tensors as the words that a shader sees, and back.
  *
- * The layout is that of memory.ts, written down a second time on purpose: the simulator is there to disagree with the compiler when one of them is wrong.
+ * The layout is that of compiler/ir/formats.ts, written down a second time on purpose: the simulator is there to disagree with the compiler when one of them is wrong.
  * Halves and words behind the last element hold NaN, so that whoever reads them is found out.
  */
 
 import type { StorageType } from "../../ir/formats.ts";
-import type { Buffer } from "../../ir/lane/program.ts";
+import { codeOfFloat, floatOfCode, type OracleBlock, oracleFormat, perWord, quantised } from "../formats.ts";
 import type { HostTensor } from "../interpret.ts";
 import { encode } from "../round.ts";
 
-const BLOCK = 32;
 const scratch = new DataView(new ArrayBuffer(4));
 /** A NaN of each 16-bit format, for the half of a word that no element owns. */
 const NOTHING = { f16: 0x7e00, bf16: 0x7fc0 } as const;
@@ -49,21 +48,23 @@ export function ofHalf(half: number, format: "f16" | "bf16"): number {
 
 /** Words of one element of the array that a buffer is bound as, which has `unit` elements of the tensor. */
 export function wordsInUnit(storage: StorageType, unit: number): number {
-  if (storage === "f16" || storage === "bf16") return unit / 2;
-  if (storage !== "q8" && storage !== "q4") return unit;
-  return unit / (storage === "q8" ? 4 : 8);
+  return unit / perWord(storage);
 }
 
-/** Elements of that array: one at least, since WGSL has no empty arrays. */
-export function boundElements(b: Pick<Buffer, "storage" | "elements" | "unit">): number {
-  return Math.max(1, Math.ceil(wordCount(b.storage, b.elements) / wordsInUnit(b.storage, b.unit)));
+/** Words that the codes of so many elements take, with the scales that lie among them; and those of the scales behind. */
+function wordCounts(storage: StorageType, count: number): { readonly codes: number; readonly scales: number } {
+  const { bits, block } = oracleFormat(storage);
+  const codes = (count * bits) / 32;
+  if (block === undefined) return { codes: Math.ceil(codes), scales: 0 };
+  const blocks = Math.ceil(count / block.size);
+  if (block.together === true) return { codes: codes + blocks, scales: 0 };
+  return { codes: Math.ceil(codes), scales: Math.ceil((blocks * (block.minimum ? 2 : 1)) / 2) };
 }
 
 /** Words that `count` elements take, without padding. */
 export function wordCount(storage: StorageType, count: number): number {
-  if (storage === "f16" || storage === "bf16") return Math.ceil(count / 2);
-  if (storage !== "q8" && storage !== "q4") return count;
-  return Math.ceil(count / (storage === "q8" ? 4 : 8)) + Math.ceil(count / BLOCK / 2);
+  const { codes, scales } = wordCounts(storage, count);
+  return codes + scales;
 }
 
 /**
@@ -86,13 +87,16 @@ export function encodeBuffer(tensor: HostTensor): Uint32Array<ArrayBuffer> {
 
 function wordsOf(tensor: HostTensor): Uint32Array<ArrayBuffer> {
   const { storage, data } = tensor;
-  if (storage === "q8" || storage === "q4") return encodeBlocks(data, storage);
+  const { bits, float, block } = oracleFormat(storage);
+  if (block !== undefined) return encodeBlocks(data, storage, block);
   if (storage === "u32" || storage === "i32") return new Uint32Array(data);
-  if (storage === "f32") return new Uint32Array(new Float32Array(data).buffer);
+  if (float === undefined) return new Uint32Array(new Float32Array(data).buffer);
   const words = new Uint32Array(wordCount(storage, data.length));
-  for (let i = 0; i < words.length * 2; i++) {
-    const x = data[i];
-    put(words, i >> 1, (i & 1) * 16, x === undefined ? NOTHING[storage] : halfOf(x, storage));
+  const per = 32 / bits;
+  for (let i = 0; i < words.length * per; i++) {
+    const x = data[i] ?? Number.NaN;
+    const code = storage === "f16" || storage === "bf16" ? halfOf(x, storage) : codeOfFloat(x, float);
+    put(words, Math.floor(i / per), (i % per) * bits, code);
   }
   return words;
 }
@@ -101,31 +105,45 @@ function put(words: Uint32Array, word: number, shift: number, bits: number): voi
   words[word] = ((words[word] ?? 0) | (bits << shift)) >>> 0;
 }
 
-/** Where element `i` of a block format lies: its word and the bit that it starts at. */
-function placeOf(i: number, format: "q8" | "q4"): readonly [number, number] {
-  if (format === "q8") return [i >> 2, (i & 3) * 8];
-  const within = i & 7;
-  return [i >> 3, (within & 3) * 8 + (within >= 4 ? 4 : 0)];
+/** Where the code of element `i` of a block format lies: the bits before it. */
+function bitBefore(i: number, storage: StorageType): number {
+  const { bits, block } = oracleFormat(storage);
+  const { size = 1, together = false, split = false } = block ?? {};
+  if (!split) return i * bits + (together ? 32 * Math.floor(i / size) : 0);
+  const within = i % 8;
+  return Math.floor(i / 8) * 32 + (within % 4) * 8 + (within >= 4 ? 4 : 0);
 }
 
-function encodeBlocks(data: HostTensor["data"], format: "q8" | "q4"): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(wordCount(format, data.length));
-  const scales = data.length / (format === "q8" ? 4 : 8);
-  for (let block = 0; block * BLOCK < data.length; block++) {
-    const part = data.subarray(block * BLOCK, (block + 1) * BLOCK);
-    let extreme = 0;
-    for (const x of part) if (Math.abs(x) > Math.abs(extreme)) extreme = x;
-    const half = halfOf(format === "q8" ? Math.abs(extreme) / 127 : extreme / -8, "f16");
-    const scale = ofHalf(half, "f16");
-    put(words, scales + (block >> 1), (block & 1) * 16, half);
+/** The bits before the first number that a block shares. */
+function sharedBefore(b: number, storage: StorageType, count: number): number {
+  const { bits, block } = oracleFormat(storage);
+  const { size = 1, together = false, minimum = false } = block ?? {};
+  if (together) return b * (size * bits + 32) + size * bits;
+  return wordCounts(storage, count).codes * 32 + b * (minimum ? 32 : 16);
+}
+
+function encodeBlocks(data: HostTensor["data"], storage: StorageType, block: OracleBlock): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(wordCount(storage, data.length));
+  const { bits } = oracleFormat(storage);
+  /** Codes may go on in the next word. */
+  const place = (at: number, code: number, long: number): void => {
+    const [word, shift] = [Math.floor(at / 32), at % 32];
+    put(words, word, shift, code);
+    if (shift + long > 32) put(words, word + 1, 0, code >>> (32 - shift));
+  };
+  for (let b = 0; b * block.size < data.length; b++) {
+    const part = data.subarray(b * block.size, (b + 1) * block.size);
+    const { scale, minimum, steps } = quantised(part, block);
+    const at = sharedBefore(b, storage, data.length);
+    place(at, halfOf(scale, "f16"), 16);
+    if (block.minimum) place(at + 16, halfOf(minimum, "f16"), 16);
     for (const [n, x] of part.entries()) {
-      const step = scale === 0 ? 0 : Math.round(x / scale);
-      if (Math.fround(step * scale) !== x)
+      const step = steps[n] ?? 0;
+      if (Math.fround(Math.fround(step * scale) + minimum) !== x && !Number.isNaN(x))
         throw new RangeError(
-          `element ${block * BLOCK + n} is ${x}, which ${format} with the scale ${scale} cannot hold`,
+          `element ${b * block.size + n} is ${x}, which ${storage} with the scale ${scale} cannot hold`,
         );
-      const [word, shift] = placeOf(block * BLOCK + n, format);
-      put(words, word, shift, format === "q8" ? step & 255 : step + 8);
+      place(bitBefore(b * block.size + n, storage), (step + block.zero) & (2 ** bits - 1), bits);
     }
   }
   return words;
@@ -139,27 +157,25 @@ export function decodeBuffer(
 ): Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   const word = (i: number): number => words[i] ?? 0;
   const places = { length: count };
-  const same = (): ArrayBuffer => words.slice(0, count).buffer;
-  switch (storage) {
-    case "u32":
-      return new Uint32Array(same());
-    case "i32":
-      return new Int32Array(same());
-    case "f32":
-      return new Float32Array(same());
-    case "f16":
-    case "bf16":
-      return Float32Array.from(places, (_, i) => ofHalf((word(i >> 1) >>> ((i & 1) * 16)) & 0xffff, storage));
-    case "q8":
-    case "q4": {
-      const scales = count / (storage === "q8" ? 4 : 8);
-      return Float32Array.from(places, (_, i) => {
-        const block = Math.floor(i / BLOCK);
-        const scale = ofHalf((word(scales + (block >> 1)) >>> ((block & 1) * 16)) & 0xffff, "f16");
-        const [at, shift] = placeOf(i, storage);
-        const bits = word(at) >>> shift;
-        return (storage === "q8" ? (bits << 24) >> 24 : (bits & 15) - 8) * scale;
-      });
-    }
-  }
+  const { bits, float, block } = oracleFormat(storage);
+  const take = (at: number, long: number): number => {
+    const [first, shift] = [Math.floor(at / 32), at % 32];
+    const high = shift + long > 32 ? word(first + 1) * 2 ** (32 - shift) : 0;
+    return (Math.floor(word(first) / 2 ** shift) + high) % 2 ** long;
+  };
+  if (storage === "u32") return words.slice(0, count);
+  if (storage === "i32") return new Int32Array(words.slice(0, count).buffer);
+  if (block !== undefined)
+    return Float32Array.from(places, (_, i) => {
+      const at = sharedBefore(Math.floor(i / block.size), storage, count);
+      const scale = ofHalf(take(at, 16), "f16");
+      const minimum = block.minimum ? ofHalf(take(at + 16, 16), "f16") : 0;
+      const code = take(bitBefore(i, storage), bits);
+      const step = (block.signed && code >= 2 ** (bits - 1) ? code - 2 ** bits : code) - block.zero;
+      return Math.fround(step * scale) + minimum;
+    });
+  if (storage === "f16" || storage === "bf16")
+    return Float32Array.from(places, (_, i) => ofHalf(take(i * 16, 16), storage));
+  if (float === undefined) return new Float32Array(words.slice(0, count).buffer);
+  return Float32Array.from(places, (_, i) => floatOfCode(take(i * bits, bits), float));
 }

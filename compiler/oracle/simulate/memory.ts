@@ -7,7 +7,7 @@
 
 import type { Buffer, LaneProgram } from "../../ir/lane/program.ts";
 import type { ReduceKind, ValueType } from "../../ir/operators.ts";
-import { boundElements, floatOf, wordCount, wordOf, wordsInUnit } from "./buffers.ts";
+import { floatOf, wordCount, wordOf, wordsInUnit } from "./buffers.ts";
 import { binaryOf } from "./values.ts";
 
 export class SimulatedBuffer {
@@ -17,6 +17,8 @@ export class SimulatedBuffer {
   readonly #base: ValueType;
   /** Words in one buffer element. */
   readonly #per: number;
+  /** Elements of the buffer. */
+  readonly #elements: number;
   /** Who wrote each word in this dispatch: 1 + the invocation's number. Absent where nobody can, and for atomics. */
   readonly #writers: Uint32Array | undefined;
 
@@ -29,6 +31,7 @@ export class SimulatedBuffer {
     this.#lanes = program.lanes;
     this.#base = buffer.storage === "f32" || buffer.storage === "i32" ? buffer.storage : "u32";
     this.#per = wordsInUnit(buffer.storage, buffer.unit);
+    this.#elements = Math.max(1, Math.ceil(least / this.#per));
     this.#writers = buffer.writes && !buffer.atomic ? new Uint32Array(words.length) : undefined;
   }
 
@@ -79,7 +82,7 @@ export class SimulatedBuffer {
   /** The word of a component of an element, if there is one. */
   #place(index: number, part: number): number | undefined {
     const at = index * this.#per + part;
-    const there = index < boundElements(this.#buffer) && part < this.#per && at < this.#words.length;
+    const there = index < this.#elements && part < this.#per && at < this.#words.length;
     return there ? at : undefined;
   }
 

@@ -8,9 +8,9 @@
  * What is denormal in f16 has no exponent to raise, but there the integer itself is the number, times 2^-24. No f32 on the way is denormal, so that it does not
  * matter whether the adapter takes those for zero.
  */
-import type { Emitter } from "../ir/lane/emitter.ts";
-import type { Atom } from "../ir/lane/program.ts";
-import { constant, U32, vector } from "../ir/lane/program.ts";
+import type { Emitter } from "../../ir/lane/emitter.ts";
+import type { Atom } from "../../ir/lane/program.ts";
+import { constant, U32, vector } from "../../ir/lane/program.ts";
 
 const F32x4 = vector("f32", 4);
 const I32x4 = vector("i32", 4);

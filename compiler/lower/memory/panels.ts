@@ -3,9 +3,9 @@
  *
  * Everything else about a load stays as it is. A run of a lane that is longer than a piece goes on a panel further.
  */
-import type { Emitter } from "../ir/lane/emitter.ts";
-import type { Atom } from "../ir/lane/program.ts";
-import { constant, U32 } from "../ir/lane/program.ts";
+import type { Emitter } from "../../ir/lane/emitter.ts";
+import type { Atom } from "../../ir/lane/program.ts";
+import { constant, U32 } from "../../ir/lane/program.ts";
 
 /** How one tensor lies. Counts are in elements. */
 export interface Panel {

@@ -1,0 +1,110 @@
+/**
+ * Stores of tiles as stores of buffer elements: how values become words of each storage format.
+ */
+import { unfit } from "../../host/diagnostics.ts";
+import { formatOf, halfFormat, isNarrow, perWord } from "../../ir/formats.ts";
+import type { Emitter } from "../../ir/lane/emitter.ts";
+import { type Atom, type Buffer, constant, U32 } from "../../ir/lane/program.ts";
+import type { Op } from "../../ir/tile/program.ts";
+import { codeOfFloat, wordOfBytes } from "./small-floats.ts";
+import type { Words } from "./words.ts";
+
+/** What is written, and where that is said. */
+type StoreSite = Pick<Op & { op: "store" }, "param" | "span">;
+
+/** Emits the stores of one kernel. Addresses count elements. */
+export class Stores {
+  readonly #e: Emitter;
+  readonly #words: Words;
+
+  constructor(e: Emitter, words: Words) {
+    this.#e = e;
+    this.#words = words;
+  }
+
+  #written(site: StoreSite): Buffer {
+    const b = this.#words.buffer(site.param);
+    if (formatOf(b.storage).stores !== "elements") {
+      throw unfit({
+        code: "TS-303",
+        message: `"${site.param}" is stored as ${b.storage}, which kernels can only read`,
+        span: site.span,
+        help: "write f32 and quantise on the host",
+      });
+    }
+    return b;
+  }
+
+  /** Stores `value` (of any width) at the aligned address `first`. */
+  storeWide(site: StoreSite, first: Atom, value: Atom): void {
+    const b = this.#written(site);
+    const e = this.#e;
+    const width = value.type.width;
+    if (isNarrow(b.storage)) {
+      const per = perWord(b.storage);
+      const words: Atom[] = [];
+      for (let i = 0; i < width; i += per)
+        words.push(
+          this.#packed(
+            b,
+            Array.from({ length: per }, (_, n) => e.component(value, i + n)),
+          ),
+        );
+      const perElement = b.unit / per;
+      for (let i = 0; i < words.length; i += perElement) {
+        const index = this.#e.shift(e.binary("add", first, constant(i * per, U32)), Math.log2(perElement * per));
+        e.push({
+          op: "store",
+          buffer: b.name,
+          index: this.#words.inside(b, index),
+          value: e.compose(words.slice(i, i + perElement)),
+        });
+      }
+      return;
+    }
+    for (let i = 0; i < width; i += b.unit) {
+      const parts: Atom[] = [];
+      for (let j = 0; j < b.unit; j++) parts.push(e.component(value, i + j));
+      const whole = b.unit === width ? value : e.compose(parts);
+      const at = e.binary("add", first, constant(i, U32));
+      e.push({
+        op: "store",
+        buffer: b.name,
+        index: this.#words.inside(b, b.unit === 1 ? at : this.#e.shift(at, Math.log2(b.unit))),
+        value: whole,
+      });
+    }
+  }
+
+  /** The word that neighbours make. */
+  #packed(b: Buffer, values: readonly Atom[]): Atom {
+    const e = this.#e;
+    const { code } = formatOf(b.storage);
+    const [x, y] = values;
+    if (code.kind !== "float" || x === undefined || y === undefined) throw new Error(`no word of ${b.storage}`);
+    if (values.length === 2) return e.pure({ op: "pack", format: halfFormat(b.storage), a: x, b: y }, U32, [x, y]);
+    return wordOfBytes(e, codeOfFloat(e, e.compose(values), code));
+  }
+
+  /** Stores one element; formats narrower than a word cannot, since two lanes would share one. */
+  storeOne(site: StoreSite, address: Atom, value: Atom): void {
+    const b = this.#written(site);
+    if (isNarrow(b.storage)) {
+      throw unfit({
+        code: "TS-302",
+        message: `"${site.param}" is stored as ${b.storage}, and here single elements of it would be written`,
+        span: site.span,
+        help: "16-bit elements are written in pairs: the last dim must be even, and walked by a block, a whole dim or an over-loop without a run-time limit; or store f32",
+      });
+    }
+    if (b.unit === 1) this.#e.push({ op: "store", buffer: b.name, index: this.#words.inside(b, address), value });
+    else
+      this.#e.push({
+        op: "store",
+        buffer: b.name,
+        index: this.#words.inside(b, this.#e.shift(address, Math.log2(b.unit))),
+        part: this.#e.low(address, Math.log2(b.unit)),
+        value,
+      });
+  }
+}
