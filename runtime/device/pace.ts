@@ -3,7 +3,8 @@
  * the first poll and between two.
  *
  * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy leaves the GPU without work, and who
- * looks too early only pays for a few polls.
+ * looks too early only pays for a few polls. Drivers compile when a kernel first runs, so a wait says nothing of the next one if pipelines were made since the
+ * same work was last waited for.
  */
 
 const FIRST_STEP_MS = 0.1;
@@ -29,6 +30,8 @@ export type Company = keyof typeof MANNERS;
 export class Pace {
   /** Milliseconds for one unit that the last waits should have taken, newest first. */
   #recent: readonly number[] = [];
+  /** Pipelines that the device had made when such work was last waited for. */
+  #pipelines = 0;
   readonly #company: Company;
 
   constructor(company: Company = "alone") {
@@ -47,6 +50,13 @@ export class Pace {
     // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
     const took = polls === 0 ? elapsed * MANNERS[this.#company].early : elapsed;
     this.#recent = [took / amount, ...this.#recent].slice(0, REMEMBERED);
+  }
+
+  /** Has nothing been compiled since such work was last waited for? @param pipelines made on the device so far. */
+  isSettled(pipelines: number): boolean {
+    const settled = pipelines === this.#pipelines;
+    this.#pipelines = pipelines;
+    return settled;
   }
 
   /** Milliseconds to sleep between two polls: short against what has been waited already. */

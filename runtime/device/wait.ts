@@ -23,6 +23,8 @@ export interface Waitable {
   readonly paced: boolean;
   readonly waiting: Waiting;
   readonly isOpen: boolean;
+  /** Compute pipelines made so far. */
+  readonly pipelines: number;
   assertOpen(): void;
   isGone(): Promise<boolean>;
   owe<T>(promise: Promise<T>): Promise<T>;
@@ -42,6 +44,7 @@ export interface Paced {
 export async function patiently<T>(device: Waitable, work: string | Paced, start: () => Promise<T>): Promise<T> {
   if (!device.paced) return device.owe(start());
   const { pace, amount } = typeof work === "string" ? { pace: device.pace(work), amount: 1 } : work;
+  const telling = pace.isSettled(device.pipelines);
   const begun = performance.now();
   await rest(pace.rest(amount), device.waiting);
   device.assertOpen();
@@ -58,7 +61,7 @@ export async function patiently<T>(device: Waitable, work: string | Paced, start
     polls++;
     await turn();
   }
-  pace.observe(performance.now() - begun, polls, amount);
+  if (telling) pace.observe(performance.now() - begun, polls, amount);
   return promise;
 }
 

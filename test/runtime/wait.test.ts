@@ -91,6 +91,19 @@ describe.each(adaptersUnderTest())("waiting on %s", (adapter) => {
     expect(await order("slow work")).toEqual(["the loop turned", "asked"]);
   });
 
+  it("learns nothing from work in which a driver may have compiled", async () => {
+    const device = await withDevice(adapter);
+    const observed = vi.spyOn(device.pace("work with a new kernel"), "observe");
+    const learnt = async (): Promise<number> => {
+      await patiently(device, "work with a new kernel", () => new Promise((done) => setTimeout(done, 5)));
+      return observed.mock.calls.length;
+    };
+    device.pipelines += 2;
+    expect([await learnt(), await learnt()]).toEqual([0, 1]);
+    device.pipelines++;
+    expect([await learnt(), await learnt()]).toEqual([1, 2]);
+  });
+
   it("passes failures on", async () => {
     const device = await withDevice(adapter);
     await expect(patiently(device, "failing", () => Promise.reject(new Error("no")))).rejects.toThrow("no");
