@@ -60,7 +60,13 @@ function fileInTar(tar: Uint8Array, wanted: string, archive: string): Uint8Array
     const name = field(at, 100);
     if (name === "") break;
     const size = Number.parseInt(field(at + 124, 12).trim(), 8);
-    if (name.replace(/^\.\//, "") === wanted) return tar.subarray(at + 512, at + 512 + size);
+    if (name.replace(/^\.\//, "") === wanted) {
+      const found = tar.subarray(at + 512, at + 512 + size);
+      if (found.length === size) return found;
+      throw new UserError(`${archive} is damaged: expected ${size} bytes of ${wanted}, got ${found.length}`, {
+        hint: "install the package that it belongs to again",
+      });
+    }
     at += 512 + Math.ceil(size / 512) * 512;
   }
   throw new UserError(`${archive}: expected it to contain ${wanted}, but it does not`);

@@ -30,6 +30,8 @@ interface Folder {
 
 /** What brotli-packed files end in. */
 export const PACKED = ".br";
+/** Beside packed files, what is in them: length in bytes and SHA-256 of each, by its name without `.br`. */
+export const CONTENTS_FILE = "contents.json";
 /** Length and hash of the contents, at the end of a folder's name. */
 const CONTENTS = /-(\d+)-[0-9a-f]{24}$/;
 /** A draft this old (milliseconds) was left behind by a process that has died. */
@@ -84,13 +86,31 @@ export function unpack({ what, name, libraries, contents }: Packed, root?: strin
 export function readLibrary(file: string): Uint8Array {
   try {
     const bytes = process.getBuiltinModule("node:fs").readFileSync(file);
-    return file.endsWith(PACKED) ? process.getBuiltinModule("node:zlib").brotliDecompressSync(bytes) : bytes;
+    if (!file.endsWith(PACKED)) return bytes;
+    const unpacked = process.getBuiltinModule("node:zlib").brotliDecompressSync(bytes);
+    checkContents(file, unpacked);
+    return unpacked;
   } catch (cause) {
     throw new UserError(`${file} is damaged (${(cause as Error).message})`, {
       hint: "install the package that it belongs to again",
       cause,
     });
   }
+}
+
+/** Compares with what the package says, where it does: not every runtime's brotli tells that a file was cut off. */
+function checkContents(file: string, unpacked: Uint8Array): void {
+  const { basename, dirname, join } = process.getBuiltinModule("node:path");
+  const { existsSync, readFileSync } = process.getBuiltinModule("node:fs");
+  const list = join(dirname(file), CONTENTS_FILE);
+  if (!existsSync(list)) return;
+  const said = (JSON.parse(readFileSync(list, "utf8")) as Partial<Record<string, { bytes: number; sha256: string }>>)[
+    basename(file, PACKED)
+  ];
+  if (said === undefined) return;
+  if (unpacked.length !== said.bytes) throw new Error(`expected ${said.bytes} bytes in it, got ${unpacked.length}`);
+  const hash = process.getBuiltinModule("node:crypto").createHash("sha256").update(unpacked).digest("hex");
+  if (hash !== said.sha256) throw new Error(`expected the SHA-256 ${said.sha256}, got ${hash}`);
 }
 
 /** A folder of such a name that is whole. */

@@ -10,6 +10,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants } from "node:zlib";
+import { CONTENTS_FILE } from "../../runtime/adapters/unpack.ts";
 
 export interface Platform {
   readonly os: string;
@@ -120,10 +121,13 @@ const QUALITY = 10;
 async function packLibraries(folder: string, cache: string): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const libraries = readdirSync(folder).filter((file) => LIBRARY.test(file));
+  const contents: Record<string, { bytes: number; sha256: string }> = {};
   await Promise.all(
     libraries.map(async (file) => {
       const bytes = readFileSync(join(folder, file));
-      const kept = join(cache, `${createHash("sha256").update(bytes).digest("hex")}-${QUALITY}.br`);
+      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      contents[file] = { bytes: bytes.length, sha256 };
+      const kept = join(cache, `${sha256}-${QUALITY}.br`);
       if (!existsSync(kept)) {
         const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT, BROTLI_MAX_WINDOW_BITS } = constants;
         const params = {
@@ -139,4 +143,5 @@ async function packLibraries(folder: string, cache: string): Promise<void> {
       rmSync(join(folder, file));
     }),
   );
+  writeFileSync(join(folder, CONTENTS_FILE), `${JSON.stringify(contents, undefined, 2)}\n`);
 }

@@ -4,6 +4,7 @@
  * The package is made up, for Linux: Dawn and SwiftShader, the latter under the name of the library that Dawn looks for beside itself, as it looks for
  * compilers of shaders on Windows.
  */
+import { createHash } from "node:crypto";
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,11 +29,14 @@ describe.runIf(EMBEDDED)("a package with packed libraries", () => {
     await writeFile(join(made, "index.js"), "");
     await writeFile(join(binaries, "NOTICE.txt"), "is not a library");
     const whole = unpackEmbedded();
+    const contents: Record<string, unknown> = {};
     for (const name of LIBRARIES) {
       const bytes = await readFile(join(whole, name));
       const params = { [constants.BROTLI_PARAM_QUALITY]: 1, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
       await writeFile(join(binaries, `${name}.br`), brotliCompressSync(bytes, { params }));
+      contents[name] = { bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
     }
+    await writeFile(join(binaries, "contents.json"), JSON.stringify(contents));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
   beforeEach(async () => {
@@ -89,6 +93,21 @@ describe.runIf(EMBEDDED)("a package with packed libraries", () => {
         hint: "install the package that it belongs to again",
       });
       expect(await foldersIn(cache)).toEqual([]);
+    } finally {
+      await cp(`${file}.kept`, file);
+      await rm(`${file}.kept`);
+    }
+  });
+
+  test("is said to be damaged where it is another one", async () => {
+    const file = join(binaries, "libvulkan.so.1.br");
+    await cp(file, `${file}.kept`);
+    try {
+      await cp(join(binaries, "dawn.node.br"), file);
+      expect(await opened()).toEqual({
+        message: expect.stringMatching(/libvulkan\.so\.1\.br is damaged \(expected \d+ bytes in it, got \d+\)$/),
+        hint: "install the package that it belongs to again",
+      });
     } finally {
       await cp(`${file}.kept`, file);
       await rm(`${file}.kept`);
