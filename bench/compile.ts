@@ -5,9 +5,11 @@
  * loading ts-morph (with all of TypeScript in it) and from the compiler proper: reading, checking, lowering and verifying. The back half, from a tile program
  * to WGSL, is timed cold as well.
  */
+
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { TRAITS } from "../runtime/adapters/traits.ts";
 
 const FILE = fileURLToPath(new URL("./kernels/hundred.ts", import.meta.url));
 const SELF = fileURLToPath(import.meta.url);
@@ -41,7 +43,14 @@ async function once(): Promise<Omit<Round, "process_ms">> {
     generate(
       p,
       { sizes, storage: Object.fromEntries(tensors), cells: [] },
-      { profile: "software", subgroup: 8, pinned: false, maxInvocations: 1024, storageBuffers: 16 },
+      {
+        profile: "software",
+        subgroup: 8,
+        pinned: false,
+        maxInvocations: 1024,
+        storageBuffers: 16,
+        traits: TRAITS.lavapipe,
+      },
     );
   }
   const generated = performance.now();

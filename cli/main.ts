@@ -44,6 +44,11 @@ const COMMANDS: readonly Entry[] = [
     load: () => import("./commands/inspect.ts"),
   },
   {
+    name: "adapters",
+    summary: "the adapters that are there: features, limits and traits",
+    load: () => import("./commands/adapters.ts"),
+  },
+  {
     name: "forward",
     summary: "logits after each of the given tokens",
     load: () => import("./commands/forward.ts"),

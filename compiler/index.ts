@@ -16,4 +16,5 @@ export { type HostTensor, interpret } from "./oracle/interpret.ts";
 export { generate } from "./pipeline.ts";
 export type { Generated } from "./pipeline-types.ts";
 export type { Knobs, Target } from "./schedule/target.ts";
+export type { AdapterTraits } from "./schedule/traits.ts";
 export type { Schedule } from "./schedule/types.ts";

@@ -44,7 +44,7 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
   const counted =
     target.profile === "software" ? verifyLanes({ ...swept, body: countUnits(swept.body) }, "counters") : swept;
   const merged = target.profile === "software" ? verifyLanes(mergeGuards(counted), "guards") : counted;
-  const early = verifyLanes(loadsFirst(merged), "loads first");
+  const early = verifyLanes(loadsFirst(merged, target.traits.vectorRegisters), "loads first");
   const packed = pack(part(early, binding.packing), binding.packing);
   const lanes = packed === early ? early : verifyLanes(packed, "packing");
   const generated: Generated = { fixed, specialised: hoisted, schedule: full, lanes, wgsl: printWgsl(lanes) };

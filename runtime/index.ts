@@ -4,6 +4,7 @@ export { type KernelBundle, registerBundle } from "../compiler/index.ts";
 export type { Capabilities, Rung } from "./adapters/capabilities.ts";
 export type { DawnModule } from "./adapters/dawn-module.ts";
 export { targetOf } from "./adapters/target.ts";
+export { TRAITS } from "./adapters/traits.ts";
 export { type Arena, arena, type Maker } from "./arena.ts";
 export { UserError } from "./common/errors.ts";
 export { Device, type DeviceRequest } from "./device/device.ts";

@@ -20,6 +20,7 @@ export const PROJECTS: Readonly<Record<ProjectName, readonly string[]>> = {
   gpu: [
     "test/{examples-kernels,fuzz,kernels,runtime}/**/*.test.ts",
     "test/bench/kernels.test.ts",
+    "test/cli/adapters.test.ts",
     "test/compiler/bundle.test.ts",
     "test/docs/language.test.ts",
     "test/dsl/specialise.test.ts",

@@ -1,7 +1,8 @@
 /** Adapters that code can be shown for without being there, and sizes of dims nobody gave. */
 import type { StorageType, Target, TileProgram } from "../../compiler/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 
-const SOFTWARE = { profile: "software", pinned: false } as const;
+const SOFTWARE = { profile: "software", pinned: false, traits: TRAITS.lavapipe } as const;
 
 const GPU: Target = {
   profile: "gpu",
@@ -10,12 +11,13 @@ const GPU: Target = {
   maxInvocations: 1024,
   storageBuffers: 16,
   workgroupBytes: 49152,
+  traits: TRAITS.gpu,
 };
 
 /** What `targetOf` gives for these adapters; `gpu` is a common discrete one, `L4` one with matrix units as well, `L0` what every WebGPU has. */
 export const TARGETS: Readonly<Record<string, Target>> = {
   lavapipe: { ...SOFTWARE, subgroup: 8, maxInvocations: 1024, storageBuffers: 16 },
-  swiftshader: { ...SOFTWARE, subgroup: 4, maxInvocations: 256, storageBuffers: 16 },
+  swiftshader: { ...SOFTWARE, subgroup: 4, maxInvocations: 256, storageBuffers: 16, traits: TRAITS.swiftshader },
   gpu: GPU,
   L4: { ...GPU, matrix: [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }] },
   L0: { ...SOFTWARE, subgroup: 0, maxInvocations: 256, storageBuffers: 8 },

@@ -18,14 +18,13 @@ const MOST_WORDS = 40;
 const REUSE = 4;
 
 /**
- * Lanes from which on what is handed out comes first. In SwiftShader, with four of them, values that wait are in memory anyway: there it is a loss as often as a gain.
+ * The program with the loads of each loop body, and the addresses they need, moved to its start. What is handed out comes first only where it waits in
+ * registers: in memory it is a loss as often as a gain.
+ * @param vectorRegisters how many vectors wait in registers; 0: all in memory.
  */
-const SPLIT_LANES = 8;
-
-/** The program with the loads of each loop body, and the addresses they need, moved to its start. */
-export function loadsFirst(program: LaneProgram): LaneProgram {
+export function loadsFirst(program: LaneProgram, vectorRegisters: number): LaneProgram {
   const written = new Set(program.buffers.filter((b) => b.writes).map((b) => b.name));
-  const order = (body: readonly Stmt[]): Stmt[] => ordered(body, written, program.lanes >= SPLIT_LANES);
+  const order = (body: readonly Stmt[]): Stmt[] => ordered(body, written, vectorRegisters > 0);
   return { ...program, body: program.body.map((s) => inner(s, order)) };
 }
 

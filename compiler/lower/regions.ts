@@ -40,10 +40,10 @@ export class Regions {
       afters,
       op.carried.map((c) => c.init),
     );
-    // A short loop with known bounds would be unrolled by the adapter's compiler, which on lavapipe costs seconds.
+    // A short loop with known bounds would be unrolled by the adapter's compiler, which costs seconds.
     const known = start.kind === "const" && limit.kind === "const";
     const trips = known ? Math.ceil((limit.value - start.value) / step) : 0;
-    const opaque = this.#target.profile === "software" && trips > 1 && trips <= 64;
+    const opaque = this.#target.traits.unrollsLoops && trips > 1 && trips <= 64;
     const pass = (from: Atom, below: Atom, full: boolean, rest = false): void => {
       const index = e.name("n");
       const depth = e.depth + 1;

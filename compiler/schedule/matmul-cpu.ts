@@ -57,7 +57,7 @@ export function columns(
   for (const axis of program.axes) {
     const extent = Math.max(1, extentOf(program, axis.id));
     if (axis.id === product.column) {
-      const count = knobs.rows ?? columnsOf(program, product, lanes, many);
+      const count = knobs.rows ?? columnsOf(program, product, target, many);
       // A lane's columns lie side by side, so that it stores them together; but if they are rows of panels, lanes read side by side.
       const together = product.panel === 1 && (count === 2 || count === 4);
       axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: together ? count : 1 });
@@ -132,9 +132,10 @@ function rowsOf(program: Specialised, product: Product, lanes: number): Map<numb
 }
 
 /** Columns of a lane: those of the tables, or fewer where the last program would own too many that are not there. */
-function columnsOf(program: Specialised, product: Product, lanes: number, rows: number): number {
+function columnsOf(program: Specialised, product: Product, target: Target, rows: number): number {
   const { format, sums, column } = product;
-  const alone = lanes <= 4 ? COLUMNS.few : COLUMNS.many;
+  const lanes = target.subgroup;
+  const alone = target.traits.vectorRegisters > 0 ? COLUMNS.inRegisters : COLUMNS.inMemory;
   const room = SUMS / Math.max(1, rows * sums);
   const ofVector = shareOf(product, lanes) ?? alone[capacity(format) as keyof typeof alone] / Math.max(1, sums);
   const most = rows > 1 ? Math.min(MOST_COLUMNS, room) : ofVector;
@@ -156,8 +157,11 @@ function shareOf({ panel, texture }: Product, lanes: number): number | undefined
 
 /** Columns of a lane where there are many rows, or a panel has so many. */
 const MOST_COLUMNS = 4;
-/** Columns of a lane beside one row, by the elements in 16 bytes of the weights: for subgroups of up to four lanes, and of more. */
-const COLUMNS = { few: { 4: 4, 8: 4, 16: 8, 32: 12 }, many: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
+/**
+ * Columns of a lane beside one row, by the elements in 16 bytes of the weights. Where sums stay in registers few columns fill them; where they lie in memory
+ * anyway, more of them cost nothing and share the loads of the row.
+ */
+const COLUMNS = { inMemory: { 4: 4, 8: 4, 16: 8, 32: 12 }, inRegisters: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
 /** Sums of a lane, and its stores, that adapters' compilers cope with. */
 const SUMS = 128;
 const STORES = 128;

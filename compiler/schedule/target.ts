@@ -1,6 +1,7 @@
 /**
  * What scheduling is told: the adapter as far as code generation cares, and the choices that an author or a tuner may make.
  */
+import type { AdapterTraits } from "./traits.ts";
 
 /** What the adapter offers, as far as code generation cares. */
 export interface Target {
@@ -17,6 +18,8 @@ export interface Target {
   readonly matrix?: readonly MatrixShape[];
   /** Bytes of one binding; the adapter's own limit unless told. */
   readonly bindingBytes?: number;
+  /** What the adapter is like beyond features and limits. */
+  readonly traits: AdapterTraits;
 }
 
 /** A shape of matrix units as the adapter names it: [M, K] · [K, N] of `component` into [M, N] of `result`. */

@@ -31,13 +31,13 @@ import { CHUNKS, logitRows } from "./workspace.ts";
 
 /** Fewer tokens than this are read one by one: a piece would be padding for the most part. */
 const FEW = 8;
-/** A software adapter takes seconds to compile the kernels of a piece, and as many single tokens in less time as this. */
-const FEW_FOR_SOFTWARE = 32;
+/** Where the kernels of a piece take seconds to compile, as many single tokens are read in less time as this. */
+const FEW_WHERE_SLOW = 32;
 /**
- * Tokens of a piece on software adapters, for models below and from so many parameters. Pieces of 64 are half as fast again, but their kernels take seconds to compile:
+ * Tokens of a piece where kernels compile slowly, for models below and from so many parameters. Pieces of 64 are half as fast again, but their kernels take seconds:
  * more than a small model ever gains by them.
  */
-const FOR_SOFTWARE = { below: 16, from: 64, parameters: 1e7 } as const;
+const WHERE_SLOW = { below: 16, from: 64, parameters: 1e7 } as const;
 /** Tokens read one by one that are submitted in a row, before anybody looks whether they are still wanted: those of the smallest piece. */
 const ROW = 16;
 /**
@@ -48,15 +48,16 @@ const MOST_AHEAD = 1.25e9;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
 /** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
-const RATES: Readonly<Record<Exclude<Capabilities["kind"], "software">, number>> = {
+const RATES: Readonly<Record<Capabilities["kind"], number>> = {
+  software: 2e10,
   unknown: 4e11,
   integrated: 4e11,
   discrete: 4e12,
 };
 
 /** Most tokens of a piece for a model of so many parameters. */
-function mostFor({ kind }: Capabilities, parameters: number): number {
-  if (kind === "software") return parameters < FOR_SOFTWARE.parameters ? FOR_SOFTWARE.below : FOR_SOFTWARE.from;
+function mostFor({ kind, traits }: Capabilities, parameters: number): number {
+  if (traits.compilesSlowly) return parameters < WHERE_SLOW.parameters ? WHERE_SLOW.below : WHERE_SLOW.from;
   const fits = CHUNKS.findLast((n) => (n * parameters * 1000) / RATES[kind] <= MOST_MS) ?? 1;
   return Math.max(fits, CHUNKS[1] ?? 1);
 }
@@ -92,7 +93,7 @@ export class Prefill {
     this.#model = model;
     this.#rows = rows;
     this.#most = piece ?? mostFor(gpu.capabilities, parameters);
-    this.#few = piece === undefined && gpu.capabilities.kind === "software" ? FEW_FOR_SOFTWARE : FEW;
+    this.#few = piece === undefined && gpu.capabilities.traits.compilesSlowly ? FEW_WHERE_SLOW : FEW;
     this.#row = Math.max(1, Math.min(ROW, Math.floor(MOST_AHEAD / parameters)));
   }
 

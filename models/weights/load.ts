@@ -48,12 +48,12 @@ export interface Weights {
 const SHARE = 4;
 
 /**
- * Rows of a panel on adapters where panels and textures help, which is lavapipe: as many of its lanes' rows as one program takes together, so that it reads one stream, and
- * no head or half of one begins within a panel. SwiftShader's four lanes gain nothing, and GPUs were not measured.
+ * Rows of a panel on adapters where panels and textures help: as many of its lanes' rows as one program takes together, so that it reads one stream, and no head
+ * or half of one begins within a panel; 1 elsewhere.
  */
-export function panelOn({ kind, subgroups }: Maker["capabilities"], rows: number): number {
+export function panelOn({ traits, subgroups }: Maker["capabilities"], rows: number): number {
   const lanes = subgroups?.max ?? 1;
-  if (kind !== "software" || lanes < 8) return 1;
+  if (!traits.textureLoadsCheap || lanes === 1) return 1;
   let panel = SHARE * lanes;
   while (panel > lanes && rows % panel !== 0) panel /= 2;
   return panel;

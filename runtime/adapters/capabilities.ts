@@ -4,8 +4,10 @@
  * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles); and a ladder of rungs says which
  * features the generated code may lean on. Each rung includes those below it, so a variant is named by one word.
  */
+import type { AdapterTraits } from "../../compiler/index.ts";
 import { env } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
+import { familyOf, traitsOf } from "./traits.ts";
 
 /** L0 core WebGPU; L1 subgroups of unknown size; L2 f16 storage; L3 pinned subgroup size; L4 subgroup matrices. */
 export type Rung = "L0" | "L1" | "L2" | "L3" | "L4";
@@ -54,6 +56,8 @@ export interface Capabilities {
   readonly timestamps: boolean;
   readonly limits: Limits;
   readonly rung: Rung;
+  /** What it is like beyond features and limits. */
+  readonly traits: AdapterTraits;
 }
 
 /** The part of an adapter that is read here; a device offers the same under other names. */
@@ -68,9 +72,10 @@ const RUNGS: readonly Rung[] = ["L0", "L1", "L2", "L3", "L4"];
 /**
  * Describes an adapter, or a device through `{ info: device.adapterInfo, features: device.features, limits: device.limits }`.
  * TILESTATE_RUNG lowers the rung, and never raises it.
- * @throws UserError when TILESTATE_RUNG is not a rung.
+ * @param traits that count in place of the adapter's own, for tests and experiments.
+ * @throws UserError when TILESTATE_RUNG is not a rung, and for traits that are none.
  */
-export function describeAdapter(adapter: AdapterFacts): Capabilities {
+export function describeAdapter(adapter: AdapterFacts, traits: Partial<AdapterTraits> = {}): Capabilities {
   const { info, features, limits } = adapter;
   const kind = kindOf(info);
   const { subgroupMinSize: min, subgroupMaxSize: max } = info;
@@ -102,16 +107,13 @@ export function describeAdapter(adapter: AdapterFacts): Capabilities {
       textureExtent: limits.maxTextureDimension2D,
     },
     rung: lowered(rungOf(found)),
+    traits: traitsOf(info, traits),
   };
 }
 
 /** True for adapters that run on the CPU. */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  return (
-    info.isFallbackAdapter === true ||
-    info.architecture === "software" ||
-    /llvmpipe|lavapipe|swiftshader|softpipe|basic render|\bwarp\b/i.test(`${info.device} ${info.description}`)
-  );
+  return familyOf(info) !== "gpu";
 }
 
 /** True for the backend of Dawn that validates and compiles but computes nothing. */

@@ -13,6 +13,7 @@ import { type DawnModule, importDawn, NoDawn } from "./dawn-module.ts";
 import { hushing } from "./hush.ts";
 import { loadEmbeddedDawn } from "./swiftshader.ts";
 import { chooseSoftwareThreads, type Threads } from "./threads.ts";
+import { familyOf } from "./traits.ts";
 
 /** Where an adapter comes from; "given" is for devices that the caller made. */
 export type Origin = "system" | "embedded" | "null" | "native" | "given";
@@ -69,7 +70,7 @@ const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", softwa
 export async function openDawn(request: DawnRequest = {}): Promise<Dawn> {
   const note = await chooseSoftwareThreads(request.threads);
   const dawn = await openWanted(request);
-  if (note !== undefined && /llvmpipe/i.test(nameOf(dawn.adapter.info))) dawn.notes.push(note);
+  if (note !== undefined && familyOf(dawn.adapter.info) === "lavapipe") dawn.notes.push(note);
   return dawn;
 }
 
@@ -164,7 +165,7 @@ async function openNative(): Promise<Dawn> {
 
 /** The system's adapter whose name, vendor, architecture or description contains `word`. */
 async function openNamed(word: string, toggles: Toggles, given: DawnModule | undefined): Promise<Dawn> {
-  const names = await listAdapters(given);
+  const names = await adapterNames(given);
   const byName = names.find((name) => name.toLowerCase().includes(word));
   for (const name of byName === undefined ? names : [byName]) {
     const found = await openSystem([`adapter=${name}`], toggles, given);
@@ -180,7 +181,7 @@ async function openNamed(word: string, toggles: Toggles, given: DawnModule | und
 }
 
 /** Dawn has no call that lists adapters, but names them all when asked for one that does not exist. */
-async function listAdapters(given: DawnModule | undefined): Promise<string[]> {
+export async function adapterNames(given: DawnModule | undefined): Promise<string[]> {
   const gpu = pinned(...(await systemDawn(given)), [`adapter=${NO_SUCH_ADAPTER}`]);
   try {
     await requestAdapter(gpu);

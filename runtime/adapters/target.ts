@@ -16,6 +16,7 @@ export function targetOf(c: Capabilities): Target {
     maxInvocations: c.limits.workgroupInvocations,
     storageBuffers: c.limits.storageBuffers,
     workgroupBytes: c.limits.workgroupBytes,
+    traits: c.traits,
     ...(rung >= 4 ? { matrix: c.subgroupMatrix } : {}),
   };
 }

@@ -10,6 +10,7 @@
  */
 import { env, onServer } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
+import { TRAITS } from "./traits.ts";
 
 const VARIABLE = "LP_NUM_THREADS";
 /** From so many cores on the parts are small anyway. */
@@ -17,7 +18,7 @@ const MANY_CORES = 8;
 
 /** Threads to ask lavapipe for on a machine of so many cores; undefined to leave it at its own choice. */
 export function softwareThreads(cores: number): number | undefined {
-  return cores > 1 && cores < MANY_CORES ? 2 * cores : undefined;
+  return cores > 1 && cores < MANY_CORES ? TRAITS.lavapipe.threadsPerCore * cores : undefined;
 }
 
 /** Threads for Mesa's software adapter: a number, or "auto" for what decoding is fastest with. */

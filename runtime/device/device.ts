@@ -4,6 +4,7 @@
  */
 import { type Capabilities, describeAdapter } from "../adapters/capabilities.ts";
 import { type Dawn, type DawnRequest, type Origin, openDawn } from "../adapters/dawn.ts";
+import type { AdapterTraits } from "../adapters/traits.ts";
 import { onServer } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
 import { Failures } from "./failures.ts";
@@ -19,6 +20,8 @@ export interface DeviceRequest extends DawnRequest {
    * programs that serve others on the same event loop, which it never blocks for more than a millisecond.
    */
   readonly waiting?: Waiting | undefined;
+  /** Traits that count in place of the adapter's own: for tests, and for adapters that nobody has described yet. */
+  readonly traits?: Partial<AdapterTraits> | undefined;
 }
 
 const FEATURES: readonly string[] = [
@@ -51,12 +54,12 @@ const STAGING_KEPT_BYTES: number = 16 << 20;
  * @throws UserError when there is no such adapter or it makes no device.
  */
 export async function openDevice(request: DeviceRequest = {}): Promise<Device> {
-  const { waiting = "block" } = request;
+  const { waiting = "block", traits } = request;
   if (waiting !== "block" && waiting !== "yield")
     throw new UserError(`waiting must be "block" or "yield", got ${JSON.stringify(waiting)}`);
-  if (request.device !== undefined) return new Device(request.device, "given", [], undefined, waiting);
+  if (request.device !== undefined) return new Device(request.device, "given", [], { waiting, traits });
   const dawn = await openDawn(request);
-  return new Device(await requestDevice(dawn), dawn.origin, dawn.notes, dawn, waiting);
+  return new Device(await requestDevice(dawn), dawn.origin, dawn.notes, { dawn, waiting, traits });
 }
 
 async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
@@ -72,6 +75,11 @@ async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
     const { device, description } = adapter.info;
     throw new UserError(`the adapter ${device || description} makes no device: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** What a device is made with. */
+interface Making extends Pick<DeviceRequest, "waiting" | "traits"> {
+  readonly dawn?: Dawn | undefined;
 }
 
 /** An open device. Made by `openDevice`. */
@@ -102,13 +110,18 @@ export class Device {
   #loss: string | undefined;
   #closed = false;
 
-  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], dawn?: Dawn, waiting: Waiting = "block") {
+  constructor(
+    raw: GPUDevice,
+    origin: Origin,
+    notes: readonly string[],
+    { dawn, waiting = "block", traits }: Making = {},
+  ) {
     this.raw = raw;
     this.origin = origin;
     this.notes = notes;
     this.#dawn = dawn;
     this.waiting = waiting;
-    this.capabilities = describeAdapter({ info: raw.adapterInfo, features: raw.features, limits: raw.limits });
+    this.capabilities = describeAdapter({ info: raw.adapterInfo, features: raw.features, limits: raw.limits }, traits);
     this.paced = origin === "native" ? false : origin === "given" ? onServer() && !isNative(raw) : true;
     this.#onError = (event) => {
       // Dawn prints what nobody prevents; here it becomes an exception instead.

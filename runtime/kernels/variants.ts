@@ -131,13 +131,12 @@ export function compileHere(device: Device, variant: Variant, written: () => Ite
 /**
  * Compiles variants side by side; those that are compiled already cost nothing.
  *
- * SwiftShader compiles in the thread that asks, and leaves a kernel's constants in that thread's heap. The main thread's mostly lies below 4 GiB, where addresses are
+ * An adapter that compiles in the caller's thread (SwiftShader) leaves a kernel's constants in that thread's heap. The main thread's mostly lies below 4 GiB, where addresses are
  * short: code that a worker compiled took up to 7 % longer. And while workers compile, waiting for them takes a core. So there kernels are compiled here, one
  * after the other.
  */
 export async function compileAll(device: Device, variants: Iterable<Variant>): Promise<void> {
-  const { name, description } = device.capabilities;
-  const inTurn = /swiftshader/i.test(`${name} ${description}`);
+  const inTurn = device.capabilities.traits.compilesInCaller;
   const shaders = new Set([...variants].map((v) => v.home.shaderOf(v)));
   if (inTurn) for (const s of shaders) await compile(device, s, true);
   else await Promise.all([...shaders].map((s) => compile(device, s, false)));

@@ -15,10 +15,10 @@ const USAGE = 1 | 2 | 8; // COPY_SRC | COPY_DST | STORAGE_BINDING
 /** Dawn stages each write; pieces keep that staging small. */
 export const WRITE_BYTES: number = 32 << 20;
 
-/** Bytes of the largest texture. lavapipe counts the bytes before a texel in 31 bits, and loses the device where there are more. */
+/** Bytes of the largest texture. */
 export function mostTexelBytes({ capabilities }: Device): number {
   const all = capabilities.limits.textureExtent ** 2 * TEXEL_BYTES;
-  return capabilities.kind === "software" ? Math.min(all, 2 ** 31 - 1) : all;
+  return Math.min(all, capabilities.traits.textureBytes ?? all);
 }
 
 /** Texels in a row for a tensor of so many bytes, undefined where no texture of this device holds it. */

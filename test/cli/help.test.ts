@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { cli } from "./run.ts";
 
-const COMMANDS = ["demo", "generate", "warm", "inspect", "forward", "trace", "eval", "kernels"];
+const COMMANDS = ["demo", "generate", "warm", "inspect", "adapters", "forward", "trace", "eval", "kernels"];
 
 test("--help names every command, on stdout, with code 0", async () => {
   const { code, out, err } = await cli("--help");

@@ -1,4 +1,5 @@
 /** The exact text of a diagnostic for every code: place, message, source line with carets, help, and the chain of calls inside helpers. */
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PARAMS = `x: Tensor<"rows columns">, u: Tensor<"rows", u32>, y: Tensor<"rows">`;
@@ -99,7 +101,14 @@ function complaint(body: string, stored: Readonly<Record<string, StorageType>> =
   }
 }
 
-const TARGET = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 1024, storageBuffers: 16 } as const;
+const TARGET = {
+  profile: "software",
+  subgroup: 8,
+  pinned: false,
+  maxInvocations: 1024,
+  storageBuffers: 16,
+  traits: TRAITS.lavapipe,
+} as const;
 
 describe("diagnostics", () => {
   it.each(CASES.map(([code, body, stored]) => ({ code, body, stored })))("$code", async ({ code, body, stored }) => {

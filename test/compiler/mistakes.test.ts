@@ -3,12 +3,14 @@
  *
  * diagnostics.test.ts has one example of each code; here are the others, in one file that reads like a list of mistakes (test/fixtures/diagnostics/mistakes.txt).
  */
+
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, KernelError, type Statics } from "../../compiler/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 
 const PARAMS = `x: Tensor<"rows n">, v: Tensor<"n">, u: Tensor<"n", u32>, s: Tensor<"n", i32>, k: Scalar<u32>, y: Tensor<"n">`;
 const WORDS =
@@ -328,7 +330,14 @@ const MISTAKES: Readonly<
   ],
 };
 
-const TARGET = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 1024, storageBuffers: 16 } as const;
+const TARGET = {
+  profile: "software",
+  subgroup: 8,
+  pinned: false,
+  maxInvocations: 1024,
+  storageBuffers: 16,
+  traits: TRAITS.lavapipe,
+} as const;
 
 function complaint(mistake: string | Files, statics: Statics = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-mistakes-"));

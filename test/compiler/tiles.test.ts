@@ -1,4 +1,5 @@
 /** Matrix products through workgroup memory and on matrix units: the lane simulator against the tile interpreter, for sizes, formats and shapes of all sorts. */
+
 import { describe, expect, it } from "vitest";
 import {
   generate,
@@ -13,6 +14,7 @@ import type { LaneProgram, Stmt } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { roomBytes } from "../../compiler/schedule/tile-plan.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "../support/lanes.ts";
 import { CORE, check, differenceOf, GPU, prepare, programs, type Use, withUnits } from "../support/product-runs.ts";
@@ -161,7 +163,7 @@ describe("what is no product of matrices, or too small, is not tiled", () => {
   it("nor is anything for the software profile, or where knobs say so", () => {
     const sizes = { m: 64, n: 64, k: 64 };
     expect(planOf("rowsByRows", sizes)).toBeDefined();
-    expect(planOf("rowsByRows", sizes, { ...GPU, profile: "software" })).toBeUndefined();
+    expect(planOf("rowsByRows", sizes, { ...GPU, profile: "software", traits: TRAITS.lavapipe })).toBeUndefined();
     for (const knobs of [{ tileRows: 0 }, { lanes: 1 }, { lanes: 32 }])
       expect(planOf("rowsByRows", sizes, GPU, knobs)).toBeUndefined();
   });

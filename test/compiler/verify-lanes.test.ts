@@ -1,4 +1,5 @@
 /** Each rule of the lane IR, broken once: the verifier says which, and names the pass. */
+
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
@@ -6,6 +7,7 @@ import { generate } from "../../compiler/index.ts";
 import type { Atom, LaneProgram, Stmt } from "../../compiler/ir/lane/program.ts";
 import { BOOL, constant, F32, U32, vector } from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
 
 const lane = ref("lane");
@@ -229,7 +231,14 @@ describe("generated programs", () => {
       storage: { w: "f32", h: "f32", x: "f32" },
       cells: [],
     } as const;
-    const target = { profile: "gpu", subgroup: 8, pinned: false, maxInvocations: 256, storageBuffers: 8 } as const;
+    const target = {
+      profile: "gpu",
+      subgroup: 8,
+      pinned: false,
+      maxInvocations: 256,
+      storageBuffers: 8,
+      traits: TRAITS.gpu,
+    } as const;
     const { lanes } = generate(program, binding, target);
     expect(verifyLanes(lanes, "sweep")).toBe(lanes);
     // Whatever definition is lost, its use is noticed.

@@ -1,7 +1,9 @@
 /** The printed shaders of two small kernels: to be looked at when they change. */
+
 import { describe, expect, test } from "vitest";
 import { type Binding, generate, loadPrograms, type Target, type TileProgram } from "../../compiler/index.ts";
 import { block, over, program, type Scalar, sum, type Tensor } from "../../dsl/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 
 function scale(x: Tensor<"n">, factor: Scalar, y: Tensor<"n">): void {
   const i = block("n");
@@ -16,7 +18,14 @@ function rowSums(x: Tensor<"rows n">, y: Tensor<"rows">): void {
 }
 
 const programs = loadPrograms(import.meta.url, Object.keys({ scale, rowSums })).then((l) => l.programs);
-const SOFTWARE: Target = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 256, storageBuffers: 10 };
+const SOFTWARE: Target = {
+  profile: "software",
+  subgroup: 8,
+  pinned: false,
+  maxInvocations: 256,
+  storageBuffers: 10,
+  traits: TRAITS.lavapipe,
+};
 
 async function shader(
   name: string,
@@ -197,7 +206,11 @@ describe("WGSL", () => {
   });
 
   test("a pinned subgroup size is asked for", async () => {
-    const text = await shader("rowSums", { rows: 5, n: 256 }, { subgroup: 32, pinned: true, profile: "gpu" });
+    const text = await shader(
+      "rowSums",
+      { rows: 5, n: 256 },
+      { subgroup: 32, pinned: true, profile: "gpu", traits: TRAITS.gpu },
+    );
     expect(text.split("\n")[1]).toBe("enable subgroup_size_control;");
     expect(text).toMatch(/@compute @workgroup_size\(\d+\) @subgroup_size\(32\)\nfn main/);
   });

@@ -4,9 +4,11 @@
  * The numbers come from plain f64 arithmetic in the tests. Tensors without data start as NaN (integers as a loud pattern), so that an element that no program
  * wrote shows as a difference.
  */
+
 import { expect } from "vitest";
 import { type HostTensor, interpret, loadPrograms, type Target } from "../../compiler/index.ts";
 import { targetOf } from "../../runtime/adapters/target.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import type { Dispatch } from "../../runtime/kernels/dispatch.ts";
 import { Kernel } from "../../runtime/kernels/kernel.ts";
 import { createTensor } from "../../runtime/memory/create.ts";
@@ -57,7 +59,7 @@ export async function compareInterpreter(c: Comparison): Promise<void> {
 /** Targets that make different code for one adapter: its own, rung L0, and the other profile. */
 function targetsOf(own: Target): Readonly<Record<string, Target>> {
   const L0: Target = { ...own, subgroup: 0, pinned: false };
-  return { ...(own.subgroup === 0 ? {} : { own }), L0, gpu: { ...own, profile: "gpu" } };
+  return { ...(own.subgroup === 0 ? {} : { own }), L0, gpu: { ...own, profile: "gpu", traits: TRAITS.gpu } };
 }
 
 /** Compares what an adapter makes of the calls, on every target that it can run, with the wanted numbers. */

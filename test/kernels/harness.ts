@@ -6,9 +6,11 @@
  * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
  * writes must be written everywhere, and what it leaves must be left everywhere. With TILESTATE_TEST_PROFILE=gpu only the adapters' own rungs run, with those schedules.
  */
+
 import { expect } from "vitest";
 import { type HostTensor, interpret, KernelError, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import { targetOf } from "../../runtime/adapters/target.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { bindGroupOf } from "../../runtime/kernels/bind-groups.ts";
 import type { Dispatch } from "../../runtime/kernels/dispatch.ts";
@@ -309,7 +311,12 @@ async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   const argumentsOf = (tensors: Readonly<Record<string, DeviceTensor>>): unknown[] =>
     program.params.map((p) => tensors[p.name] ?? 0);
 
-  const kernel = new Kernel(device, program, { ...own, profile: "gpu", subgroup: 32, pinned: true }, {});
+  const kernel = new Kernel(
+    device,
+    program,
+    { ...own, profile: "gpu", traits: TRAITS.gpu, subgroup: 32, pinned: true },
+    {},
+  );
   const [bound, allowed] = [Object.keys(specs).length, own.storageBuffers];
   const variants: Variant[] = [];
   if (bound > allowed)

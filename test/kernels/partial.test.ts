@@ -1,4 +1,5 @@
 /** Partial sums: which reductions wait until their loop is done, which may not, and that the numbers stay. */
+
 import { describe, expect, test } from "vitest";
 import { generate, type Target, type TileProgram } from "../../compiler/index.ts";
 import type { Op } from "../../compiler/ir/tile/program.ts";
@@ -20,6 +21,7 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { kernelsOf } from "./harness.ts";
 
 /** Four that may wait: a sum, a product, a sum that starts elsewhere, extremes. */
@@ -132,7 +134,14 @@ function online(x: Tensor<"rows n">, y: Tensor<"words rows">): void {
 
 const { check, programs } = kernelsOf(import.meta, { waiting, fading, looked, inner, none, counted, online });
 
-const TARGET: Target = { profile: "software", subgroup: 8, pinned: false, maxInvocations: 256, storageBuffers: 10 };
+const TARGET: Target = {
+  profile: "software",
+  subgroup: 8,
+  pinned: false,
+  maxInvocations: 256,
+  storageBuffers: 10,
+  traits: TRAITS.lavapipe,
+};
 
 /** How many reductions and folds stand in loops, and how many reductions outside. */
 async function shape(

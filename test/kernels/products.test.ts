@@ -1,7 +1,9 @@
 /** Products of matrices: workgroup tiles run on both adapters, those of matrix units are compiled by Dawn's null backend. */
+
 import { describe, expect, test } from "vitest";
 import { generate, type TileProgram } from "../../compiler/index.ts";
 import { targetOf } from "../../runtime/adapters/target.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { Kernel } from "../../runtime/kernels/kernel.ts";
 import { compileAll } from "../../runtime/kernels/variants.ts";
 import { createTensor } from "../../runtime/memory/create.ts";
@@ -39,7 +41,14 @@ describe("products of matrices", () => {
         p.kind === "tensor" ? [[p.name, use.storage?.[p.name] ?? p.storage[0] ?? "f32"]] : [],
       ),
     );
-    const target = { profile: "gpu", subgroup: 0, pinned: false, maxInvocations: 256, storageBuffers: 8 } as const;
+    const target = {
+      profile: "gpu",
+      subgroup: 0,
+      pinned: false,
+      maxInvocations: 256,
+      storageBuffers: 8,
+      traits: TRAITS.gpu,
+    } as const;
     // Else the check below would run no tiles, and nobody would know.
     expect(generate(program, { sizes, storage, cells: [] }, target).schedule.tiles).toBeDefined();
     await check(name, { tolerance: 2e-5, tilesOnly: true, ...use });

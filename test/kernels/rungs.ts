@@ -1,6 +1,8 @@
 /** Ways of running a kernel on an adapter, and where its tensors lie in each: harness.ts goes through them. */
+
 import type { TileProgram } from "../../compiler/index.ts";
 import type { Knobs, Target } from "../../compiler/schedule/target.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { createTensor, type TensorSpec } from "../../runtime/memory/create.ts";
 import { bytesOf, type DType } from "../../runtime/memory/dtype.ts";
@@ -69,6 +71,10 @@ export function rungsOf(own: Target): Rung[] {
     ...(own.subgroup === 0 ? [] : [{ label: `${own.subgroup} lanes`, target: own }]),
     { label: "L0", target: none },
     { label: "one thread a program", target: own, knobs: { lanes: 1 } },
-    { label: "workgroup tiles", target: { ...own, profile: "gpu", subgroup: 0, pinned: false }, tiles: true },
+    {
+      label: "workgroup tiles",
+      target: { ...own, profile: "gpu", traits: TRAITS.gpu, subgroup: 0, pinned: false },
+      tiles: true,
+    },
   ];
 }

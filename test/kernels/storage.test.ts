@@ -1,4 +1,5 @@
 /** Storage formats: what loads widen, what stores round, which stores cannot be, and scalars as numbers and as tensors. */
+
 import { describe, expect, test } from "vitest";
 import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
 import {
@@ -17,6 +18,7 @@ import {
   type Tensor,
   type u32,
 } from "../../dsl/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { decodeBF16, decodeF16 } from "../../runtime/memory/dtype.ts";
 import { kernelsOf } from "./harness.ts";
 
@@ -211,7 +213,14 @@ describe("storage formats (seed 1)", () => {
 });
 
 describe("stores that cannot be", () => {
-  const TARGET = { profile: "software", subgroup: 4, pinned: false, maxInvocations: 256, storageBuffers: 8 } as const;
+  const TARGET = {
+    profile: "software",
+    subgroup: 4,
+    pinned: false,
+    maxInvocations: 256,
+    storageBuffers: 8,
+    traits: TRAITS.swiftshader,
+  } as const;
 
   async function complaint(name: string, n: number, storage: StorageType): Promise<string> {
     const program = (await programs).get(name);

@@ -8,7 +8,9 @@
  *
  * TILESTATE_TEST_PROFILE=gpu gives kernels and decoders the schedules that real GPUs get, on these adapters.
  */
+
 import { afterAll, inject } from "vitest";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { type Device, openDevice } from "../../runtime/device/device.ts";
 import "./adapters.ts";
 
@@ -67,7 +69,11 @@ function forcedProfile(said: string | undefined): "gpu" | undefined {
 }
 
 function inProfile(device: Device): Device {
-  if (FORCED_PROFILE !== undefined)
-    Object.defineProperty(device, "capabilities", { value: { ...device.capabilities, profile: FORCED_PROFILE } });
+  if (FORCED_PROFILE === undefined) return device;
+  const { traits, ...rest } = device.capabilities;
+  // Code as for a GPU; how long it compiles and what textures hold stay what they are here.
+  const { compilesSlowly, compilesInCaller, textureLoadsCheap, textureBytes } = traits;
+  const forced = { ...TRAITS.gpu, compilesSlowly, compilesInCaller, textureLoadsCheap, textureBytes };
+  Object.defineProperty(device, "capabilities", { value: { ...rest, profile: FORCED_PROFILE, traits: forced } });
   return device;
 }

@@ -1,4 +1,5 @@
 /** Kernels on the lane simulator: the targets that tests compile for, and one call from a tile program to its results. */
+
 import {
   generate,
   type HostTensor,
@@ -10,6 +11,7 @@ import {
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 
 /** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; two that bind one buffer, for tensors that
  * share it; and two that bind 256 bytes at once. */
@@ -24,7 +26,8 @@ export const LANE_TARGETS: readonly Target[] = [
 ];
 
 function target(profile: Target["profile"], subgroup: number, storageBuffers: number): Target {
-  return { profile, subgroup, pinned: subgroup === 32, maxInvocations: 256, storageBuffers };
+  const traits = profile === "gpu" ? TRAITS.gpu : subgroup === 4 ? TRAITS.swiftshader : TRAITS.lavapipe;
+  return { profile, subgroup, pinned: subgroup === 32, maxInvocations: 256, storageBuffers, traits };
 }
 
 /** A target in a few words. */

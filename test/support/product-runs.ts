@@ -1,4 +1,5 @@
 /** The kernels of products.ts on the lane simulator, compared with the tile interpreter. */
+
 import { fileURLToPath } from "node:url";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import {
@@ -13,6 +14,7 @@ import type { StorageType } from "../../compiler/ir/formats.ts";
 import type { LaneProgram } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { copyOf } from "./lanes.ts";
@@ -38,6 +40,7 @@ export const GPU: Target = {
   maxInvocations: 1024,
   storageBuffers: 10,
   workgroupBytes: 49152,
+  traits: TRAITS.gpu,
 };
 /** What every WebGPU has. */
 export const CORE: Target = { ...GPU, subgroup: 0, pinned: false, maxInvocations: 256, workgroupBytes: 16384 };

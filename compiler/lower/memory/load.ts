@@ -31,8 +31,7 @@ export class Loads {
   readonly #words: Words;
   /** How codes of quantised elements are taken; see decode-quantised.ts. */
   readonly #way: Way;
-  /** Lanes are parts of a vector that the adapter shifts one lane at a time. */
-  readonly #slowShifts: boolean;
+  readonly #scalarShifts: boolean;
   /** How tensors lie that lie in panels. */
   readonly #panels: (param: string) => Panel | undefined;
 
@@ -40,9 +39,9 @@ export class Loads {
     this.#e = e;
     this.#words = words;
     this.#panels = panels;
-    // Vectors of four are those of processors as they were before AVX2, which is what SwiftShader compiles for.
-    this.#slowShifts = target.profile === "software" && target.subgroup > 0 && target.subgroup <= 4;
-    this.#way = this.#slowShifts ? "hidden" : target.profile === "software" ? "in place" : "extracted";
+    const { scalarShifts, constantsAreLoads, unpacksBytes } = target.traits;
+    this.#scalarShifts = scalarShifts;
+    this.#way = unpacksBytes ? "extracted" : constantsAreLoads ? "hidden" : "in place";
   }
 
   /** The number of the block that an element belongs to. */
@@ -69,7 +68,7 @@ export class Loads {
   #half(format: "f16" | "bf16", word: Atom, odd: Atom): Atom {
     const e = this.#e;
     if (odd.kind === "const") return e.component(this.#unpack(format, word), odd.value);
-    if (this.#slowShifts) {
+    if (this.#scalarShifts) {
       // The wanted half goes up instead of down: by a product, which depends on the place alone and so is there for many words.
       const up = e.select(e.binary("eq", odd, constant(1, U32)), constant(1, U32), constant(2 ** 16, U32));
       return e.component(this.#unpack(format, e.binary("mul", word, up)), 1);
@@ -106,7 +105,8 @@ export class Loads {
       if (per === 4) return e.compose(words.map((w) => floatOfCode(e, bytesOfWord(e, w), code)));
       const format = halfFormat(b.storage);
       const [first, second] = words;
-      if (this.#slowShifts && first !== undefined && second !== undefined) return fourHalves(e, format, first, second);
+      if (this.#scalarShifts && first !== undefined && second !== undefined)
+        return fourHalves(e, format, first, second);
       return e.compose(words.map((w) => this.#unpack(format, w)));
     }
     if (code.kind === "integer") {
