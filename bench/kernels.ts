@@ -2,7 +2,8 @@
  * The benchmark of kernels: every case in turn, each line handed out as soon as it is measured.
  */
 
-import { Decoder, type LlamaConfig, type ModelSource, type WeightFormat } from "../models/index.ts";
+import { widthsOf } from "../models/config/widths.ts";
+import { Decoder, type ModelSource, type ModelSpec, type WeightFormat } from "../models/index.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
 import { Breakdown } from "./breakdown.ts";
 import { Bench, CASES, type Case, FORMATS, matvecCase } from "./cases.ts";
@@ -28,10 +29,10 @@ export function select(only: string | undefined): readonly Case[] {
  * The matrix-vector products of a step of this shape, each with how often a step does it, in one format or in all four.
  * @throws UserError for a format that is none.
  */
-export function casesOfShape(config: LlamaConfig, weights?: string): readonly Case[] {
+export function casesOfShape(config: ModelSpec, weights?: string): readonly Case[] {
   const formats = weights === undefined ? FORMATS : FORMATS.filter((f) => f === weights);
   if (formats.length === 0) throw new UserError(`unknown weight format "${weights}"`, { hint: FORMATS.join(", ") });
-  const { layers, dim, heads, groups, headDim, ff, vocab } = config;
+  const { layers, dim, heads, groups, headDim, ff, vocab } = widthsOf(config);
   const shapes: readonly (readonly [rows: number, k: number, count: number])[] = [
     [(heads + 2 * groups) * headDim, dim, layers],
     [dim, heads * headDim, layers],

@@ -1,7 +1,16 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 
 export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./cache/policy.ts";
-export type { LlamaConfig } from "./config/model-config.ts";
+export { type LlamaDims, llamaDims, llamaSpec } from "./config/families/llama.ts";
+export type {
+  AttentionSpec,
+  LayerSpec,
+  MlpSpec,
+  ModelSpec,
+  NormSpec,
+  RopeScaling,
+  RopeSpec,
+} from "./config/spec.ts";
 export { Decoder } from "./decode/decoder.ts";
 export type { BatchToken } from "./decode/interleave.ts";
 export type { DecoderOptions } from "./decode/load.ts";

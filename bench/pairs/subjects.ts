@@ -6,6 +6,7 @@ import { pass, warmUp } from "../decode.ts";
 import type { Facts } from "../facts.ts";
 import { finished } from "../finished.ts";
 import { promptOf } from "../prompt.ts";
+import { sizesOf } from "../sizes.ts";
 import { processCpu } from "../surroundings.ts";
 import { type Checkout, Missing, need } from "./checkout.ts";
 import type { DecoderJob, HostJob } from "./protocol.ts";
@@ -41,12 +42,10 @@ async function load(
 
 /** The shape of a model, and of its numbers a part: what differs is another model, whatever its name. */
 async function modelFacts(source: ModelSource): Promise<Facts> {
-  const { layers, dim, heads, groups, headDim, ff, vocab, tied } = source.config;
-  const shape = { layers, dim, heads, groups, headDim, ff, vocab, tied };
   const values = await source.tensor("layers.0.k").data();
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return {
-    "shape of the model": JSON.stringify(shape),
+    "shape of the model": JSON.stringify(sizesOf(source.config)),
     "weights' checksum": createHash("sha256").update(bytes).digest("hex").slice(0, 12),
   };
 }

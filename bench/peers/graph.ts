@@ -8,8 +8,9 @@
  */
 
 import { blockOf } from "../../compiler/ir/formats.ts";
-import { frequencies } from "../../models/blocks/rope.ts";
-import type { LlamaConfig } from "../../models/config/model-config.ts";
+import { frequencies, ropeOf } from "../../models/blocks/rope.ts";
+import { llamaDims } from "../../models/config/families/llama.ts";
+import type { ModelSpec } from "../../models/config/spec.ts";
 import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
 import { type NBits, roundedToQ4, toNBits } from "./blocks.ts";
 
@@ -147,17 +148,17 @@ class Builder {
 
 /** Writes the whole model down; weights are read only when the initialisers are. */
 export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
-  const { config } = source;
+  const dims = llamaDims(source.config);
   const b = new Builder(source, options);
-  const epsilon = { float: config.eps };
-  rotaryTables(b, config, options.positions);
+  const epsilon = { float: dims.eps };
+  rotaryTables(b, source.config, options.positions);
   const inputs: Port[] = [
     { name: "input_ids", type: "int64", dims: [1, "n"] },
     { name: "last_position", type: "int32", dims: [1] },
     { name: "total", type: "int32", dims: [1] },
   ];
   const outputs: Port[] = [
-    { name: "logits", type: "float", dims: [1, options.logits === "last" ? 1 : "n", config.vocab] },
+    { name: "logits", type: "float", dims: [1, options.logits === "last" ? 1 : "n", dims.vocab] },
   ];
   let x = b.node("Gather", [b.table("embed"), "input_ids"], ["x"]);
   let h = b.node("SimplifiedLayerNormalization", [x, b.table("layers.0.attention_norm")], ["h"], {
@@ -165,7 +166,7 @@ export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
     epsilon,
     stash_type: { int: 1 },
   });
-  for (let i = 0; i < config.layers; i++) {
+  for (let i = 0; i < dims.layers; i++) {
     const at = `layers.${i}` as const;
     // Adds, and norms the sum, which it hands on as well.
     const addAndNorm = (more: string, norm: CanonicalName, sum: string): void => {
@@ -182,8 +183,8 @@ export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
     const [k, v] = cacheNames(i);
     if (k === undefined || v === undefined) throw new Error("a layer has keys and values");
     for (const c of [k, v]) {
-      inputs.push({ name: c.past, type: "float", dims: [1, config.groups, "past", config.headDim] });
-      outputs.push({ name: c.present, type: "float", dims: [1, config.groups, "whole", config.headDim] });
+      inputs.push({ name: c.past, type: "float", dims: [1, dims.kvHeads, "past", dims.headDim] });
+      outputs.push({ name: c.present, type: "float", dims: [1, dims.kvHeads, "whole", dims.headDim] });
     }
     const qkv = (["q", "k", "v"] as const).map((part) => b.product(h, `${at}.${part}`, `${at}.${part}.out`));
     const attended = b.node(
@@ -191,8 +192,8 @@ export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
       [...qkv, k.past, v.past, "last_position", "total", "cos", "sin"],
       [`${at}.attended`, k.present, v.present],
       {
-        num_heads: { int: config.heads },
-        kv_num_heads: { int: config.groups },
+        num_heads: { int: dims.heads },
+        kv_num_heads: { int: dims.kvHeads },
         do_rotary: { int: 1 },
         rotary_interleaved: { int: 0 },
       },
@@ -204,7 +205,7 @@ export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
     const sigmoid = b.node("Sigmoid", [gate], [`${at}.sigmoid`]);
     const silu = b.node("Mul", [gate, sigmoid], [`${at}.silu`]);
     const wide = b.node("Mul", [silu, up], [`${at}.wide`]);
-    const next: CanonicalName = i + 1 < config.layers ? `layers.${i + 1}.attention_norm` : "norm";
+    const next: CanonicalName = i + 1 < dims.layers ? `layers.${i + 1}.attention_norm` : "norm";
     addAndNorm(b.product(wide, `${at}.down`, `${at}.down.out`), next, `${at}.end`);
   }
   if (options.logits === "last") {
@@ -215,8 +216,8 @@ export function llamaGraph(source: ModelSource, options: GraphOptions): Graph {
   return { nodes: b.nodes, initialisers: b.initialisers, inputs, outputs };
 }
 
-function rotaryTables(b: Builder, config: LlamaConfig, positions: number): void {
-  const freq = frequencies(config);
+function rotaryTables(b: Builder, config: ModelSpec, positions: number): void {
+  const freq = frequencies(ropeOf(config));
   const half = freq.length;
   for (const [name, f] of [
     ["cos", Math.cos],

@@ -1,6 +1,7 @@
 /** The settings of a report: what has to be the same for its figures to be compared with another's. */
 import type { Facts } from "../../bench/facts.ts";
 import { roomFor } from "../../bench/run.ts";
+import { sizesOf } from "../../bench/sizes.ts";
 import { stateFor } from "../../bench/subject.ts";
 import type { ModelSource } from "../../models/index.ts";
 import type { FlatOptions } from "./options.ts";
@@ -13,7 +14,7 @@ export interface Settings
 
 /** With the model's shape beside its name, since a folder's name says little. */
 export function modelSettings(source: ModelSource, options: Settings): Facts {
-  const { layers, dim, heads, groups, headDim, ff, vocab } = source.config;
+  const { layers, dim, heads, groups, headDim, ff, vocab } = sizesOf(source.config);
   const { weights = "stored", ids, over, ...rest } = options;
   const facts: Record<string, string | number | undefined> = {
     model: source.config.name,

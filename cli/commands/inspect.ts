@@ -1,6 +1,6 @@
 /** `tilestate inspect`: what a model is and what it will take, from headers alone. Needs no GPU and reads no weight. */
 import type { Command } from "commander";
-import type { WeightFormat } from "../../models/index.ts";
+import type { ModelSpec, WeightFormat } from "../../models/index.ts";
 import { type Context, printJson } from "../support/context.ts";
 import { bytes, count } from "../support/format.ts";
 import { examples, jsonOption, modelOption, stateOption, weightsOption } from "../support/options.ts";
@@ -27,6 +27,7 @@ export function configure(command: Command, context: Context): void {
 
 async function inspect(options: Options, { io }: Context): Promise<void> {
   const { contract, openModel, parsePolicy } = await import("../../models/index.ts");
+  const { widthsOf } = await import("../../models/config/widths.ts");
   const policy = parsePolicy(options.state);
   const source = await openModel(options.model);
   const { config } = source;
@@ -50,7 +51,8 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
     });
     return;
   }
-  const { layers, dim, heads, groups, headDim, ff, vocab, context, eps, ropeTheta, tied, bos, eos } = config;
+  const { layers, dim, heads, groups, headDim, ff, vocab, context } = widthsOf(config);
+  const { norm, tied, bos, eos } = config;
   const lines: [string, string][] = [
     ["model", `${config.name} (${source.where})`],
     [
@@ -60,7 +62,7 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
     ["layers", `${layers}, ${dim} wide, feed-forward ${ff}`],
     ["attention", `${heads} query heads, ${groups} KV heads of ${headDim}`],
     ["vocabulary", `${vocab}${tied ? ", output matrix tied to the embedding" : ""}`],
-    ["positions", `trained on ${context}, RoPE base ${ropeTheta}, RMSNorm epsilon ${eps}`],
+    ["positions", `trained on ${context}, ${ropeWords(config)}, RMSNorm epsilon ${norm.eps}`],
     ["text", `begins with ${bos.join(", ") || "no id of its own"}, ends with ${eos.join(", ") || "no id of its own"}`],
     ["state", `${policy.text}: ${c.kept} tokens kept, ${c.slots} slots a layer, ${bytes(each)} a slot`],
     ...source.notes.map((note): [string, string] => ["note", note]),
@@ -71,4 +73,15 @@ async function inspect(options: Options, { io }: Context): Promise<void> {
     ["together", `${bytes(total)} (${total} bytes)`],
   ];
   for (const [name, text] of lines) io.out(`${name.padEnd(11)} ${text}`.trimEnd().concat("\n"));
+}
+
+/** The rotation of a model, whose layers agree or have several. */
+function ropeWords({ layers }: ModelSpec): string {
+  const kinds = layers.map(({ attention: { rope } }) => {
+    if (rope === undefined) return "no RoPE";
+    const { theta, scaling } = rope;
+    const how = scaling.kind === "none" ? "" : `, scaled (${scaling.kind}) by ${scaling.factor}`;
+    return `RoPE base ${theta}${how}`;
+  });
+  return [...new Set(kinds)].join("; ");
 }

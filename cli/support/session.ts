@@ -49,7 +49,7 @@ export function contractLine(source: ModelSource, state: string, c: Contract): s
   const total = c.weights + c.state + c.scratch;
   return (
     `${source.config.name}, ${count(c.parameters)} parameters: weights ${bytes(c.weights)}, ` +
-    `state ${bytes(c.state)} (${state}, ${c.kept} + 1 slots in each of ${source.config.layers} layers), ` +
+    `state ${bytes(c.state)} (${state}, ${c.kept} + 1 slots in each of ${source.config.layers.length} layers), ` +
     `scratch ${bytes(c.scratch)}, together ${bytes(total)}`
   );
 }

@@ -5,10 +5,10 @@
  * authors' compacting code step by step). One slot is always free: what is in it does not count, so a step that is not to count has a place to write to.
  */
 import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import type { Widths } from "../config/widths.ts";
 
 /** The shape that matters to a state. */
-export type StateShape = Pick<LlamaConfig, "layers" | "heads" | "groups" | "headDim">;
+export type StateShape = Pick<Widths, "layers" | "heads" | "groups" | "headDim">;
 
 export interface LayerState {
   /** [sequences, groups, slots, headDim], and the same memory as halves. */

@@ -9,7 +9,7 @@ import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
 import { POLICIES, type PolicySpec } from "../cache/policy.ts";
 import { keptPositions } from "../cache/state.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import type { ModelSpec } from "../config/spec.ts";
 import type { ModelSource } from "../weights/source.ts";
 import { type BatchToken, interleave, ofSequence } from "./interleave.ts";
 import { Leavable, Leaving } from "./leave.ts";
@@ -32,7 +32,8 @@ import { type Warmed, type WarmPart, warmUp } from "./warm.ts";
 
 export class Decoder {
   readonly gpu: Gpu;
-  readonly config: LlamaConfig;
+  /** What the model computes. */
+  readonly config: ModelSpec;
   readonly contract: Contract;
   readonly policy: PolicySpec;
   /** Sequences that are decoded together. */
@@ -51,7 +52,7 @@ export class Decoder {
   private constructor(parts: Parts) {
     const { model, guest, rows, step } = parts;
     this.gpu = model.gpu;
-    this.config = model.config;
+    this.config = model.spec;
     this.policy = parts.policy;
     this.contract = parts.contract;
     this.batch = rows.state.sequences;
@@ -390,6 +391,6 @@ export class Decoder {
   }
 }
 
-function stopsOf(options: GenerateOptions, config: LlamaConfig): ReadonlySet<number> {
+function stopsOf(options: GenerateOptions, config: ModelSpec): ReadonlySet<number> {
   return new Set(options.stop ?? config.eos);
 }

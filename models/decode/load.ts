@@ -4,16 +4,19 @@
 
 import { guarded } from "../../runtime/device/scopes.ts";
 import { type Arena, arena, type Gpu, type Plan, UserError } from "../../runtime/index.ts";
-import { frequencies, ropeTables } from "../blocks/rope.ts";
+import { loadKernels } from "../blocks/kernels.ts";
+import { ropeOf, ropeTables } from "../blocks/rope.ts";
+import { checkSpec } from "../blocks/supported.ts";
 import { POLICIES, type PolicySpec, parsePolicy } from "../cache/policy.ts";
 import { createState } from "../cache/state.ts";
+import { widthsOf } from "../config/widths.ts";
 import { checkBlocks, type WeightFormat } from "../weights/formats.ts";
 import { loadWeights } from "../weights/load.ts";
 import type { ModelSource } from "../weights/source.ts";
 import { Join } from "./join.ts";
 import { type Contract, contract, roomOf, tooLarge } from "./memory.ts";
 import { checkLoad } from "./options.ts";
-import { loadKernels, type Model, type Rows, recordChoice, recordStep } from "./record.ts";
+import { type Model, type Rows, recordChoice, recordStep } from "./record.ts";
 import { reserve } from "./scheduler.ts";
 import { createFlows, createRows, statesOf } from "./workspace.ts";
 
@@ -46,11 +49,13 @@ export interface Parts {
 /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
 export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderOptions): Promise<Parts> {
   checkLoad(gpu, source, options);
-  const { config } = source;
+  const spec = source.config;
+  const config = widthsOf(spec);
   const { batch = 1, piece } = options;
   const policy = parsePolicy(options.state ?? "full");
   const format = options.weights ?? "stored";
-  checkBlocks(config, format);
+  checkSpec(spec);
+  checkBlocks(spec, format);
   const memory = arena(gpu);
   let step: Plan | undefined;
   try {
@@ -68,7 +73,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
       throw cause instanceof UserError ? tooLarge(config, policy, batch, cause) : cause;
     });
     const [guest, rows] = [all[0], all.at(-1)] as [Rows, Rows];
-    const tables = ropeTables(frequencies(config));
+    const tables = ropeTables(ropeOf(spec));
     const [flow, together] = await guarded(gpu.device, "memory for tokens on their way", () =>
       createFlows(memory, config, batch, tables),
     );
@@ -76,7 +81,18 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
     const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
     const w = await loadWeights(memory, source, format);
     const said = contract(source, policy, gpu.capabilities.f16, batch, format);
-    const model: Model = { gpu, config, k, w, flow, evict, parameters: said.parameters, piece, known: options.vocab };
+    const model: Model = {
+      gpu,
+      spec,
+      config,
+      k,
+      w,
+      flow,
+      evict,
+      parameters: said.parameters,
+      piece,
+      known: options.vocab,
+    };
     step = await gpu.record("decode step", () => {
       recordStep({ ...model, flow: together }, rows);
       recordChoice({ ...model, flow: together }, rows);

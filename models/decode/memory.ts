@@ -8,7 +8,7 @@ import { UserError } from "../../runtime/common/errors.ts";
 import { bytesOf } from "../../runtime/memory/dtype.ts";
 import { POLICIES, type PolicySpec } from "../cache/policy.ts";
 import { stateBytes } from "../cache/state.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import { type Widths, widthsOf } from "../config/widths.ts";
 import { checkBlocks, formatOf, type WeightFormat } from "../weights/formats.ts";
 import { canonicalShapes, elements, type ModelSource } from "../weights/source.ts";
 import { type Room, scratchBytes, statesOf } from "./workspace.ts";
@@ -24,7 +24,7 @@ export interface Contract {
 }
 
 /** Slots to allocate: one more than tokens are kept. */
-export function roomOf(config: LlamaConfig, policy: PolicySpec): Room & { readonly kept: number } {
+export function roomOf(config: Widths, policy: PolicySpec): Room & { readonly kept: number } {
   const kept = policy.slots ?? config.context;
   return { kept, slots: kept + 1, bounded: POLICIES[policy.name]?.unbounded !== true };
 }
@@ -40,13 +40,13 @@ export function contract(
   batch = 1,
   format: WeightFormat = "stored",
 ): Contract {
-  const { config } = source;
-  checkBlocks(config, format);
+  checkBlocks(source.config, format);
+  const config = widthsOf(source.config);
   const room = roomOf(config, policy);
   const { kept, slots } = room;
   let parameters = 0;
   let weights = 0;
-  for (const [name, shape] of canonicalShapes(config)) {
+  for (const [name, shape] of canonicalShapes(source.config)) {
     if (name === "head" && source.tensor("head") === source.tensor("embed")) continue;
     parameters += elements(shape);
     weights += elements(shape) * bytesOf(formatOf(source, name, half, format));
@@ -61,7 +61,7 @@ const MODEST_FULL = 4096;
 const MODEST = 512;
 
 /** The error for a state that the adapter has no place for: what it takes in all, of which `cause` names one tensor, and what to ask for instead. */
-export function tooLarge(config: LlamaConfig, policy: PolicySpec, batch: number, cause: UserError): UserError {
+export function tooLarge(config: Widths, policy: PolicySpec, batch: number, cause: UserError): UserError {
   const { kept, slots } = roomOf(config, policy);
   const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
   const bytes = sequences * stateBytes(config, slots);

@@ -10,6 +10,7 @@
 import { owned } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
 import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
+import type { Target } from "../blocks/attention.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
 import type { LayerState } from "../cache/state.ts";
 import { FEED } from "../kernels/feed.ts";
@@ -24,7 +25,6 @@ import {
   recordPolicy,
   type Seen,
   seenIn,
-  type Target,
 } from "./record.ts";
 import type { WarmPart } from "./warm.ts";
 import { CHUNKS, logitRows } from "./workspace.ts";

@@ -4,25 +4,25 @@
  * What differs between a batch that decodes, a piece of a prompt and a single token is which slots keys and values go to and how attention is done; both are
  * given. 5 dispatches a layer; a policy adds one to the step.
  */
-import type { DeviceTensor, Gpu, Launch } from "../../runtime/index.ts";
+import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
+import { recordOutput, recordQkv, type Target } from "../blocks/attention.ts";
+import type { Kernels } from "../blocks/kernels.ts";
+import { recordMlp } from "../blocks/mlp.ts";
+import { recordNorm } from "../blocks/norm.ts";
+import { streamOf } from "../blocks/stream.ts";
 import type { PolicyInputs } from "../cache/policy.ts";
 import type { LayerState, State } from "../cache/state.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
-import * as kernels from "../kernels/index.ts";
-import { KERNELS } from "../kernels/module.ts";
-import type { Weights } from "../weights/load.ts";
+import type { ModelSpec } from "../config/spec.ts";
+import type { Widths } from "../config/widths.ts";
+import type { LayerWeights, Weights } from "../weights/load.ts";
 import type { Flow, RowTensors } from "./workspace.ts";
-
-export type Kernels = { [K in keyof typeof kernels]: Launch<(typeof kernels)[K]> };
-
-export async function loadKernels(gpu: Gpu): Promise<Kernels> {
-  return (await gpu.kernels(KERNELS, { ...kernels })) as Kernels;
-}
 
 /** All that recording a step takes. */
 export interface Model {
   readonly gpu: Gpu;
-  readonly config: LlamaConfig;
+  readonly spec: ModelSpec;
+  /** Its sizes. */
+  readonly config: Widths;
   readonly k: Kernels;
   readonly w: Weights;
   readonly flow: Flow;
@@ -41,33 +41,22 @@ export interface Rows {
   readonly own: RowTensors;
 }
 
-/** Where a layer's keys and values go: [sequences, groups, slots, 2, half], and the slot of each token. */
-export interface Target {
-  readonly k: DeviceTensor;
-  readonly v: DeviceTensor;
-  readonly slot: DeviceTensor;
-}
-
 /** Records `tokens` tokens: `feed` says what they are; `attention` reads flow.q and leaves flow.out, rows of `tokens`. */
 export function recordLayers(
-  { config, k, w, flow }: Model,
+  { spec, k, w, flow }: Model,
   tokens: number,
   feed: DeviceTensor,
   target: (layer: number) => Target,
   attention: (layer: number) => void,
 ): void {
-  const { heads, headDim, eps } = config;
-  const [x, h, angles] = [flow.x.slice(0, tokens), flow.h.slice(0, tokens), flow.angles.slice(0, tokens)];
-  const q = flow.q.slice(0, tokens).view({ tokens, heads, halves: 2, half: headDim / 2 });
-  const out = flow.out.slice(0, tokens).view({ tokens, inner: heads * headDim });
-  k.embed(w.embed, flow.rope, feed, x, angles);
-  for (const [i, l] of w.layers.entries()) {
-    const to = target(i);
-    k.qkv(x, l.attentionNorm, l.qkv, angles, feed, to.slot, eps, q, to.k, to.v);
+  const stream = streamOf(flow, tokens);
+  k.embed(w.embed, flow.rope, feed, stream.x, stream.angles);
+  for (const [i, layer] of spec.layers.entries()) {
+    const weights = w.layers[i] as LayerWeights;
+    recordQkv(k, layer, weights, stream, feed, target(i));
     attention(i);
-    k.project(l.o, out, x);
-    k.swiglu(x, l.ffnNorm, l.gate, l.up, eps, h);
-    k.project(l.down, h, x);
+    recordOutput(k, layer, weights, stream);
+    recordMlp(k, layer, weights, stream);
   }
 }
 
@@ -122,9 +111,9 @@ export function recordStep(model: Model, rows: Rows): void {
 }
 
 /** Records the logits of the rows of the residual stream that `feed` names. */
-export function recordLogits({ config, k, w, flow }: Model, feed: DeviceTensor, logits: DeviceTensor): void {
+export function recordLogits({ spec, k, w, flow }: Model, feed: DeviceTensor, logits: DeviceTensor): void {
   const normed = flow.normed.slice(0, logits.shape[0] as number);
-  k.norm(flow.x, w.norm, config.eps, feed, normed);
+  recordNorm(k, spec.norm, w.norm, flow.x, feed, normed);
   k.logits(normed, w.head, logits);
 }
 

@@ -1,7 +1,7 @@
 /** What a decoder puts on the GPU beside weights and states. */
 import type { DeviceTensor, Maker } from "../../runtime/index.ts";
 import { lanesOf } from "../cache/state.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import type { Widths } from "../config/widths.ts";
 import { FEED } from "../kernels/feed.ts";
 import { ROPE_ROWS } from "../kernels/rotate.ts";
 
@@ -18,7 +18,7 @@ const MOST_TOKENS = 256;
 type Shapes<K extends string> = Readonly<Record<K, readonly ["f32" | "u32", ...number[]]>>;
 
 /** Logits of how many tokens are kept: enough to read those of many tokens at once, at most 8 MiB unless even 16 are more. */
-export function logitRows(config: LlamaConfig): number {
+export function logitRows(config: Widths): number {
   return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
 
@@ -28,7 +28,7 @@ type PromptNames = "best" | "rope" | "feed" | "slot" | "nowhere" | "k" | "v" | "
 /** What tokens pass through on their way, whatever they belong to, and what is said about the pieces of a prompt. */
 export type Flow = Readonly<Record<WayNames | PromptNames, DeviceTensor>>;
 
-function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<WayNames> {
+function wayShapes(config: Widths, tokens: number, logits: number): Shapes<WayNames> {
   const { dim, ff, heads, headDim, vocab } = config;
   return {
     x: ["f32", tokens, dim],
@@ -41,7 +41,7 @@ function wayShapes(config: LlamaConfig, tokens: number, logits: number): Shapes<
   };
 }
 
-function promptShapes(config: LlamaConfig): Shapes<PromptNames> {
+function promptShapes(config: Widths): Shapes<PromptNames> {
   const { groups, headDim } = config;
   return {
     best: ["u32", logitRows(config)],
@@ -58,7 +58,7 @@ function promptShapes(config: LlamaConfig): Shapes<PromptNames> {
 }
 
 /** The ways of prompts and of the batch. They are two, since steps of the batch go by between the pieces of a prompt. */
-function waysOf(config: LlamaConfig, batch: number): readonly Shapes<WayNames>[] {
+function waysOf(config: Widths, batch: number): readonly Shapes<WayNames>[] {
   const prompts = wayShapes(config, MOST_TOKENS, logitRows(config));
   return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
 }
@@ -75,7 +75,7 @@ export interface Room {
 }
 
 function rowShapes(
-  { layers, heads }: Pick<LlamaConfig, "layers" | "heads">,
+  { layers, heads }: Pick<Widths, "layers" | "heads">,
   { slots, bounded }: Room,
   sequences: number,
 ): Shapes<RowNames> {
@@ -101,7 +101,7 @@ function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, Devi
 }
 
 /** For prompts and for the batch; `tables` is what `ropeTables` gives. */
-export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tables: Float32Array): [Flow, Flow] {
+export function createFlows(gpu: Maker, config: Widths, batch: number, tables: Float32Array): [Flow, Flow] {
   const { k, v, ...shapes } = promptShapes(config);
   // The q/k/v kernel writes both, and with a binding for each would bind more than browsers promise.
   const spec = (label: string, [, ...shape]: readonly ["f32" | "u32", ...number[]]) => ({ shape, label });
@@ -112,7 +112,7 @@ export function createFlows(gpu: Maker, config: LlamaConfig, batch: number, tabl
   return [flows[0], flows.at(-1)] as [Flow, Flow];
 }
 
-export function createRows(gpu: Maker, config: LlamaConfig, room: Room, sequences: number): RowTensors {
+export function createRows(gpu: Maker, config: Widths, room: Room, sequences: number): RowTensors {
   return create(gpu, rowShapes(config, room, sequences));
 }
 
@@ -122,7 +122,7 @@ export function statesOf(batch: number): readonly number[] {
 }
 
 /** Bytes of all this, without padding. */
-export function scratchBytes(config: LlamaConfig, room: Room, batch: number): number {
+export function scratchBytes(config: Widths, room: Room, batch: number): number {
   const words = (shapes: Shapes<string>): number =>
     Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   // Free slots count as state, and lie with the victims in rows that are longer than needed.

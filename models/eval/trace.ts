@@ -4,10 +4,10 @@
  * The kernels are the decoder's own, those of a prompt whose tokens go through a full state one by one; only the projections are missing. So a policy can be compared with somebody else's implementation step by step, or watched on tensors dumped from another program.
  */
 import { arena, type DeviceTensor, type Gpu, type Plan, UserError } from "../../runtime/index.ts";
+import { loadKernels } from "../blocks/kernels.ts";
 import { POLICIES, type PolicySpec, protectedBy } from "../cache/policy.ts";
 import { createState, keptPositions, type LayerState, type State } from "../cache/state.ts";
 import { recordReduction } from "../decode/oneshot.ts";
-import { loadKernels } from "../decode/record.ts";
 import { FEED } from "../kernels/feed.ts";
 
 /** One layer's recorded vectors, rotated already if the model rotates them. */

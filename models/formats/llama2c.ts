@@ -7,7 +7,9 @@
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import { type LlamaDims, llamaSpec } from "../config/families/llama.ts";
+import type { ModelSpec } from "../config/spec.ts";
+import type { LayerPart } from "../config/weight-map.ts";
 import type { ByteSource, Folder } from "../io/bytes.ts";
 import { fileBytes, folderOf } from "../io/node.ts";
 import { LLAMA2C_LARGEST, refusal } from "../io/sniff.ts";
@@ -17,7 +19,6 @@ import {
   type CanonicalName,
   canonicalShapes,
   elements,
-  type LayerPart,
   lookup,
   type ModelSource,
   typed,
@@ -29,7 +30,12 @@ import { halvesFromPairs } from "./rotary.ts";
 const MAGIC = 0x616b3432;
 const LEGACY_HEADER = 28;
 const V1_HEADER = 256;
-type Header = { readonly config: LlamaConfig; readonly bytes: number; readonly legacy: boolean };
+type Header = {
+  readonly dims: LlamaDims;
+  readonly config: ModelSpec;
+  readonly bytes: number;
+  readonly legacy: boolean;
+};
 const FIELDS = ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len"] as const;
 
 type Section = LayerPart | "embed" | "norm" | "head" | "frequencies";
@@ -72,7 +78,7 @@ export async function openLlama2cIn(folder: Folder, name: string): Promise<Model
 /** The same from any bytes, with the tokenizer found by the caller. */
 export async function openLlama2cBytes(
   source: ByteSource,
-  findTokenizer: (config: LlamaConfig) => Promise<Tokenizer>,
+  findTokenizer: (config: ModelSpec) => Promise<Tokenizer>,
 ): Promise<ModelSource> {
   const header = await readHeader(source);
   const { config } = header;
@@ -118,19 +124,19 @@ async function readHeader(source: ByteSource): Promise<Header> {
     const expected = `expected a plausible "${FIELDS[odd]}" in its header, got ${fields[odd]}`;
     return refuse(`not a llama2.c checkpoint: ${expected}`);
   }
-  const [dim, ff, layers, heads, groups, vocab, context] = fields as [
+  const [dim, ff, layers, heads, kvHeads, vocab, context] = fields as [
     number, number, number, number, number, number, number,
   ]; // biome-ignore format: seven numbers
   const headDim = dim / heads;
-  if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
-    const sizes = `dim ${dim}, ${heads} heads and ${groups} KV heads`;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % kvHeads !== 0) {
+    const sizes = `dim ${dim}, ${heads} heads and ${kvHeads} KV heads`;
     return refuse(`not a llama2.c checkpoint: ${sizes} do not fit together`);
   }
-  const config: LlamaConfig = {
+  const dims: LlamaDims = {
     name: (where.split(/[\\/]/).at(-1) ?? "").replace(/\.bin$/, ""),
     dim,
     heads,
-    groups,
+    kvHeads,
     headDim,
     ff,
     layers,
@@ -143,7 +149,7 @@ async function readHeader(source: ByteSource): Promise<Header> {
     // Training texts were joined by BOS alone, so it is BOS that ends a text; 2 is what the tokenizer calls EOS.
     eos: [1, 2],
   };
-  const header = { config, bytes: legacy ? LEGACY_HEADER : V1_HEADER, legacy };
+  const header = { dims, config: llamaSpec(dims), bytes: legacy ? LEGACY_HEADER : V1_HEADER, legacy };
   // Compared before anything is built for each of the layers that the header speaks of.
   const expected = fileBytesOf(header);
   if (size !== expected) {
@@ -154,28 +160,28 @@ async function readHeader(source: ByteSource): Promise<Header> {
 }
 
 /** Bytes of a file with this header. */
-function fileBytesOf({ config, bytes, legacy }: Header): number {
-  const { dim, ff, layers, heads, groups, headDim, vocab, context, tied } = config;
-  const attention = 2 * dim * headDim * (heads + groups);
+function fileBytesOf({ dims, bytes, legacy }: Header): number {
+  const { dim, ff, layers, heads, kvHeads, headDim, vocab, context, tied } = dims;
+  const attention = 2 * dim * headDim * (heads + kvHeads);
   const each = 2 * dim + attention + 3 * dim * ff;
   const tables = legacy ? context * headDim : 0;
   return bytes + 4 * (layers * each + dim + (tied ? 1 : 2) * vocab * dim + tables);
 }
 
 /** Walks the sections in file order and notes where every tensor lies. */
-function place(source: ByteSource, { config, bytes, legacy }: Header): ReadonlyMap<CanonicalName, WeightTensor> {
+function place(source: ByteSource, { dims, config, bytes, legacy }: Header): ReadonlyMap<CanonicalName, WeightTensor> {
   const shapes = canonicalShapes(config);
   const tensors = new Map<CanonicalName, WeightTensor>();
   let at = bytes;
   const add = (name: CanonicalName): void => {
     const shape = shapes.get(name) ?? [];
-    tensors.set(name, weight(source, name, shape, at, config));
+    tensors.set(name, weight(source, name, shape, at, dims));
     at += 4 * elements(shape);
   };
   for (const section of legacy ? LEGACY_ORDER : V1_ORDER) {
-    if (section === "frequencies") at += 4 * config.context * config.headDim;
+    if (section === "frequencies") at += 4 * dims.context * dims.headDim;
     else if (section === "embed" || section === "norm") add(section);
-    else if (section !== "head") for (let i = 0; i < config.layers; i++) add(`layers.${i}.${section}`);
+    else if (section !== "head") for (let i = 0; i < dims.layers; i++) add(`layers.${i}.${section}`);
     else if (!config.tied) add("head");
   }
   const embed = tensors.get("embed");
@@ -190,7 +196,7 @@ function weight(
   name: CanonicalName,
   shape: readonly number[],
   at: number,
-  config: LlamaConfig,
+  dims: LlamaDims,
 ): WeightTensor {
   const rotary = name.endsWith(".q") || name.endsWith(".k");
   return {
@@ -199,13 +205,13 @@ function weight(
     dtype: "f32",
     async data() {
       const data = typed(await source.read(at, 4 * elements(shape)), "f32");
-      return rotary && data instanceof Float32Array ? halvesFromPairs(data, config.headDim, config.dim) : data;
+      return rotary ? halvesFromPairs(data, dims.headDim, dims.dim) : data;
     },
   };
 }
 
 /** The tokenizer beside a checkpoint: `tokenizer.bin`, or a `tok512.bin` with the right number of pieces. */
-async function findTokenizer(folder: Folder, file: string, { vocab }: LlamaConfig): Promise<Tokenizer> {
+async function findTokenizer(folder: Folder, file: string, { vocab }: ModelSpec): Promise<Tokenizer> {
   const listed = (await folder.list()).filter((name) => /^tok(enizer.*|\d+)\.bin$/.test(name) && name !== file);
   // The name that carries the size first, then the usual one, also where nobody tells what there is.
   const names = new Set([`tok${vocab}.bin`, "tokenizer.bin", ...listed]);

@@ -1,6 +1,6 @@
 /** The names of stored tensors: wrappers that training tools leave, tensors that a Llama does not have, and names of other conventions. */
 import { UserError } from "../../runtime/common/errors.ts";
-import type { Note } from "../config/model-config.ts";
+import type { Note } from "../config/fields.ts";
 import type { SafetensorsTensor } from "./safetensors.ts";
 import type { StoredTensor } from "./shards.ts";
 
@@ -25,29 +25,21 @@ export function withoutWrappers(stored: Stored): Stored {
   return out;
 }
 
-/** Throws a `UserError` when the files cannot hold so many layers, before anything is built for each of them. */
-export function checkLayers(file: string, layers: number, stored: Stored): void {
-  if (layers <= stored.size) return;
-  throw new UserError(
-    `${file}: "num_hidden_layers": expected no more layers than there are tensors (${stored.size}), got ${layers}`,
-  );
-}
-
 /** Old exports store the rotary frequencies, which follow from the config. */
 const FREQUENCIES = /(^|\.)rotary_emb\.inv_freq$/;
 /** Most names that one line lists. */
 const LISTED = 4;
 
 /**
- * A tensor inside the model or at its head that a Llama does not have (a bias, a further norm, a further layer) means that the model computes something
- * else, and is refused. Whatever lies beside the model (a value head, a vision tower) does not touch its logits: it is noted once and not used.
+ * A tensor inside the model or at its head that the `model` ("LlamaForCausalLM of 3 layers") does not have (a bias, a
+ * further norm, a further layer) means that it computes something else, and is refused. Whatever lies beside the model (a value head, a vision tower) does not touch its logits: it is noted once and not used.
  */
-export function refuseStrangers(stored: Stored, known: ReadonlySet<string>, layers: number, note: Note): void {
+export function refuseStrangers(stored: Stored, known: ReadonlySet<string>, model: string, note: Note): void {
   const unused: string[] = [];
   for (const [name, { where, tensor }] of stored) {
     if (known.has(name) || FREQUENCIES.test(name)) continue;
     if (/^(model|lm_head)\./.test(name)) {
-      const message = `${where}: tensor "${tensor.name}" does not belong to a LlamaForCausalLM of ${layers} layers`;
+      const message = `${where}: tensor "${tensor.name}" does not belong to a ${model}`;
       throw new UserError(message, { hint: hintFor(name) });
     }
     unused.push(tensor.name);
@@ -55,7 +47,7 @@ export function refuseStrangers(stored: Stored, known: ReadonlySet<string>, laye
   if (unused.length === 0) return;
   const more = unused.length > LISTED ? ` and ${unused.length - LISTED} more` : "";
   const [names, are] = [unused.slice(0, LISTED).join(", "), unused.length === 1 ? "is" : "are"];
-  note(`of the stored tensors ${names}${more} ${are} not used: a LlamaForCausalLM has none of that name`);
+  note(`of the stored tensors ${names}${more} ${are} not used: a ${model.split(" ")[0]} has none of that name`);
 }
 
 function hintFor(name: string): string | undefined {

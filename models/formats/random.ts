@@ -8,7 +8,8 @@
 
 import { UserError } from "../../runtime/common/errors.ts";
 import { encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import { llamaSpec } from "../config/families/llama.ts";
+import type { ModelSpec } from "../config/spec.ts";
 import {
   type CanonicalName,
   canonicalShapes,
@@ -20,16 +21,16 @@ import {
   type WeightTensor,
 } from "../weights/source.ts";
 
-type Dims = readonly [layers: number, dim: number, heads: number, groups: number, ff: number, vocab: number];
+type Dims = readonly [layers: number, dim: number, heads: number, kvHeads: number, ff: number, vocab: number];
 
-function shape(name: string, dims: Dims, context: number, ropeTheta: number, tied: boolean): LlamaConfig {
-  const [layers, dim, heads, groups, ff, vocab] = dims;
-  const width = { layers, dim, heads, groups, headDim: dim / heads, ff, vocab };
+function shape(name: string, dims: Dims, context: number, ropeTheta: number, tied: boolean): ModelSpec {
+  const [layers, dim, heads, kvHeads, ff, vocab] = dims;
+  const width = { layers, dim, heads, kvHeads, headDim: dim / heads, ff, vocab };
   // No end of text: random weights know none, and a benchmark wants the tokens it asked for.
-  return { name, ...width, context, eps: 1e-5, ropeTheta, tied, bos: [1], eos: [] };
+  return llamaSpec({ name, ...width, context, eps: 1e-5, ropeTheta, tied, bos: [1], eos: [] });
 }
 
-const CONFIGS: readonly LlamaConfig[] = [
+const CONFIGS: readonly ModelSpec[] = [
   shape("stories15M", [6, 288, 6, 6, 768, 32000], 256, 1e4, true),
   shape("stories110M", [12, 768, 12, 12, 2048, 32000], 1024, 1e4, true),
   shape("SmolLM2-135M", [30, 576, 9, 3, 1536, 49152], 8192, 1e5, true),
@@ -39,18 +40,20 @@ const CONFIGS: readonly LlamaConfig[] = [
 ];
 
 /** The shapes that `randomSource` knows, by name. */
-export const SHAPES: Readonly<Record<string, LlamaConfig>> = Object.fromEntries(CONFIGS.map((c) => [c.name, c]));
+export const SHAPES: Readonly<Record<string, ModelSpec>> = Object.fromEntries(CONFIGS.map((c) => [c.name, c]));
 
 /** Standard deviation of each part's numbers, times the root of the row's length: what a product with a vector of ones' size comes out as. */
 const GAINS: Readonly<Record<string, number>> = { q: 1.4, k: 1.4, v: 1, o: 1.5, gate: 1.5, up: 1.5, down: 1, head: 2 };
 /** Standard deviations that do not depend on a row's length: the embedding is small against what the first layer adds; norms lie around 1. */
 const EMBED = 0.05;
 const NORM = 0.1;
+const BIAS = 0.2;
 
 /** What the numbers of one tensor are: uniform around `mean`, with this standard deviation. */
 function law(name: CanonicalName, columns: number): { readonly mean: number; readonly deviation: number } {
   const part = name.split(".").at(-1) ?? "";
   if (part.endsWith("norm")) return { mean: 1, deviation: NORM };
+  if (part.endsWith("_bias")) return { mean: 0, deviation: BIAS };
   if (part === "embed") return { mean: 0, deviation: EMBED };
   return { mean: 0, deviation: (GAINS[part] ?? 1) / Math.sqrt(columns) };
 }
@@ -69,7 +72,7 @@ function seedOf(name: string): number {
  * seed + i · 0x9e3779b9 as a signed number and the seed is FNV-1a of the canonical name.
  */
 export function randomValues(
-  config: LlamaConfig,
+  config: ModelSpec,
   name: CanonicalName,
   start = 0,
   count?: number,
@@ -96,7 +99,7 @@ export interface RandomOptions {
 }
 
 /** A source of random weights for a shape by name, or for any config; nothing is made until it is asked for. Throws a `UserError` for an unknown name. */
-export function randomSource(shape: string | LlamaConfig, options: RandomOptions = {}): ModelSource {
+export function randomSource(shape: string | ModelSpec, options: RandomOptions = {}): ModelSource {
   const config = typeof shape === "string" ? named(shape) : shape;
   const dtype = options.stored ?? "f32";
   const encode = (values: Float32Array<ArrayBuffer>): WeightData =>
@@ -123,7 +126,7 @@ export function randomSource(shape: string | LlamaConfig, options: RandomOptions
   };
 }
 
-function named(name: string): LlamaConfig {
+function named(name: string): ModelSpec {
   const found = CONFIGS.find((c) => c.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;
   throw new UserError(`unknown shape "${name}"`, { hint: `there are: ${CONFIGS.map((c) => c.name).join(", ")}` });

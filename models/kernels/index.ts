@@ -8,6 +8,6 @@ export { flash } from "./flash.ts";
 export { logits, norm } from "./logits.ts";
 export { moveCache, moveRow } from "./move.ts";
 export { place, protect, rank, weigh } from "./oneshot.ts";
-export { project } from "./project.ts";
-export { qkv } from "./qkv.ts";
+export { biasedProject, project } from "./project.ts";
+export { biasedQkv, qkv } from "./qkv.ts";
 export { swiglu } from "./swiglu.ts";

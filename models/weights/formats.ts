@@ -3,8 +3,8 @@
 import { blockOf, REALS } from "../../compiler/ir/formats.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { DType } from "../../runtime/memory/dtype.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
-import type { CanonicalName, LayerPart, ModelSource, WeightDType } from "./source.ts";
+import type { ModelSpec } from "../config/spec.ts";
+import { type CanonicalName, canonicalShapes, isVector, type ModelSource, type WeightDType } from "./source.ts";
 
 /** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
 export type WeightFormat = "stored" | (typeof REALS)[number];
@@ -16,28 +16,36 @@ export function keptAs(stored: WeightDType, half: boolean): WeightDType {
 }
 
 /**
- * The format of one of a model's weights on an adapter with half precision or without. What was asked for holds for matrices; norms, a few numbers each, are
- * then f32. q, k and v share a buffer and so a format: f32 where the files store them differently.
+ * The format of one of a model's weights on an adapter with half precision or without. What was asked for holds for
+ * matrices; norms and biases, a few numbers each, are then f32. q, k and v share a buffer and so a format: f32 where the files store them differently.
  */
 export function formatOf(source: ModelSource, name: CanonicalName, half: boolean, weights: WeightFormat): DType {
-  if (weights !== "stored") return name.endsWith("norm") ? "f32" : weights;
-  const fused = /^(layers\.\d+)\.[qkv]$/.exec(name);
+  if (weights !== "stored") return isVector(name) ? "f32" : weights;
+  const fused = /^(layers\.\d+)\.[qkv](_bias)?$/.exec(name);
   if (fused === null) return keptAs(source.tensor(name).dtype, half);
-  const [q, k, v] = (["q", "k", "v"] as const).map((part: LayerPart) => {
-    return source.tensor(`${fused[1]}.${part}` as CanonicalName).dtype;
+  const [, layer, bias = ""] = fused;
+  const [q, k, v] = (["q", "k", "v"] as const).map((part) => {
+    return source.tensor(`${layer}.${part}${bias}` as CanonicalName).dtype;
   });
   return keptAs(q !== undefined && q === k && q === v ? q : "f32", half);
 }
 
+/** What the rows of a matrix are as long as, for those who ask for a format of blocks. */
+const ROWS: Readonly<Record<string, string>> = {
+  o: "the heads together",
+  down: "the feed-forward layer",
+};
+
 /** Throws a `UserError` when the model's rows cannot be cut into the blocks of a format. */
-export function checkBlocks(config: LlamaConfig, weights: WeightFormat): void {
+export function checkBlocks(config: ModelSpec, weights: WeightFormat): void {
   const block = weights === "stored" ? 1 : blockOf(weights);
-  const { name, dim, heads, headDim, ff } = config;
-  const rows = { "the width": dim, "the heads together": heads * headDim, "the feed-forward layer": ff };
-  for (const [what, n] of Object.entries(rows)) {
-    if (n % block === 0) continue;
+  for (const [name, shape] of canonicalShapes(config)) {
+    const n = shape.at(-1) ?? 0;
+    if (isVector(name) || n % block === 0) continue;
+    const what = ROWS[name.split(".").at(-1) ?? ""] ?? "the width";
     throw new UserError(
-      `${name}: ${weights} weights are blocks of ${block} along each row, but ${what} of this model is ${n}, no multiple of it`,
+      `${config.name}: ${weights} weights are blocks of ${block} along each row, ` +
+        `but ${what} of this model is ${n}, no multiple of it`,
       { hint: "ask for f32 or f16 weights" },
     );
   }

@@ -13,12 +13,12 @@ import { bytesOf, type DType, decodeBF16, decodeF16 } from "../../runtime/memory
 import type { TensorOptions } from "../../runtime/memory/layout.ts";
 import { panelProblem } from "../../runtime/memory/panels.ts";
 import { pitchFor } from "../../runtime/memory/texture.ts";
+import type { LayerPart } from "../config/weight-map.ts";
 import { Fit } from "./fit.ts";
 import { formatOf, type WeightFormat } from "./formats.ts";
 import {
   type CanonicalName,
   elements,
-  type LayerPart,
   type ModelSource,
   type WeightData,
   type WeightDType,
@@ -27,9 +27,13 @@ import {
 
 export interface LayerWeights {
   readonly attentionNorm: DeviceTensor;
-  /** [heads + 2·groups, 2, headDim/2, dim]. */
+  /** [heads + 2·kvHeads, 2, headDim/2, dim]. */
   readonly qkv: DeviceTensor;
+  /** [heads + 2·kvHeads, 2, headDim/2]; it lies beside `attentionNorm`, with which it may share a binding. */
+  readonly qkvBias: DeviceTensor | undefined;
   readonly o: DeviceTensor;
+  /** [dim]. */
+  readonly oBias: DeviceTensor | undefined;
   readonly ffnNorm: DeviceTensor;
   readonly gate: DeviceTensor;
   readonly up: DeviceTensor;
@@ -117,13 +121,34 @@ class Loader {
     const format = this.formatOf(names[0] as CanonicalName);
     const parts = names.map((name) => this.#source.tensor(name).shape);
     const tensor = await this.#make(shape, format, { label, ...this.#placeOf(shape, parts, format) });
+    await this.#fillAll(tensor, names);
+    return tensor;
+  }
+
+  /** A norm and the biases of what reads it, in one buffer: with a binding for each, the kernel would bind more than browsers promise. */
+  async normAndBias(
+    norm: CanonicalName,
+    biases: readonly CanonicalName[],
+    shape: readonly number[],
+  ): Promise<{ readonly norm: DeviceTensor; readonly bias: DeviceTensor }> {
+    const t = this.#source.tensor(norm);
+    const specs = {
+      norm: { shape: t.shape, dtype: this.formatOf(norm), label: t.name },
+      bias: { shape, dtype: this.formatOf(biases[0] as CanonicalName), label: `biases beside ${t.name}` },
+    };
+    const made = await guarded(this.#gpu.device, `tensor "${t.name}"`, () => this.#gpu.tensors(specs));
+    await this.#fill(made.norm, t, 0);
+    await this.#fillAll(made.bias, biases);
+    return made;
+  }
+
+  async #fillAll(to: DeviceTensor, names: readonly CanonicalName[]): Promise<void> {
     let at = 0;
     for (const name of names) {
       const t = this.#source.tensor(name);
-      await this.#fill(tensor, t, at);
+      await this.#fill(to, t, at);
       at += elements(t.shape);
     }
-    return tensor;
   }
 
   /** What goes wrong here is for whoever loads the model, and for nobody else on the device. */
@@ -156,17 +181,23 @@ class Loader {
 
 /** Reads every weight and puts it on the GPU in the format that `formats.ts` says. */
 export async function loadWeights(gpu: Maker, source: ModelSource, format: WeightFormat = "stored"): Promise<Weights> {
-  const { layers: count, heads, groups, headDim, dim } = source.config;
+  const { dim } = source.config;
   const loader = new Loader(gpu, source, format);
   const layers: LayerWeights[] = [];
   const embed = await loader.one("embed");
-  for (let i = 0; i < count; i++) {
+  for (const [i, { attention }] of source.config.layers.entries()) {
     const part = (name: LayerPart): CanonicalName => `layers.${i}.${name}`;
-    const shape = [heads + 2 * groups, 2, headDim / 2, dim];
+    const { heads, kvHeads, keyDim, bias } = attention;
+    const rows = [heads + 2 * kvHeads, 2, keyDim / 2];
+    const { norm, bias: qkvBias } = bias.qkv
+      ? await loader.normAndBias(part("attention_norm"), [part("q_bias"), part("k_bias"), part("v_bias")], rows)
+      : { norm: await loader.one(part("attention_norm")), bias: undefined };
     layers.push({
-      attentionNorm: await loader.one(part("attention_norm")),
-      qkv: await loader.stacked([part("q"), part("k"), part("v")], shape, `layer ${i} q, k and v`),
+      attentionNorm: norm,
+      qkv: await loader.stacked([part("q"), part("k"), part("v")], [...rows, dim], `layer ${i} q, k and v`),
+      qkvBias,
       o: await loader.one(part("o")),
+      oBias: bias.o ? await loader.one(part("o_bias")) : undefined,
       ffnNorm: await loader.one(part("ffn_norm")),
       gate: await loader.one(part("gate")),
       up: await loader.one(part("up")),

@@ -2,12 +2,13 @@
  * The one form in which every checkpoint format hands over its weights.
  *
  * A format knows its own names, layouts and quirks; the decoder knows only the names below. Rows of q and k are always in rotate-half order, in which RoPE
- * turns element i with element i + headDim/2: formats that keep the pairs side by side are put in order while they are read (see rotary.ts).
+ * turns element i with element i + headDim/2: formats that keep the pairs side by side are put in order while they are read.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
 import type { DType } from "../../runtime/memory/dtype.ts";
-import type { LlamaConfig } from "../config/model-config.ts";
+import type { LayerSpec, ModelSpec } from "../config/spec.ts";
+import type { LayerPart } from "../config/weight-map.ts";
 import type { Tokenizer } from "../tokenizers/tokenizer.ts";
 
 /** Storage formats that weights may have. */
@@ -16,7 +17,6 @@ export type WeightDType = Extract<DType, "f32" | "f16" | "bf16">;
 /** f32 as numbers, f16 and bf16 as their raw bits. */
 export type WeightData = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 
-export type LayerPart = "attention_norm" | "q" | "k" | "v" | "o" | "ffn_norm" | "gate" | "up" | "down";
 export type CanonicalName = "embed" | "norm" | "head" | `layers.${number}.${LayerPart}`;
 
 export interface WeightTensor {
@@ -33,7 +33,8 @@ export interface WeightTensor {
 
 /** An opened checkpoint: shapes and dtypes are known and checked, no weight has been read. */
 export interface ModelSource {
-  readonly config: LlamaConfig;
+  /** What it computes. */
+  readonly config: ModelSpec;
   /** The file or folder it came from. */
   readonly where: string;
   /** What is odd about its files and does no harm: a line each, to be shown once. */
@@ -44,27 +45,40 @@ export interface ModelSource {
   tensor(name: CanonicalName): WeightTensor;
 }
 
-/** Every canonical name with the shape that the config asks for, in the order a token meets them. */
-export function canonicalShapes(config: LlamaConfig): ReadonlyMap<CanonicalName, readonly number[]> {
-  const { dim, ff, vocab } = config;
-  const queries = config.heads * config.headDim;
-  const keys = config.groups * config.headDim;
+/** The parts of a layer with their shapes, in the order a token meets them: a matrix is [outputs, inputs]. */
+function partShapes({ attention, mlp }: LayerSpec, dim: number): readonly (readonly [LayerPart, readonly number[]])[] {
+  const { heads, kvHeads, keyDim, valueDim, bias } = attention;
+  const [queries, keys, values] = [heads * keyDim, kvHeads * keyDim, kvHeads * valueDim];
+  const parts: (readonly [LayerPart, readonly number[]] | undefined)[] = [
+    ["attention_norm", [dim]],
+    ["q", [queries, dim]],
+    ["k", [keys, dim]],
+    ["v", [values, dim]],
+    bias.qkv ? ["q_bias", [queries]] : undefined,
+    bias.qkv ? ["k_bias", [keys]] : undefined,
+    bias.qkv ? ["v_bias", [values]] : undefined,
+    ["o", [dim, heads * valueDim]],
+    bias.o ? ["o_bias", [dim]] : undefined,
+    ["ffn_norm", [dim]],
+    ["gate", [mlp.width, dim]],
+    ["up", [mlp.width, dim]],
+    ["down", [dim, mlp.width]],
+  ];
+  return parts.filter((part) => part !== undefined);
+}
+
+/** Every canonical name with the shape that the spec asks for, in the order a token meets them. */
+export function canonicalShapes({ dim, vocab, layers }: ModelSpec): ReadonlyMap<CanonicalName, readonly number[]> {
   const shapes = new Map<CanonicalName, readonly number[]>([["embed", [vocab, dim]]]);
-  for (let i = 0; i < config.layers; i++) {
-    const parts: readonly [LayerPart, readonly number[]][] = [
-      ["attention_norm", [dim]],
-      ["q", [queries, dim]],
-      ["k", [keys, dim]],
-      ["v", [keys, dim]],
-      ["o", [dim, queries]],
-      ["ffn_norm", [dim]],
-      ["gate", [ff, dim]],
-      ["up", [ff, dim]],
-      ["down", [dim, ff]],
-    ];
-    for (const [part, shape] of parts) shapes.set(`layers.${i}.${part}`, shape);
+  for (const [i, layer] of layers.entries()) {
+    for (const [part, shape] of partShapes(layer, dim)) shapes.set(`layers.${i}.${part}`, shape);
   }
   return shapes.set("norm", [dim]).set("head", [vocab, dim]);
+}
+
+/** Whether a name is a vector's, a norm's weights or a bias: a few numbers each. */
+export function isVector(name: CanonicalName): boolean {
+  return name.endsWith("norm") || name.endsWith("_bias");
 }
 
 /** Number of elements of a shape. */

@@ -11,7 +11,7 @@ import { promptOf, stateFor } from "../../bench/subject.ts";
 import { busyTime, LoadWatch, processCpu, threadCpu } from "../../bench/surroundings.ts";
 import { entrantsOf, type SweepOptions } from "../../cli/bench/sweeps.ts";
 import { randomSource, SHAPES } from "../../models/formats/random.ts";
-import type { LlamaConfig } from "../../models/index.ts";
+import type { ModelSpec } from "../../models/index.ts";
 
 describe("stats", () => {
   it("takes quantiles with straight lines between neighbours", () => {
@@ -199,7 +199,7 @@ describe("counting", () => {
   });
 
   it("knows the matrix products of a shape", () => {
-    const config = SHAPES.stories15M as LlamaConfig;
+    const config = SHAPES.stories15M as ModelSpec;
     // q, k, v and o are 288 by 288, the feed-forward layer three times 768 by 288.
     expect(matrixOperations(randomSource("stories15M"))).toBe(2 * 6 * (4 * 288 * 288 + 3 * 768 * 288));
     const cases = casesOfShape(config, "q4");

@@ -8,17 +8,18 @@ import { type Graph, initialiserBytes, llamaGraph, type PeerWeights, transposed 
 import type { Run } from "../../bench/peers/protocol.ts";
 import { commonLength, marginOf, promptIds, ratio, spread, summarise } from "../../bench/peers/report.ts";
 import { AHEAD, type Engine, timed, topOf } from "../../bench/peers/serve.ts";
-import type { LlamaConfig } from "../../models/config/model-config.ts";
+import { llamaDims, llamaSpec } from "../../models/config/families/llama.ts";
+import type { ModelSpec } from "../../models/config/spec.ts";
 import { randomSource, SHAPES } from "../../models/formats/random.ts";
 import type { ModelSource } from "../../models/weights/source.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { causal, referenceRun } from "../support/reference-llama.ts";
 import { runGraph } from "./onnx-rows.ts";
 
-const SHAPE: LlamaConfig = {
-  ...(SHAPES.stories15M as LlamaConfig),
-  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, groups: 2, headDim: 16, ff: 96, vocab: 80 },
-};
+const SHAPE: ModelSpec = llamaSpec({
+  ...llamaDims(SHAPES.stories15M as ModelSpec),
+  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, kvHeads: 2, headDim: 16, ff: 96, vocab: 80 },
+});
 const IDS = [3, 1, 4, 1, 5, 9, 2, 6];
 
 /** The source with its matrices rounded as our q4 rounds them. */
@@ -65,18 +66,19 @@ describe("the ONNX graph", () => {
     // Everything that is stored is read.
     const read = new Set(graph.nodes.flatMap((n) => n.inputs));
     expect(graph.initialisers.filter((i) => !read.has(i.name))).toEqual([]);
-    const cache = { type: "float", dims: [1, SHAPE.groups, "past", SHAPE.headDim] };
+    const cache = { type: "float", dims: [1, 2, "past", 16] };
     expect(graph.inputs).toContainEqual({ name: "past.1.value", ...cache });
   });
 
   it("has thirteen operators a layer", () => {
     const options = { weights: "f32", positions: 16, logits: "all" } as const;
-    const size = (layers: number): number => llamaGraph(randomSource({ ...SHAPE, layers }), options).nodes.length;
+    const size = (layers: number): number =>
+      llamaGraph(randomSource(llamaSpec({ ...llamaDims(SHAPE), layers })), options).nodes.length;
     expect(size(5) - size(2)).toBe(3 * 13);
   });
 
   it("refuses rows that are no whole blocks", () => {
-    const source = randomSource({ ...SHAPE, ff: 100 });
+    const source = randomSource(llamaSpec({ ...llamaDims(SHAPE), ff: 100 }));
     const build = (): Graph => llamaGraph(source, { weights: "q4", positions: 16, logits: "all" });
     expect(build).toThrow(new RangeError('weight "layers.0.down": rows of 100 are no whole blocks'));
   });

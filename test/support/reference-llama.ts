@@ -6,7 +6,8 @@
  * policy's choices can be checked.
  */
 import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
-import { rotate, times, widened } from "../models/formats/reference.ts";
+import { plus, projections, rotate, times, widened } from "../models/formats/reference.ts";
+import { rotationOf } from "./reference-rope.ts";
 
 export interface Reference {
   /** [tokens][vocab] */
@@ -29,57 +30,54 @@ export function visibleFrom(kept: readonly (readonly (readonly number[])[])[]): 
 /** One pass over `ids`. */
 export async function referenceRun(source: ModelSource, ids: readonly number[], visible: Visible): Promise<Reference> {
   const { config } = source;
-  const { dim, headDim } = config;
+  const { dim } = config;
   const read = (name: CanonicalName): Promise<Float32Array> => widened(source.tensor(name));
   const embed = await read("embed");
   const weights: Float64Array[][] = [];
   let stream: Float64Array[] = ids.map((id) => Float64Array.from(embed.subarray(id * dim, (id + 1) * dim)));
-  for (let layer = 0; layer < config.layers; layer++) {
+  for (const [layer, { attention, norms }] of config.layers.entries()) {
+    const { heads, kvHeads, keyDim: headDim } = attention;
+    const rope = rotationOf(attention.rope);
     const p = `layers.${layer}` as const;
-    const [norm, wq, wk, wv, wo] = [
-      await read(`${p}.attention_norm`),
-      await read(`${p}.q`),
-      await read(`${p}.k`),
-      await read(`${p}.v`),
-      await read(`${p}.o`),
-    ];
-    const normed = stream.map((x) => rms(x, norm, config.eps));
-    const q = normed.map((x, at) => rotate(times(wq, x), headDim, at, config.ropeTheta));
-    const k = normed.map((x, at) => rotate(times(wk, x), headDim, at, config.ropeTheta));
-    const v = normed.map((x) => times(wv, x));
+    const norm = await read(`${p}.attention_norm`);
+    const [wq, wk, wv, wo] = await Promise.all(projections(source, layer, attention));
+    const normed = stream.map((x) => rms(x, norm, n(norms.attention.before?.eps)));
+    const q = normed.map((x, at) => rotate(wq(x), headDim, at, rope));
+    const k = normed.map((x, at) => rotate(wk(x), headDim, at, rope));
+    const v = normed.map((x) => wv(x));
     const means: Float64Array[] = [];
     stream = stream.map((x, at) => {
       const seen = visible(layer, at);
       const mean = new Float64Array(seen.length);
-      const mixed = new Float64Array(config.heads * headDim);
-      for (let head = 0; head < config.heads; head++) {
-        const group = Math.floor((head * config.groups) / config.heads);
+      const mixed = new Float64Array(heads * headDim);
+      for (let head = 0; head < heads; head++) {
+        const group = Math.floor((head * kvHeads) / heads);
         const share = softmax(
           seen.map((past) => product(q[at], head * headDim, k[past], group * headDim, headDim) / Math.sqrt(headDim)),
         );
         for (const [j, past] of seen.entries()) {
           const weight = share[j] ?? Number.NaN;
-          mean[j] = (mean[j] ?? 0) + weight / config.heads;
+          mean[j] = (mean[j] ?? 0) + weight / heads;
           for (let i = 0; i < headDim; i++) {
             mixed[head * headDim + i] = (mixed[head * headDim + i] ?? 0) + weight * n(v[past]?.[group * headDim + i]);
           }
         }
       }
       means.push(mean);
-      return plus(x, times(wo, mixed));
+      return plus(x, wo(mixed));
     });
     weights.push(means);
     const second = await read(`${p}.ffn_norm`);
     const [gate, up, down] = [await read(`${p}.gate`), await read(`${p}.up`), await read(`${p}.down`)];
     stream = stream.map((x) => {
-      const y = rms(x, second, config.eps);
+      const y = rms(x, second, n(norms.mlp.before?.eps));
       const open = times(gate, y);
       const inner = times(up, y).map((value, i) => (value * n(open[i])) / (1 + Math.exp(-n(open[i]))));
       return plus(x, times(down, inner));
     });
   }
   const [final, head] = [await read("norm"), await read("head")];
-  return { logits: stream.map((x) => times(head, rms(x, final, config.eps))), weights };
+  return { logits: stream.map((x) => times(head, rms(x, final, config.norm.eps))), weights };
 }
 
 function softmax(scores: readonly number[]): Float64Array {
@@ -104,10 +102,6 @@ function product(
 function rms(x: Float64Array, weight: Float32Array, eps: number): Float64Array {
   const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + eps);
   return x.map((value, i) => value * scale * n(weight[i]));
-}
-
-function plus(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((value, i) => value + n(b[i]));
 }
 
 /** An element that is there; a wrong index becomes NaN and fails the comparison. */

@@ -8,8 +8,8 @@
 import { readFile } from "node:fs/promises";
 import type { numpy } from "@jax-js/jax";
 import { create, globals } from "webgpu";
-import { frequencies } from "../../../models/blocks/rope.ts";
-import { randomSource } from "../../../models/index.ts";
+import { frequencies, ropeOf } from "../../../models/blocks/rope.ts";
+import { llamaDims, randomSource } from "../../../models/index.ts";
 import type { CanonicalName, ModelSource } from "../../../models/weights/source.ts";
 import { nameOf } from "../../../runtime/adapters/capabilities.ts";
 import { transposed } from "../graph.ts";
@@ -89,7 +89,7 @@ function ints(values: readonly number[]): Arr {
 
 /** All weights, and the tables of the rotation for every position. */
 async function upload(source: ModelSource, capacity: number): Promise<Arrays> {
-  const { layers, headDim } = source.config;
+  const { layers, headDim } = llamaDims(source.config);
   const parts = ["attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "up", "down"] as const;
   const inLayers = Array.from({ length: layers }, (_, i) => parts.map((p): CanonicalName => `layers.${i}.${p}`)).flat();
   const arrays: Arrays = {};
@@ -102,7 +102,7 @@ async function upload(source: ModelSource, capacity: number): Promise<Arrays> {
       ? np.array(transposed(values, rows, columns)).reshape([columns, rows])
       : np.array(values).reshape([...shape]);
   }
-  const freq = frequencies(source.config);
+  const freq = frequencies(ropeOf(source.config));
   const half = headDim / 2;
   for (const [name, f] of Object.entries({ cos: Math.cos, sin: Math.sin })) {
     const angle = (i: number): number => Math.floor(i / half) * (freq[i % half] ?? 0);
@@ -116,7 +116,7 @@ async function upload(source: ModelSource, capacity: number): Promise<Arrays> {
 
 /** The way of `n` tokens through the model; one token continues the caches that are given, several begin new ones. `pick` asks for the id, else logits come. */
 function forward(source: ModelSource, capacity: number, n: number, pick: boolean): Step {
-  const { layers, heads, groups, headDim, eps } = source.config;
+  const { layers, heads, kvHeads: groups, headDim, eps } = llamaDims(source.config);
   const [half, group] = [headDim / 2, heads / groups];
   return (weights, past, ids, at) => {
     const w = (name: string): Arr => (weights[name] as Arr).ref;

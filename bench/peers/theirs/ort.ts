@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
-import { randomSource } from "../../../models/index.ts";
+import { llamaDims, randomSource } from "../../../models/index.ts";
 import { cacheNames, llamaGraph } from "../graph.ts";
 import type { Setup } from "../protocol.ts";
 import { type Engine, serve, topOf } from "../serve.ts";
@@ -17,7 +17,7 @@ type Values = Record<string, Tensor>;
 
 async function load({ shape, weights, capacity, logits }: Setup): Promise<Engine> {
   const source = randomSource(shape);
-  const { vocab, groups, headDim, layers } = source.config;
+  const { vocab, kvHeads: groups, headDim, layers } = llamaDims(source.config);
   const caches = Array.from({ length: layers }, (_, i) => cacheNames(i)).flat();
   const graph = llamaGraph(source, { weights, positions: capacity, logits });
   const session = await opened(

@@ -1,5 +1,6 @@
 /**
- * Tiny models of three families against recorded logits: every storage format, tied and untied heads, one KV head for one or several query heads.
+ * Tiny models against recorded logits: every storage format, tied and untied heads, one KV head for one or several query
+ * heads, every kind of scaled RoPE, biases of attention.
  *
  * The references are float64 on the stored values, with exact rotary frequencies, so one tolerance serves f32, f16 and bf16 files.
  */
@@ -30,7 +31,11 @@ async function recorded(family: string): Promise<Case & { readonly logits: Float
   };
 }
 
-const FAMILIES = ["llama2-mha", "llama3.2-tied", "tinyllama-f16"];
+const FAMILIES = [
+  ...["llama2-mha", "llama3.2-tied", "tinyllama-f16"],
+  ...["llama3.1-rope", "llama-linear", "llama-yarn", "llama-yarn-attention-factor", "llama-yarn-mscale"],
+  "llama-attn-bias",
+];
 /** Of the spread of the logits, for weights that are read as they are stored. */
 const TOLERANCE = 2e-4;
 

@@ -1,6 +1,7 @@
 /** What does not fit: values in a format, and a state on an adapter. */
 import { describe, expect, test } from "vitest";
-import type { LlamaConfig } from "../../../models/config/model-config.ts";
+import { llamaDims, llamaSpec } from "../../../models/config/families/llama.ts";
+import type { ModelSpec } from "../../../models/config/spec.ts";
 import { Decoder } from "../../../models/decode/decoder.ts";
 import { randomSource } from "../../../models/formats/random.ts";
 import { Fit } from "../../../models/weights/fit.ts";
@@ -11,10 +12,10 @@ import { encodeBF16 } from "../../../runtime/memory/dtype.ts";
 import { adaptersUnderTest, withDevice } from "../../support/gpu.ts";
 import { complaint } from "../formats/temporary.ts";
 
-const CONFIG: LlamaConfig = {
-  name: "tiny", layers: 1, dim: 32, heads: 2, groups: 1, headDim: 16, ff: 32, vocab: 64, context: 64, eps: 1e-5, ropeTheta: 1e4,
+const CONFIG: ModelSpec = llamaSpec({
+  name: "tiny", layers: 1, dim: 32, heads: 2, kvHeads: 1, headDim: 16, ff: 32, vocab: 64, context: 64, eps: 1e-5, ropeTheta: 1e4,
   tied: false, bos: [], eos: [],
-}; // biome-ignore format: one record
+}); // biome-ignore format: one record
 
 /** The random model with some values of one tensor replaced. */
 function spoiled(name: string, values: readonly number[]): ModelSource {
@@ -82,7 +83,7 @@ test("a context too long for a full cache: what it takes in all, and smaller sta
   const gpu = new Gpu(await withDevice(adaptersUnderTest()[0] as string));
   const layers = 4;
   const context = 2 ** 30;
-  const source = randomSource({ ...CONFIG, layers, context });
+  const source = randomSource(llamaSpec({ ...llamaDims(CONFIG), layers, context }));
   const bytes = layers * (2 * 16 * (context + 1) * 4 + (context + 1) * 4 + 4);
   const error = await Decoder.load(gpu, source).catch((e: unknown) => e);
   if (!(error instanceof UserError)) throw error;

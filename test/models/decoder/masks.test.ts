@@ -120,7 +120,7 @@ describe.each(adaptersUnderTest())(`states on %s, seed ${SEED}`, (adapter) => {
         const visible = (layer: number, t: number): readonly number[] =>
           t <= last ? causal(layer, t) : [...(kept[t - 1 - last]?.[layer] ?? []), t];
         const reference = await referenceRun(source, whole, visible);
-        for (let layer = 0; layer < source.config.layers; layer++) {
+        for (let layer = 0; layer < source.config.layers.length; layer++) {
           const scores = [...(reference.weights[layer]?.[last] ?? [])].map((score, p) => ({
             p,
             score: p < first || p + recent > last ? Infinity : score,

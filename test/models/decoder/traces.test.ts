@@ -29,7 +29,7 @@ describe("eviction traces", () => {
       const source = await openModel(path);
       await withDecoder(adapter, source, { state: `tova:${budget}` }, async (decoder) => {
         const kept = await keptByStep(decoder, ids);
-        expect(compareTrace(trace, kept)).toBe(source.config.layers * (ids.length - budget));
+        expect(compareTrace(trace, kept)).toBe(source.config.layers.length * (ids.length - budget));
         expect(kept.at(-1)).toEqual(trace.kept_positions_per_layer);
         const { vocab } = source.config;
         const logits = await decoder.forward(ids);

@@ -3,7 +3,8 @@
  * the host's own rounding; the memory contract says what they take.
  */
 import { describe, expect, test } from "vitest";
-import type { LlamaConfig } from "../../../models/config/model-config.ts";
+import { llamaDims, llamaSpec } from "../../../models/config/families/llama.ts";
+import type { ModelSpec } from "../../../models/config/spec.ts";
 import { randomSource, SHAPES } from "../../../models/formats/random.ts";
 import { contract, type ModelSource, parsePolicy, type WeightFormat } from "../../../models/index.ts";
 import { canonicalShapes, elements } from "../../../models/weights/source.ts";
@@ -17,10 +18,10 @@ import { causal, referenceRun } from "../../support/reference-llama.ts";
 import { widened } from "../formats/reference.ts";
 import { complaint } from "../formats/temporary.ts";
 
-const TINY: LlamaConfig = {
-  ...(SHAPES["TinyLlama-1.1B"] as LlamaConfig),
-  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, groups: 2, headDim: 16, ff: 96, vocab: 80, context: 64 },
-};
+const TINY: ModelSpec = llamaSpec({
+  ...llamaDims(SHAPES["TinyLlama-1.1B"] as ModelSpec),
+  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, kvHeads: 2, headDim: 16, ff: 96, vocab: 80, context: 64 },
+});
 const IDS: readonly number[] = randomIds(7, 24, TINY.vocab);
 
 /** A model whose matrices hold what is left of them in the format. */
@@ -99,7 +100,7 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
         expect(took, weights).toBeGreaterThanOrEqual(said);
         // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256; matrices
         // may lie in textures, with rows of 1 KiB.
-        const { layers } = TINY;
+        const layers = TINY.layers.length;
         const padding = 16 * (13 * layers + 16) + 2 * 256 * layers + 1024 * (5 * layers + 2);
         expect(took - said, weights).toBeLessThan(padding);
       });
@@ -109,7 +110,7 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
   test("are refused where rows cannot be cut into blocks", async () => {
     const gpu = await gpuOf(adapter);
     const before = gpu.device.allocated;
-    const odd = randomSource({ ...TINY, name: "odd", ff: 80 });
+    const odd = randomSource(llamaSpec({ ...llamaDims(TINY), name: "odd", ff: 80 }));
     const load = (weights: WeightFormat): Promise<unknown> => withDecoder(adapter, odd, { weights }, async () => {});
     for (const weights of ["q8", "q4"] as const) {
       expect(await complaint(() => load(weights))).toBe(
@@ -136,7 +137,7 @@ describe("the contract", () => {
   });
 
   test("refuses the block formats for rows that do not fit", () => {
-    const odd = randomSource({ ...TINY, name: "odd", dim: 72, headDim: 18 });
+    const odd = randomSource(llamaSpec({ ...llamaDims(TINY), name: "odd", dim: 72, headDim: 18 }));
     expect(() => contract(odd, parsePolicy("full"), true, 1, "q8")).toThrow(
       "odd: q8 weights are blocks of 32 along each row, but the width",
     );

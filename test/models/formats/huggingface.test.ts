@@ -3,6 +3,7 @@
 import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { llamaDims } from "../../../models/config/families/llama.ts";
 import { openHuggingFace, openHuggingFaceFolder } from "../../../models/formats/huggingface.ts";
 import { readSafetensors, type SafetensorsInput, writeSafetensors } from "../../../models/formats/safetensors.ts";
 import { memoryFolder } from "../../../models/io/bytes.ts";
@@ -163,12 +164,12 @@ describe("where models come from", () => {
   test("the embedded model is the default", async () => {
     for (const path of [undefined, "hearth"]) {
       const source = await openModel(path);
-      expect(source.config).toMatchObject({
+      expect(llamaDims(source.config)).toMatchObject({
         name: "hearth",
         layers: 6,
         dim: 256,
         heads: 4,
-        groups: 2,
+        kvHeads: 2,
         headDim: 64,
         vocab: 1024,
         tied: true,
@@ -322,10 +323,10 @@ const trained = shared("models/tinystories-656k-hf");
 describe.skipIf(trained === undefined)("a trained folder (needs the shared data)", () => {
   test("only lm_head.weight is stored; logits are the recorded ones", async () => {
     const source = await openModel(trained);
-    expect(source.config).toMatchObject({
+    expect(llamaDims(source.config)).toMatchObject({
       name: "tinystories-656k-hf",
       tied: true,
-      groups: 4,
+      kvHeads: 4,
       eps: 1e-6,
       bos: [1],
       eos: [2],

@@ -2,6 +2,7 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { llamaDims } from "../../../models/config/families/llama.ts";
 import { openLlama2c, openLlama2cBytes } from "../../../models/formats/llama2c.ts";
 import { halvesFromPairs } from "../../../models/formats/rotary.ts";
 import { memoryBytes } from "../../../models/io/bytes.ts";
@@ -14,7 +15,7 @@ import { complaint, temporary } from "./temporary.ts";
 const at = temporary();
 const noTokenizer = (): Promise<never> => Promise.reject(new Error("no tokenizer in this test"));
 
-const SHAPE = { dim: 8, ff: 12, layers: 2, heads: 2, groups: 1, vocab: 260, context: 16 };
+const SHAPE = { dim: 8, ff: 12, layers: 2, heads: 2, kvHeads: 1, vocab: 260, context: 16 };
 type Section = readonly [name: string, count: number, layers: number];
 
 /** A checkpoint whose element i is the number i, so that every tensor shows where it was read from. */
@@ -23,7 +24,7 @@ function checkpoint(
   tied: boolean,
   change: Partial<typeof SHAPE> = {},
 ): { bytes: Uint8Array; starts: Map<string, number> } {
-  const { dim, ff, layers, heads, groups, vocab, context } = { ...SHAPE, ...change };
+  const { dim, ff, layers, heads, kvHeads: groups, vocab, context } = { ...SHAPE, ...change };
   const kv = (dim / heads) * groups;
   const q: Section[] = [
     ["q", dim * dim, layers],
@@ -88,7 +89,7 @@ describe.each([
   [1, false],
 ] as const)("version %i, tied %s", (version, tied) => {
   test("the header becomes the config", async () => {
-    expect((await open(checkpoint(version, tied).bytes)).config).toEqual({
+    expect(llamaDims((await open(checkpoint(version, tied).bytes)).config)).toEqual({
       ...SHAPE, name: "m", headDim: 4, eps: 1e-5, ropeTheta: 10000, tied, bos: [1], eos: [1, 2],
     }); // biome-ignore format: one record
   });

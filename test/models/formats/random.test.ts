@@ -1,14 +1,15 @@
 /** Random models: the numbers are those that the rule gives, any part of them alone, and they keep activations in bounds. */
 import { describe, expect, it } from "vitest";
-import type { LlamaConfig } from "../../../models/config/model-config.ts";
+import { llamaDims, llamaSpec } from "../../../models/config/families/llama.ts";
+import type { ModelSpec } from "../../../models/config/spec.ts";
 import { randomSource, randomValues, SHAPES } from "../../../models/formats/random.ts";
 import { canonicalShapes, elements } from "../../../models/weights/source.ts";
 import { decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../../runtime/memory/dtype.ts";
 
-const TINY: LlamaConfig = {
-  ...(SHAPES["TinyLlama-1.1B"] as LlamaConfig),
-  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, groups: 2, headDim: 16, ff: 96, vocab: 80 },
-};
+const TINY: ModelSpec = llamaSpec({
+  ...llamaDims(SHAPES["TinyLlama-1.1B"] as ModelSpec),
+  ...{ name: "tiny", layers: 2, dim: 64, heads: 4, kvHeads: 2, headDim: 16, ff: 96, vocab: 80 },
+});
 
 /** The rule with big integers, where the source uses 32-bit arithmetic. */
 function byTheRule(name: string, i: number, mean: number, deviation: number): number {
@@ -59,7 +60,7 @@ describe("random weights", () => {
     const { tensor } = randomSource(TINY);
     const whole = await tensor("layers.0.down").data();
     expect(await tensor("layers.0.down").part?.(100, 50)).toEqual(whole.slice(100, 150));
-    const far = randomValues(SHAPES["Llama-3.1-8B"] as LlamaConfig, "head", 525_000_000, 2);
+    const far = randomValues(SHAPES["Llama-3.1-8B"] as ModelSpec, "head", 525_000_000, 2);
     expect(far[1]).toBe(byTheRule("head", 525_000_001, 0, 2 / 64));
   });
 
@@ -79,7 +80,7 @@ describe("random weights", () => {
 describe("shapes by name", () => {
   it("have the sizes that their names promise", () => {
     const parameters = (name: string): number => {
-      const config = SHAPES[name] as LlamaConfig;
+      const config = SHAPES[name] as ModelSpec;
       const all = [...canonicalShapes(config)].filter(([n]) => !(config.tied && n === "head"));
       return all.reduce((sum, [, shape]) => sum + elements(shape), 0);
     };

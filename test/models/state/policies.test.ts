@@ -44,7 +44,7 @@ describe.each(adaptersUnderTest())(`policies on %s, seed ${SEED}`, (adapter) => 
     const kept = await withDecoder(adapter, model, { state }, (decoder) => keptByStep(decoder, ids));
     expect(kept).toHaveLength(LENGTH);
     for (const [t, layers] of kept.entries()) {
-      expect(layers).toHaveLength(model.config.layers);
+      expect(layers).toHaveLength(model.config.layers.length);
       for (const [layer, positions] of layers.entries()) {
         const candidates = [...(kept[t - 1]?.[layer] ?? []), t];
         const where = `layer ${layer}, token ${t}`;
