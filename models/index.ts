@@ -11,6 +11,7 @@ export type {
   RopeScaling,
   RopeSpec,
 } from "./config/spec.ts";
+export { type Widths, widthsOf } from "./config/widths.ts";
 export { Decoder } from "./decode/decoder.ts";
 export type { BatchToken } from "./decode/interleave.ts";
 export type { DecoderOptions } from "./decode/load.ts";

@@ -26,8 +26,7 @@ export function configure(command: Command, context: Context): void {
 }
 
 async function inspect(options: Options, { io }: Context): Promise<void> {
-  const { contract, openModel, parsePolicy } = await import("../../models/index.ts");
-  const { widthsOf } = await import("../../models/config/widths.ts");
+  const { contract, openModel, parsePolicy, widthsOf } = await import("../../models/index.ts");
   const policy = parsePolicy(options.state);
   const source = await openModel(options.model);
   const { config } = source;

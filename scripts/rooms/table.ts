@@ -141,8 +141,9 @@ export const ROOMS: readonly Room[] = [
   { room: "runtime", imports: ["compiler", ...RUNTIME, "runtime/tuning"] },
 
   { room: "models/io", imports: ["runtime/common"] },
-  { room: "models/config", imports: ["runtime/common", "models/io"] },
-  { room: "models/tokenizers", imports: ["runtime/common", "models/io", "models/config"] },
+  { room: "models/config", imports: ["runtime/common"] },
+  { room: "models/config/families", imports: ["models/config"] },
+  { room: "models/tokenizers", imports: ["runtime/common", "models/io"] },
   {
     room: "models/weights",
     imports: [
@@ -151,14 +152,21 @@ export const ROOMS: readonly Room[] = [
       "runtime/common",
       "runtime/device",
       "runtime/memory",
-      "models/io",
       "models/config",
       "models/tokenizers",
     ],
   },
   {
     room: "models/formats",
-    imports: ["runtime/common", "runtime/memory", "models/io", "models/config", "models/tokenizers", "models/weights"],
+    imports: [
+      "runtime/common",
+      "runtime/memory",
+      "models/io",
+      "models/config",
+      "models/config/families",
+      "models/tokenizers",
+      "models/weights",
+    ],
   },
   { room: "models/embedded/hearth", imports: ["models/io", "models/weights", "models/formats"] },
   { room: "models/kernels", imports: ["dsl", "compiler"] },
@@ -175,7 +183,10 @@ export const ROOMS: readonly Room[] = [
       "models/cache/policies",
     ],
   },
-  { room: "models/blocks", imports: ["runtime", "models/config", "models/weights", "models/kernels", "models/cache"] },
+  {
+    room: "models/blocks",
+    imports: ["runtime", "runtime/common", "models/config", "models/weights", "models/kernels"],
+  },
   {
     room: "models/decode",
     imports: [
@@ -199,6 +210,7 @@ export const ROOMS: readonly Room[] = [
       "models/tokenizers",
       "models/kernels",
       "models/cache",
+      "models/blocks",
       "models/decode",
     ],
   },
@@ -209,6 +221,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/common",
       "models/io",
       "models/config",
+      "models/config/families",
       "models/tokenizers",
       "models/weights",
       "models/formats",
