@@ -27,7 +27,14 @@ import type { Knobs, Target } from "./schedule/target.ts";
 import type { Schedule } from "./schedule/types.ts";
 import { printWgsl } from "./wgsl/print.ts";
 
-/** Generates the shader of one kernel for one binding of its tensors on one adapter. */
+/**
+ * Generates the shader of one kernel for one binding of its tensors on one adapter.
+ * @param program the kernel, sizes still symbolic
+ * @param binding sizes, storage and shared bindings
+ * @param target the adapter, as far as code depends on it
+ * @param knobs choices of the schedule that are made already
+ * @throws KernelError where the kernel cannot be had with these sizes and formats
+ */
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const fixed = specialise(program, binding);
   verify(fixed, "specialise");

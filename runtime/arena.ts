@@ -11,7 +11,10 @@ export interface Arena extends Maker {
   destroy(): void;
 }
 
-/** An arena whose tensors `gpu` makes. */
+/**
+ * An arena whose tensors `gpu` makes.
+ * @param gpu who makes them
+ */
 export function arena(gpu: Maker): Arena {
   const made: DeviceTensor[] = [];
   return {

@@ -38,7 +38,11 @@ import { Plan } from "./plans/plan.ts";
 import { Recording, recording, Strays } from "./plans/recording.ts";
 import { tunedFor } from "./tuning/tuned.ts";
 
-/** Opens an adapter by name (or the best one there is), or wraps a device that exists already. */
+/**
+ * Opens an adapter by name (or the best one there is), or wraps a device that exists already.
+ * @param request which adapter, how to wait, or a device that exists already
+ * @throws UserError where there is no such adapter, or it makes no device
+ */
 export async function open(request: DeviceRequest = {}): Promise<Gpu> {
   return new Gpu(await openDevice(request));
 }
@@ -56,38 +60,60 @@ async function programsFrom(
   }
 }
 
+/** A GPU with tensors, kernels and plans. Made by `open`. */
 export class Gpu {
+  /** The device behind it. */
   readonly device: Device;
+  /** What kernels are compiled for. */
   readonly target: Target;
   readonly #strays: Strays = new Strays();
   readonly #tuned: FindKnobs;
 
+  /**
+   * Wraps an open device.
+   * @param device made by `openDevice`
+   */
   constructor(device: Device) {
     this.device = device;
     this.target = targetOf(device.capabilities);
     this.#tuned = tunedFor(device.capabilities);
   }
 
+  /** What the adapter can do. */
   get capabilities(): Capabilities {
     return this.device.capabilities;
   }
 
-  /** A tensor of zeros, or of `options.data`. */
+  /**
+   * A tensor of zeros, or of `options.data`.
+   * @param shape extents in order, as [rows, k], or by name
+   * @param dtype storage format of the elements
+   * @param options its label, data and place
+   * @throws UserError for a shape, a dtype or options that are none, and for what the device or kernels cannot hold
+   */
   tensor(shape: ShapeLike, dtype: DType = "f32", options: TensorOptions = {}): DeviceTensor {
     return createTensor(this.device, shape, dtype, options);
   }
 
   /**
-   * Tensors that share GPU memory, by name: `gpu.tensors({ k: { shape: [8, 64] }, at: { shape: [8], dtype: "u32" } })`. A kernel with more tensors than the
-   * adapter binds can bind those as one (browsers promise 8 bindings); apart from that they are like others.
+   * Tensors that share GPU memory, by name: `gpu.tensors({ k: { shape: [8, 64] }, at: { shape: [8], dtype: "u32" }
+   * })`. A kernel with more tensors than the adapter binds can bind those as one (browsers promise 8 bindings); apart
+   * from that they are like others.
+   * @param specs shape, dtype and options of each
+   * @throws UserError as `tensor` does; then nothing stays allocated
    */
   tensors<K extends string>(specs: Readonly<Record<K, TensorSpec>>): Record<K, DeviceTensor> {
     return createTensors(this.device, specs);
   }
 
   /**
-   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that `tilestate kernels build` made. A key
-   * with `specialise(kernel, { … })` is that kernel with its compile-time parameters given. Throws KernelError with located diagnostics, and UserError when there is neither a source nor a bundle to take a kernel from.
+   * Loads kernels by name: those of the calling module, for which `import.meta` is passed, or those of a bundle that
+   * `tilestate kernels build` made. A key with `specialise(kernel, { … })` is that kernel with its compile-time
+   * parameters given.
+   * @param from the module or the bundle
+   * @param functions the kernels; the names of the keys are those in the source
+   * @throws KernelError with located diagnostics
+   * @throws UserError when there is neither a source nor a bundle to take a kernel from
    */
   async kernels<T extends Record<string, Loadable>>(
     from: KernelModule | KernelBundle,
@@ -128,9 +154,11 @@ export class Gpu {
   }
 
   /**
-   * Records the kernel calls that `fn` makes as a plan. `fn` is called once and must not await.
-   * @throws UserError when `fn` is async or returns a promise (nothing is recorded then, and no kernel runs), inside of another recording, and for what kernel
-   * calls throw.
+   * Records the kernel calls that a function makes as a plan.
+   * @param label name of the plan in messages
+   * @param fn makes the calls; it is called once and must not await
+   * @throws UserError when `fn` is async or returns a promise (nothing is recorded then, and no kernel runs), inside
+   * of another recording, and for what kernel calls throw
    */
   record(label: string, fn: () => void): Promise<Plan> {
     const inside = recording() !== undefined;
@@ -157,8 +185,10 @@ export class Gpu {
   }
 
   /**
-   * Inside `record`: what `fn` calls is a part of the plan that is repeated as often as `Plan.run` says. Parts do not nest.
-   * @throws UserError outside of a recording, inside of another part, and when `fn` is async or returns a promise.
+   * Inside of `record`: makes what a function calls a part of the plan that is repeated as often as `Plan.run` says.
+   * Parts do not nest.
+   * @param fn makes the calls; it is called once and must not await
+   * @throws UserError outside of a recording, inside of another part, and when `fn` is async or returns a promise
    */
   repeat(fn: () => void): void {
     const recorder = recording();
@@ -167,8 +197,10 @@ export class Gpu {
   }
 
   /**
-   * Several tensors in one round trip.
-   * @throws what went wrong with these tensors, and with work that writes them, since they were last read; nobody else's failure.
+   * Reads several tensors in one round trip, in their order; formats narrower than f32 come decoded.
+   * @param tensors what is read
+   * @throws what went wrong with these tensors, and with work that writes them, since they were last read; nobody
+   * else's failure
    */
   async read(tensors: readonly DeviceTensor[]): Promise<TensorValues[]> {
     checkTensors(tensors);
@@ -176,13 +208,16 @@ export class Gpu {
   }
 
   /**
-   * Waits until submitted work is done, without spinning a core. Work of different lengths waits best under different names.
-   * @throws what went wrong and nobody has heard of yet. What a decoder does is not among it: whoever reads its text hears of that.
+   * Waits until submitted work is done, without spinning a core.
+   * @param work name of the kind of work; work of different lengths waits best under different names
+   * @throws what went wrong and nobody has heard of yet. What a decoder does is not among it: whoever reads its text
+   * hears of that
    */
   async wait(work?: string): Promise<void> {
     await settle(this.device, work);
   }
 
+  /** Destroys the device and everything on it; a device that was given is only let go. */
   async close(): Promise<void> {
     await this.device.close();
   }

@@ -1,21 +1,27 @@
 /** The runtime's doors. */
 
 export { type KernelBundle, registerBundle } from "../compiler/index.ts";
-export type { Capabilities, Rung } from "./adapters/capabilities.ts";
+export type { Capabilities, Limits, Rung, SubgroupMatrix } from "./adapters/capabilities.ts";
+export type { DawnRequest, Origin } from "./adapters/dawn.ts";
 export type { DawnModule } from "./adapters/dawn-module.ts";
 export { targetOf } from "./adapters/target.ts";
-export { TRAITS } from "./adapters/traits.ts";
+export type { Threads } from "./adapters/threads.ts";
+export { type AdapterTraits, type Family, TRAITS } from "./adapters/traits.ts";
 export { type Arena, arena, type Maker } from "./arena.ts";
 export { UserError } from "./common/errors.ts";
 export { Device, type DeviceRequest } from "./device/device.ts";
-export { Pace } from "./device/pace.ts";
+export { type Company, Pace } from "./device/pace.ts";
+export type { Waiting } from "./device/sleep.ts";
 export { Gpu, open } from "./gpu.ts";
-export { Kernel } from "./kernels/kernel.ts";
-export type { Launch, Loadable } from "./kernels/launch.ts";
+export type { Bound, Uniform } from "./kernels/arguments.ts";
+export type { Dispatch } from "./kernels/dispatch.ts";
+export { type FindKnobs, Kernel } from "./kernels/kernel.ts";
+export type { Argument, Arguments, Launch, Loadable } from "./kernels/launch.ts";
+export type { Variant } from "./kernels/variants.ts";
 export type { TensorSpec } from "./memory/create.ts";
 export type { DType } from "./memory/dtype.ts";
-export type { ShapeLike, TensorData, TensorOptions } from "./memory/layout.ts";
-export type { TensorValues } from "./memory/read.ts";
-export { DeviceTensor } from "./memory/tensor.ts";
+export type { Float16Data, Layout, ShapeLike, TensorData, TensorOptions } from "./memory/layout.ts";
+export type { Chain, TensorValues } from "./memory/read.ts";
+export { DeviceTensor, type Ownership } from "./memory/tensor.ts";
 export { type DispatchWork, planWork } from "./plans/cost.ts";
 export { Plan } from "./plans/plan.ts";

@@ -27,16 +27,27 @@ export interface KernelBundle {
 
 /** A bundle that does not fit, or a kernel that is in none. */
 export class BundleError extends Error {
+  /** Tells it from other errors where classes are not shared. */
   override readonly name: string = "BundleError";
+  /** What to do about it. */
   readonly hint: string;
 
+  /**
+   * Makes the error.
+   * @param message what is wrong with which bundle or kernel
+   * @param hint what to do about it
+   */
   constructor(message: string, hint = "`tilestate kernels build` writes bundles") {
     super(message);
     this.hint = hint;
   }
 }
 
-/** Packs tile programs. Throws BundleError where two different kernels have one name. */
+/**
+ * Packs tile programs into a bundle, by name.
+ * @param programs what is packed; the same program may come twice
+ * @throws BundleError where two different kernels have one name
+ */
 export function bundle(programs: Iterable<TileProgram>): KernelBundle {
   const kernels: Record<string, string> = {};
   for (const program of programs) {
@@ -51,7 +62,10 @@ export function bundle(programs: Iterable<TileProgram>): KernelBundle {
   return { tilestate: FORMAT, kernels };
 }
 
-/** Tells a bundle from `import.meta`. */
+/**
+ * Tells a bundle from `import.meta`.
+ * @param x either of the two
+ */
 export function isBundle(x: object): x is KernelBundle {
   return "kernels" in x && "tilestate" in x;
 }
@@ -65,8 +79,14 @@ export function fits(program: TileProgram, values: Statics[string] | undefined):
 }
 
 /**
- * The programs called `names`, verified unless they are `trusted`: those that come compiled inside of this package are code like any other of it.
- * @throws BundleError when the bundle is of another version, lacks one, has it with other compile-time parameters, or has something that is no program.
+ * The programs called `names`, by name; verified unless they are `trusted`: those that come compiled inside of this
+ * package are code like any other of it.
+ * @param from the bundle
+ * @param names kernels that are wanted
+ * @param statics values of compile-time parameters that the host knows, by kernel and parameter
+ * @param trusted leaves out the verification
+ * @throws BundleError when the bundle is of another version, lacks one, has it with other compile-time parameters, or
+ * has something that is no program
  */
 export function programsOf(
   from: KernelBundle,
@@ -112,8 +132,9 @@ function inWords(values: Statics[string] | undefined): string {
 export const registered: KernelBundle[] = [];
 
 /**
- * Makes a bundle known to every `gpu.kernels(import.meta, …)` whose TypeScript source is not on disk, for modules that cannot be handed one.
- * Registering a bundle twice does nothing.
+ * Makes a bundle known to every `gpu.kernels(import.meta, …)` whose TypeScript source is not on disk, for modules that
+ * cannot be handed one. Registering a bundle twice does nothing.
+ * @param given the bundle
  */
 export function registerBundle(given: KernelBundle): void {
   if (!registered.includes(given)) registered.push(given);

@@ -178,7 +178,7 @@ function filesLike(form: RegExp): { path: string; bytes: number; modified: numbe
   });
 }
 
-/** Removes every entry, and drafts; says how many entries there were. */
+/** Removes every entry and draft of the artefact cache; says how many entries there were. */
 export function clearCache(): number {
   const entries = cacheEntries();
   for (const { path: file } of [...entries, ...filesLike(DRAFT)]) fs().rmSync(file, { force: true });

@@ -23,13 +23,17 @@ import { importCompiler } from "./import-compiler.ts";
  * kernels are loaded from.
  */
 export interface Shipped {
+  /** Fingerprint of the front half that compiled them. */
   readonly compiler: string;
+  /** Files that they were compiled from, and the first 96 bits of their SHA-256 in hexadecimal. */
   readonly sources: readonly { readonly file: string; readonly hash: string }[];
+  /** The kernels. */
   readonly bundle: KernelBundle;
 }
 
 /** Where kernels are loaded from. `import.meta` is one. */
 export interface KernelModule {
+  /** The module's own URL, as `import.meta.url`. */
   readonly url: string;
   /** What came compiled with it. */
   readonly shipped?: Shipped | undefined;
@@ -77,15 +81,23 @@ function stateOf(files: readonly string[]): string {
 /** How programs were come by, for reports and tests. */
 export type Way = "shipped" | "bundled" | "cached" | "compiled";
 
+/** The programs of a module, and how they were come by. */
 export interface Loaded {
+  /** Path of the source, or the module's URL where there is none. */
   readonly file: string;
+  /** How they were come by. */
   readonly way: Way;
+  /** The programs, by name. */
   readonly programs: ReadonlyMap<string, TileProgram>;
 }
 
 /**
- * Loads the kernels called `names` of a module, given as its `import.meta` or the URL in it; `statics` are the values of their compile-time parameters that the host
- * knows. Throws KernelError with located diagnostics, and BundleError where there is neither a source nor a bundle.
+ * Loads kernels of a module.
+ * @param from the module: its `import.meta`, or the URL in it
+ * @param names kernels that are wanted
+ * @param statics values of compile-time parameters that the host knows, by kernel and parameter
+ * @throws KernelError with located diagnostics where a kernel does not compile
+ * @throws BundleError where there is neither a source nor a bundle
  */
 export async function loadPrograms(
   from: string | KernelModule,

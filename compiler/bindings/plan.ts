@@ -13,8 +13,11 @@ import type { LaneProgram } from "../ir/lane/program.ts";
 type Run = readonly Place[];
 
 /**
- * The packing for one call, undefined where every parameter can have a binding of its own. At most `bindings` are used if the places allow it, none longer
- * than `bindingBytes`; with too few neighbours, more are left, which is for the caller to refuse. What is longer and only read is bound in parts.
+ * The packing for one call, undefined where every parameter can have a binding of its own. At most `bindings` are used
+ * if the places allow it, none longer than `bindingBytes`; with too few neighbours, more are left, which is for the
+ * caller to refuse. What is longer and only read is bound in parts.
+ * @param places the tensors of one call, each a part of a GPU buffer
+ * @param limits most storage bindings of a kernel, and most bytes of one
  */
 export function planPacking(
   places: readonly Place[],

@@ -15,21 +15,31 @@ import type { Generated } from "../pipeline-types.ts";
 
 /** Bytes that move for one tensor of a kernel. */
 export interface Traffic {
+  /** Bytes that are read. */
   readonly read: number;
+  /** Bytes that are written. */
   readonly written: number;
 }
 
+/** What one dispatch costs at least. */
 export interface Work {
+  /** Bytes of each tensor parameter, by name. */
   readonly tensors: Readonly<Record<string, Traffic>>;
+  /** Operations on f32. */
   readonly operations: number;
 }
 
 /** The value of a scalar parameter (no indices), or of one element of a small tensor where it is known; loop limits and branches may hang on it. */
 export type Peek = (param: string, index: readonly number[]) => number | undefined;
 
-/** Counts one dispatch. */
-export function workOf({ fixed, schedule }: Pick<Generated, "fixed" | "schedule">, peek: Peek): Work {
-  return new Counter(fixed, schedule.grid, peek).count();
+/**
+ * Counts the bytes and operations of one dispatch, of a kernel generated for its binding: `fixed` and `schedule` of
+ * what `generate` gives.
+ * @param generated the kernel
+ * @param peek what is known of its scalars and small tensors
+ */
+export function workOf(generated: Pick<Generated, "fixed" | "schedule">, peek: Peek): Work {
+  return new Counter(generated.fixed, generated.schedule.grid, peek).count();
 }
 
 /** Programs beyond which those that may branch differently are sampled. */

@@ -7,10 +7,15 @@
 
 import type { SourceText, Span } from "./source-text.ts";
 
+/** One complaint about a kernel: what is wrong, where, and what helps. */
 export interface Diagnostic {
+  /** Stable name of the rule that is broken, as `TS-102`. */
   readonly code: string;
+  /** What was expected and what was got. */
   readonly message: string;
+  /** The place that it is about. */
   readonly span: Span;
+  /** What to write instead. */
   readonly help?: string;
   /** Calls that led here, outermost first. */
   readonly chain?: readonly { readonly name: string; readonly span: Span }[];
@@ -18,9 +23,16 @@ export interface Diagnostic {
 
 /** A kernel that cannot be compiled. `message` holds the whole report. */
 export class KernelError extends Error {
+  /** Tells it from other errors where classes are not shared. */
   override readonly name: string = "KernelError";
+  /** Every complaint, in the order of the source. */
   readonly diagnostics: readonly Diagnostic[];
 
+  /**
+   * Renders the report.
+   * @param diagnostics what is wrong
+   * @param sources the files that `diagnostics` name, by path; a missing one is named without its line
+   */
   constructor(diagnostics: readonly Diagnostic[], sources: ReadonlyMap<string, SourceText>) {
     super(diagnostics.map((d) => render(d, sources)).join("\n\n"));
     this.diagnostics = diagnostics;

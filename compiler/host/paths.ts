@@ -64,8 +64,11 @@ function privateRoot(): string | undefined {
 }
 
 /**
- * Makes a folder with all above it, as `mkdir -p` does. Node's own `recursive` never returns where a folder is there and none can be made in it
- * ("no such file", says /proc).
+ * Makes a folder with all above it, as `mkdir -p` does. Node's own `recursive` never returns where a folder is there
+ * and none can be made in it ("no such file", says /proc).
+ * @param folder its path
+ * @param mode rights of the folders that are made, less what the process masks
+ * @throws what the file system says where a folder cannot be made
  */
 export function makeFolder(folder: string, mode = 0o777): void {
   const { existsSync, mkdirSync } = fs();
@@ -82,7 +85,13 @@ export function makeFolder(folder: string, mode = 0o777): void {
   }
 }
 
-/** Writes a file under a temporary name and renames it, so that readers see all of it or nothing; makes its folder. Leaves nothing behind when it fails. */
+/**
+ * Writes a file under a temporary name and renames it, so that readers see all of it or nothing; makes its folder.
+ * Leaves nothing behind when it fails.
+ * @param file its path
+ * @param text what is written, as UTF-8
+ * @throws what the file system says where it cannot be written
+ */
 export function writeWhole(file: string, text: string): void {
   makeFolder(path().dirname(file));
   const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
@@ -105,7 +114,11 @@ export function removeFile(file: string): boolean {
   }
 }
 
-/** The text of an ordinary file of at most so many bytes; undefined for anything else. */
+/**
+ * The text of an ordinary file; undefined for anything else, and for what cannot be read.
+ * @param file its path
+ * @param most most bytes that it may have
+ */
 export function readText(file: string, most: number): string | undefined {
   try {
     const state = fs().statSync(file);

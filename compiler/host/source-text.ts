@@ -4,17 +4,22 @@
 
 /** A place in a file. */
 export interface Span {
+  /** Path of the file. */
   readonly file: string;
-  /** Offsets into the file's text. */
+  /** Offset of the first character in the file's text, from 0. */
   readonly start: number;
+  /** Offset behind the last character. */
   readonly end: number;
-  /** 1-based. */
+  /** Line, counted from 1. */
   readonly line: number;
+  /** Column, counted from 1. */
   readonly column: number;
 }
 
 /** A file that was read, with the hash the artefact cache is keyed by. */
 export interface SourceText {
+  /** Path of the file. */
   readonly file: string;
+  /** Everything in it. */
   readonly text: string;
 }

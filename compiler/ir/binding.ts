@@ -5,25 +5,33 @@ import type { StorageType } from "./formats.ts";
 
 /** A parameter of one call and where its tensor lies. Offsets are multiples of 256 bytes, as WebGPU wants them of bindings. */
 export interface Place {
+  /** Name of the parameter. */
   readonly name: string;
   /** The same for all that lie in one GPU buffer. */
   readonly home: unknown;
   /** Bytes from the start of the buffer. */
   readonly offset: number;
+  /** Bytes of the tensor, its scales included. */
   readonly bytes: number;
+  /** The kernel writes it. */
   readonly writes: boolean;
+  /** The kernel updates its elements indivisibly. */
   readonly atomic: boolean;
 }
 
 /** A parameter inside a shared binding, and the word that it starts at. */
 export interface Member {
+  /** Name of the parameter. */
   readonly name: string;
+  /** Its first word of 4 bytes, counted from the start of the binding. */
   readonly at: number;
 }
 
 /** A parameter that is bound in windows, and the words of each; the last one has what is left. */
 export interface Parted {
+  /** Name of the parameter. */
   readonly name: string;
+  /** Words of 4 bytes in a window. */
   readonly words: number;
 }
 

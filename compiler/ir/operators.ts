@@ -6,6 +6,10 @@
 /** Types a value can have in a program. Storage formats widen to f32 when loaded. */
 export type ValueType = "f32" | "u32" | "i32" | "bool";
 
+/**
+ * Operations on one operand. Angles are in radians; `log` is the natural one; `round` goes to the even neighbour at a
+ * tie.
+ */
 export type UnaryOp =
   | "neg"
   | "not"
@@ -23,6 +27,7 @@ export type UnaryOp =
   | "ceil"
   | "round";
 
+/** Operations on two operands of one type; those from `lt` on give a condition. */
 export type BinaryOp =
   | "add"
   | "sub"
@@ -44,6 +49,7 @@ export type BinaryOp =
   | "eq"
   | "ne";
 
+/** How a reduction combines the elements of an axis. */
 export type ReduceKind = "sum" | "max" | "min";
 
 /** The value that changes nothing: what dead elements hold in a partial result. */

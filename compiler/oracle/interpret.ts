@@ -13,13 +13,17 @@ import { binary, emptyReduction, reinterpret, saturate, settle, UNARY } from "./
 
 /** A tensor of the host: elements decoded to numbers. */
 export interface HostTensor {
+  /** Elements along each dim, the last one contiguous: [rows, k]. */
   readonly shape: readonly number[];
+  /** Format that stores are rounded to. */
   readonly storage: StorageType;
+  /** Its elements in row-major order; whole numbers in an array of their own kind. */
   readonly data: Float32Array | Uint32Array | Int32Array;
   /** Rows in a panel where the stored tensor lies in panels; `data` is in order all the same. */
   readonly panel?: number;
 }
 
+/** How the oracle cuts what a schedule would decide about. */
 export interface InterpretOptions {
   /** Elements in one block of an over-loop; odd on purpose, so that edges are ragged. */
   readonly overBlock?: number;
@@ -38,7 +42,14 @@ interface Extent {
   size: number;
 }
 
-/** Runs a program over host tensors, in place. `scalars` gives the run-time numbers. */
+/**
+ * Runs a program over host tensors, in place.
+ * @param program the kernel
+ * @param tensors what each tensor parameter holds, by name; those that the kernel writes are changed
+ * @param scalars the run-time numbers, by name
+ * @param options sizes of blocks
+ * @throws Error where an index lies outside its tensor, or a parameter is missing
+ */
 export function interpret(
   program: TileProgram,
   tensors: Readonly<Record<string, HostTensor>>,

@@ -7,11 +7,15 @@
 
 /** A digit of the lane's number: lane / stride % count. */
 export interface Digit {
+  /** Lanes from one value of the digit to the next. */
   readonly stride: number;
+  /** Values that the digit has. */
   readonly count: number;
 }
 
+/** How the elements of one axis lie in the registers of lanes. */
 export interface AxisLayout {
+  /** Each lane has a part of the axis; else each has all of it. */
   readonly spread: boolean;
   /** Elements in one block: lanes · count · width when spread, count otherwise. */
   readonly size: number;

@@ -14,10 +14,15 @@ export type Rung = "L0" | "L1" | "L2" | "L3" | "L4";
 
 /** One shape that the adapter's matrix units multiply: [M, K] x [K, N] of `component` into [M, N] of `result`. */
 export interface SubgroupMatrix {
+  /** Type of the operands, as `f16`. */
   readonly component: string;
+  /** Type of the sums, as `f32`. */
   readonly result: string;
+  /** Rows of the left operand and of the result. */
   readonly M: number;
+  /** Columns of the right operand and of the result. */
   readonly N: number;
+  /** Columns of the left operand, rows of the right. */
   readonly K: number;
 }
 
@@ -43,18 +48,31 @@ export interface Limits {
 
 /** Everything that code generation and scheduling ask about an adapter. */
 export interface Capabilities {
+  /** What the adapter calls itself, in short. */
   readonly name: string;
+  /** The maker's name as WebGPU gives it; empty where it gives none. */
   readonly vendor: string;
+  /** The family of GPUs as WebGPU gives it; empty where it gives none. */
   readonly architecture: string;
+  /** The driver's own sentence; empty where it gives none. */
   readonly description: string;
+  /** What it runs on: the CPU, a GPU in its package, or a card. */
   readonly kind: "software" | "integrated" | "discrete" | "unknown";
+  /** Which of the two kinds of schedule it gets. */
   readonly profile: "software" | "gpu";
+  /** Shaders may compute in half precision. */
   readonly f16: boolean;
+  /** Least and most lanes of a subgroup; undefined where it has none. */
   readonly subgroups: { readonly min: number; readonly max: number } | undefined;
+  /** A shader may pin the size of its subgroups. */
   readonly subgroupSizeControl: boolean;
+  /** Shapes that its matrix units multiply; empty where it has none. */
   readonly subgroupMatrix: readonly SubgroupMatrix[];
+  /** Dispatches can be timed. */
   readonly timestamps: boolean;
+  /** The largest sizes a kernel may use. */
   readonly limits: Limits;
+  /** The features that generated code leans on. */
   readonly rung: Rung;
   /** What it is like beyond features and limits. */
   readonly traits: AdapterTraits;

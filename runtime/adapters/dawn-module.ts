@@ -5,6 +5,10 @@ import { PACKED, readLibrary, unpack } from "./unpack.ts";
 
 /** What a Dawn binary exports. */
 export interface DawnModule {
+  /**
+   * Makes a WebGPU.
+   * @param options Dawn's own, each as `name=value`
+   */
   create(options: string[]): GPU;
 }
 

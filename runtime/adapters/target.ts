@@ -2,7 +2,10 @@
 import type { Target } from "../../compiler/index.ts";
 import type { Capabilities } from "./capabilities.ts";
 
-/** What code generation needs to know of an adapter. */
+/**
+ * What code generation needs to know of an adapter.
+ * @param c capabilities of the adapter
+ */
 export function targetOf(c: Capabilities): Target {
   const order = ["L0", "L1", "L2", "L3", "L4"];
   const rung = order.indexOf(c.rung);

@@ -14,6 +14,7 @@ import { turn, type Waiting } from "./sleep.ts";
 
 /** What to open: an adapter by name, or a device that exists already (as in a browser). */
 export interface DeviceRequest extends DawnRequest {
+  /** A device that exists already; the adapter's name is not looked at then. */
   readonly device?: GPUDevice | undefined;
   /**
    * How the thread waits for the GPU. "block", the default, sleeps it for up to 4 ms between two looks: results come soonest and cost the least. "yield" is for
@@ -78,14 +79,18 @@ async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
 }
 
 /** What a device is made with. */
-interface Making extends Pick<DeviceRequest, "waiting" | "traits"> {
+export interface Making extends Pick<DeviceRequest, "waiting" | "traits"> {
+  /** Dawn, where the device came from there; closed with it. */
   readonly dawn?: Dawn | undefined;
 }
 
 /** An open device. Made by `openDevice`. */
 export class Device {
+  /** WebGPU's own device. */
   readonly raw: GPUDevice;
+  /** What its adapter can do. */
   readonly capabilities: Capabilities;
+  /** Where it comes from. */
   readonly origin: Origin;
   /** Sentences for the user about the choice of adapter. */
   readonly notes: readonly string[];
@@ -93,8 +98,12 @@ export class Device {
   readonly lost: Promise<string>;
   /** True where waiting must not be left to the event loop (see wait.ts). */
   readonly paced: boolean;
+  /** How the thread waits for the GPU. */
   readonly waiting: Waiting;
-  /** Who hears of what went wrong. */
+  /**
+   * Who hears of what went wrong.
+   * @internal
+   */
   readonly failures: Failures = new Failures();
   /** Bytes of all live tensors, padding included. */
   allocated = 0;
@@ -110,12 +119,15 @@ export class Device {
   #loss: string | undefined;
   #closed = false;
 
-  constructor(
-    raw: GPUDevice,
-    origin: Origin,
-    notes: readonly string[],
-    { dawn, waiting = "block", traits }: Making = {},
-  ) {
+  /**
+   * Wraps a WebGPU device.
+   * @param raw the device
+   * @param origin where it comes from
+   * @param notes sentences for the user about the choice of adapter
+   * @param making how to wait, traits that count in place of the adapter's own, and Dawn where it came from there
+   */
+  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], making: Making = {}) {
+    const { dawn, waiting = "block", traits } = making;
     this.raw = raw;
     this.origin = origin;
     this.notes = notes;
@@ -141,7 +153,11 @@ export class Device {
     return !this.#closed && this.#loss === undefined;
   }
 
-  /** @throws UserError after `close`, Error with the reason after a loss. */
+  /**
+   * Makes sure that the device can be used.
+   * @throws UserError after `close`
+   * @throws Error with the reason after a loss
+   */
   assertOpen(): void {
     if (this.#closed) throw new UserError("the device was closed");
     if (this.#loss !== undefined) throw new Error(`the GPU device was lost: ${this.#loss}`);
@@ -153,14 +169,21 @@ export class Device {
     return !this.isOpen;
   }
 
-  /** Keeps `close` from coming back before this promise of the device is settled. */
+  /**
+   * Keeps `close` from coming back before this promise of the device is settled.
+   * @param promise something that Dawn owes an answer to
+   */
   owe<T>(promise: Promise<T>): Promise<T> {
     const settled: Promise<unknown> = promise.catch(() => {}).then(() => this.#owed.delete(settled));
     this.#owed.add(settled);
     return promise;
   }
 
-  /** Waits for the outcomes of all work and throws what nobody has heard of. */
+  /**
+   * Waits for the outcomes of all work.
+   * @throws what went wrong and nobody has heard of
+   * @throws what `assertOpen` does
+   */
   async drain(): Promise<void> {
     await this.failures.settled();
     const failure = this.failures.unheard();
@@ -169,7 +192,10 @@ export class Device {
     this.assertOpen();
   }
 
-  /** The memory of how long work of this kind takes. */
+  /**
+   * The memory of how long work of this kind takes.
+   * @param key name of the kind of work
+   */
   pace(key: string): Pace {
     let pace = this.#paces.get(key);
     if (pace === undefined) {
@@ -179,7 +205,11 @@ export class Device {
     return pace;
   }
 
-  /** A MAP_READ buffer of at least `bytes` from the pool. Give it back with `returnStaging`. */
+  /**
+   * A MAP_READ buffer of at least `bytes` from the pool. Give it back with `returnStaging`.
+   * @param bytes least size
+   * @throws what `assertOpen` does
+   */
   takeStaging(bytes: number): GPUBuffer {
     this.assertOpen();
     const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, 256)));
@@ -194,7 +224,10 @@ export class Device {
     );
   }
 
-  /** Gives back a buffer of `takeStaging`, unmapped. */
+  /**
+   * Gives back a buffer of `takeStaging`, unmapped.
+   * @param buffer the buffer
+   */
   returnStaging(buffer: GPUBuffer): void {
     if (this.#closed || buffer.size > STAGING_KEPT_BYTES || buffer.mapState !== "unmapped") {
       buffer.destroy();

@@ -24,7 +24,7 @@ const MANNERS = {
 } as const;
 
 /** Whether other work comes after what is waited for. */
-export type Company = keyof typeof MANNERS;
+export type Company = "alone" | "followed";
 
 /** How long work of one kind takes, learnt from doing it. Amounts are in any unit; work takes time in proportion to its amount. */
 export class Pace {
@@ -34,32 +34,50 @@ export class Pace {
   #pipelines = 0;
   readonly #company: Company;
 
+  /**
+   * Starts without any memory.
+   * @param company whether other work follows what is waited for
+   */
   constructor(company: Company = "alone") {
     this.#company = company;
   }
 
-  /** Milliseconds to rest before asking. */
+  /**
+   * Milliseconds to rest before asking.
+   * @param amount units of the work
+   */
   rest(amount = 1): number {
     if (this.#recent.length === 0) return 0;
     const most = this.#recent.length < REMEMBERED ? MOST_REST_MS.new : MOST_REST_MS.known;
     return Math.min(MANNERS[this.#company].rest * Math.min(...this.#recent) * amount, most);
   }
 
-  /** @param elapsed milliseconds from the start of the wait to its end. @param polls sleeps that were needed after the rest. */
+  /**
+   * Learns from a wait.
+   * @param elapsed milliseconds from the start of the wait to its end
+   * @param polls sleeps that were needed after the rest
+   * @param amount units of the work
+   */
   observe(elapsed: number, polls: number, amount = 1): void {
     // Without a single poll the work was done before we looked, so how early is unknown: look earlier next time.
     const took = polls === 0 ? elapsed * MANNERS[this.#company].early : elapsed;
     this.#recent = [took / amount, ...this.#recent].slice(0, REMEMBERED);
   }
 
-  /** Has nothing been compiled since such work was last waited for? @param pipelines made on the device so far. */
+  /**
+   * Has nothing been compiled since such work was last waited for?
+   * @param pipelines pipelines made on the device so far
+   */
   isSettled(pipelines: number): boolean {
     const settled = pipelines === this.#pipelines;
     this.#pipelines = pipelines;
     return settled;
   }
 
-  /** Milliseconds to sleep between two polls: short against what has been waited already. */
+  /**
+   * Milliseconds to sleep between two polls: short against what has been waited already.
+   * @param waited milliseconds since the wait began
+   */
   step(waited: number): number {
     const { share, most } = MANNERS[this.#company];
     return Math.min(most, Math.max(FIRST_STEP_MS, waited * share));

@@ -18,15 +18,19 @@ import { DeviceTensor } from "../memory/tensor.ts";
 
 /** A number that a kernel gets as it is. */
 export interface Uniform {
+  /** What kind of number it is. */
   readonly dtype: "u32" | "i32" | "f32";
+  /** The number. */
   readonly value: number;
 }
 
 /** Arguments that fit. */
 export interface Bound {
+  /** Shapes, formats and places, by which the variant is found. */
   readonly binding: Binding;
   /** Tensors by the name of their parameter, in its order. */
   readonly tensors: ReadonlyMap<string, DeviceTensor>;
+  /** Numbers of the call, in the order of the parameters. */
   readonly uniforms: readonly Uniform[];
 }
 

@@ -24,15 +24,27 @@ export type FindKnobs = (program: TileProgram, binding: Binding) => Knobs | unde
 
 /** A kernel that was loaded on a device. */
 export class Kernel {
+  /** The kernel's name. */
   readonly name: string;
+  /** Its tile program, sizes still symbolic. */
   readonly program: TileProgram;
+  /**
+   * What was generated so far.
+   * @internal
+   */
   readonly variants: Variants;
   readonly #device: Device;
   readonly #target: Target;
   readonly #knobs: Knobs | FindKnobs;
   readonly #parameters: Parameters;
 
-  /** @param knobs of its schedules, or who finds them for each binding. */
+  /**
+   * Makes a kernel callable on a device.
+   * @param device where it runs
+   * @param program its tile program
+   * @param target what it is compiled for
+   * @param knobs choices of its schedules, or who finds them for each binding
+   */
   constructor(device: Device, program: TileProgram, target: Target, knobs: Knobs | FindKnobs = {}) {
     this.name = program.name;
     this.program = program;
@@ -45,7 +57,9 @@ export class Kernel {
 
   /**
    * Checks the arguments of one call and finds (or generates) the variant for them.
-   * @throws UserError naming kernel and parameter when an argument does not fit, or when the adapter binds fewer tensors than there are.
+   * @param args one for each parameter, in order
+   * @throws UserError naming kernel and parameter when an argument does not fit, or when the adapter binds fewer
+   * tensors than there are
    */
   prepare(args: readonly unknown[]): Dispatch {
     const { binding, tensors, uniforms } = this.#parameters.bind(args);

@@ -33,4 +33,5 @@ export type Launch<F> = F extends { readonly kernel: infer G }
     ? (...args: Arguments<RunTime<A>>) => void
     : never;
 
-type Arguments<A> = { [I in keyof A]: Argument<A[I]> };
+/** What is passed for a list of parameters. */
+export type Arguments<A> = { [I in keyof A]: Argument<A[I]> };

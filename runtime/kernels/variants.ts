@@ -11,15 +11,35 @@ import { compile, compileNow, MOST_IDLE, Pipelines, type Shader } from "./pipeli
 
 /** One kernel for one binding of shapes, formats and adapter. */
 export class Variant {
+  /** Name in messages: the kernel and its sizes. */
   readonly label: string;
+  /** The shader and the stages before it. */
   readonly generated: Generated;
+  /**
+   * What its binding is found by.
+   * @internal
+   */
   readonly key: string;
+  /**
+   * The variants that it is one of.
+   * @internal
+   */
   readonly home: Variants;
-  /** What it uses of the device's pipelines. */
+  /**
+   * What it uses of the device's pipelines.
+   * @internal
+   */
   use: Use | undefined;
-  /** Plans and recordings that hold it. */
+  /**
+   * Plans and recordings that hold it.
+   * @internal
+   */
   holders = 0;
 
+  /**
+   * Makes a variant that is not compiled yet.
+   * @internal
+   */
   constructor(home: Variants, key: string, label: string, generated: Generated) {
     this.home = home;
     this.key = key;

@@ -46,6 +46,7 @@ export function createTensor(
 
 /** One of several tensors that are made together. */
 export interface TensorSpec extends Omit<TensorOptions, "sliced" | "texture"> {
+  /** Extents in order, as [rows, k], or by name. */
   readonly shape: ShapeLike;
   /** f32 unless told. */
   readonly dtype?: DType | undefined;

@@ -22,8 +22,11 @@ export type TensorData =
 
 /** A Float16Array, in runtimes that have one; told by what it is, since older libraries of types do not know it. */
 export interface Float16Data extends ArrayBufferView {
+  /** What it is told by. */
   readonly [Symbol.toStringTag]: "Float16Array";
+  /** Number of elements. */
   readonly length: number;
+  /** An element, by its number. */
   readonly [index: number]: number;
 }
 
@@ -32,7 +35,9 @@ export type ShapeLike = readonly number[] | Readonly<Record<string, number>>;
 
 /** Options of `createTensor`. */
 export interface TensorOptions {
+  /** Name in messages. */
   readonly label?: string | undefined;
+  /** Its elements in row-major order; zeros unless given. */
   readonly data?: TensorData | undefined;
   /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
   readonly sliced?: boolean | undefined;
@@ -169,13 +174,20 @@ export function checkedLayout(
 
 /** How a tensor lies in memory. */
 export interface Layout {
+  /** Elements along each dim, the last one contiguous. */
   readonly shape: readonly number[];
+  /** Names of the dims, where they were given. */
   readonly dims: readonly string[] | undefined;
+  /** Storage format of the elements. */
   readonly dtype: DType;
+  /** Name in messages. */
   readonly label: string;
+  /** Rows whose pieces lie side by side; 1 where row lies after row. */
   readonly panel: number;
   /** Texels in a row of the texture, where it lies in one. */
   readonly pitch: number | undefined;
+  /** The buffer or the texture that it lies in. */
   readonly memory: GPUBuffer | GPUTexture;
+  /** Bytes from the start of the buffer. */
   readonly offset: number;
 }

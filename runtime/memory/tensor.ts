@@ -19,17 +19,23 @@ export const BINDING_ALIGNMENT = 256;
 
 /** A live tensor's share of memory that several may own. */
 export interface Ownership {
+  /** The memory is still there. */
   live: boolean;
+  /** Gives up the share; the last one frees the memory. */
   release(): void;
 }
 
 /** A tensor on a device, or a view of one. Made by `createTensor`. */
 export class DeviceTensor {
+  /** The device that it lives on. */
   readonly device: Device;
+  /** Elements along each dim, the last one contiguous: [rows, k]. */
   readonly shape: readonly number[];
   /** The names of the dimensions, where they were given. */
   readonly dims: readonly string[] | undefined;
+  /** Storage format of the elements. */
   readonly dtype: DType;
+  /** Name in messages. */
   readonly label: string;
   /** Rows whose pieces lie side by side; 1 where row lies after row. */
   readonly panel: number;
@@ -47,6 +53,13 @@ export class DeviceTensor {
   /** It shares the memory of another. */
   readonly isView: boolean;
 
+  /**
+   * Wraps memory that exists; `Gpu.tensor` allocates.
+   * @param device where it lives
+   * @param layout how it lies in memory
+   * @param state its share of the memory
+   * @param isView it shares the memory of another and does not own it
+   */
   constructor(device: Device, layout: Layout, state: Ownership, isView = false) {
     this.device = device;
     this.shape = layout.shape;
@@ -63,7 +76,10 @@ export class DeviceTensor {
     this.isView = isView;
   }
 
-  /** The buffer that it lies in. @throws Error where it lies in a texture. */
+  /**
+   * The buffer that it lies in.
+   * @throws Error where it lies in a texture
+   */
   get buffer(): GPUBuffer {
     if (this.pitch !== undefined) throw new Error(`${this.label} lies in a texture`);
     return this.memory as GPUBuffer;
@@ -80,10 +96,13 @@ export class DeviceTensor {
   }
 
   /**
-   * Queues a write: the whole tensor, or with `elementOffset` a part. Floats are rounded to f16 and bf16 (to nearest even).
-   * f16 and bf16 are written in pairs, so a part must start at an even element and have an even length or reach the end; q8 and q4 in pairs of blocks, 64
-   * elements, from floats; tensors in panels in whole panels; in textures 16 bytes or a multiple, of q8 and q4 256 elements.
-   * @throws UserError when length or kind of the data do not fit.
+   * Queues a write: the whole tensor, or a part. Floats are rounded to f16 and bf16 (to nearest even). f16 and bf16
+   * are written in pairs, so a part must start at an even element and have an even length or reach the end; q8 and q4
+   * in pairs of blocks, 64 elements, from floats; tensors in panels in whole panels; in textures 16 bytes or a
+   * multiple, of q8 and q4 256 elements.
+   * @param data elements in row-major order, or raw bytes
+   * @param elementOffset first element of the part; left out, `data` is the whole tensor
+   * @throws UserError when length or kind of the data do not fit, and when the tensor was destroyed
    */
   write(data: TensorData, elementOffset?: number): void {
     this.#assertLive();
@@ -96,15 +115,22 @@ export class DeviceTensor {
   }
 
   /**
-   * `count` elements from element `start`, as they are now; of tensors in panels whole panels.
-   * @throws UserError when the range leaves the tensor.
+   * Elements as they are now; of tensors in panels whole panels.
+   * @param start first element
+   * @param count how many
+   * @param chain the read before this one, for reads that follow each other
+   * @throws UserError when the range leaves the tensor
    */
   async readRange(start: number, count: number, chain?: Chain): Promise<TensorValues> {
     const [values] = await readRanges(this.device, [{ tensor: this, start, count }], chain);
     return values as TensorValues;
   }
 
-  /** The same elements under another shape. */
+  /**
+   * The same elements under another shape.
+   * @param shape extents in order, as [rows, k], or by name, with as many elements
+   * @throws UserError where the number of elements differs, and where rows would not be whole blocks or panels
+   */
   view(shape: ShapeLike): DeviceTensor {
     this.#assertLive();
     const { extents, dims, length } = checkedShape(`${this.#name()}: a view`, shape);
@@ -120,9 +146,11 @@ export class DeviceTensor {
   }
 
   /**
-   * `count` entries of the leading dimension from entry `start`, as a view.
-   * @throws UserError when the range leaves the tensor or does not start at a multiple of 256 bytes, where a binding must start; for tensors in textures, parts
-   * of panels, and parts of q8 and q4, whose scales lie behind all elements.
+   * Entries of the leading dimension, as a view.
+   * @param start first entry
+   * @param count how many
+   * @throws UserError when the range leaves the tensor or does not start at a multiple of 256 bytes, where a binding
+   * must start; for tensors in textures, parts of panels, and parts of q8 and q4, whose scales lie behind all elements
    */
   slice(start: number, count: number): DeviceTensor {
     this.#assertLive();

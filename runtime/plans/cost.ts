@@ -9,25 +9,32 @@ import { readMany, type TensorValues } from "../memory/read.ts";
 import type { DeviceTensor } from "../memory/tensor.ts";
 import type { Plan } from "./plan.ts";
 
+/** What one dispatch costs at least. */
 export interface DispatchWork {
+  /** Name of the kernel. */
   readonly kernel: string;
   /** Elements of each dim. */
   readonly sizes: Readonly<Record<string, number>>;
-  /** Bytes that are read and written at least, each once. */
+  /** Bytes that are read at least, each once. */
   readonly read: number;
+  /** Bytes that are written at least, each once. */
   readonly written: number;
-  /** f32 arithmetic. */
+  /** Operations on f32. */
   readonly operations: number;
 }
 
 /** Tensors of at most so many elements are read for the numbers in them. */
 const SMALL = 4096;
 
-/** Counts every dispatch of a plan, in order. Reads small tensors, so it waits for submitted work. */
-export async function planWork({ device }: { readonly device: Device }, plan: Plan): Promise<DispatchWork[]> {
+/**
+ * Counts every dispatch of a plan, in order. Reads small tensors, so it waits for submitted work.
+ * @param gpu whose device the plan is of
+ * @param plan the plan
+ */
+export async function planWork(gpu: { readonly device: Device }, plan: Plan): Promise<DispatchWork[]> {
   // One look at each, however many dispatches have it; views are tensors of their own.
   const small = [...new Set(plan.dispatches.flatMap((d) => [...d.tensors.values()]).filter((t) => t.length <= SMALL))];
-  const read = await readMany(device, small);
+  const read = await readMany(gpu.device, small);
   const values = new Map(small.map((t, i) => [t, read[i] as TensorValues]));
   return plan.dispatches.map((d) => dispatchWork(d, values));
 }

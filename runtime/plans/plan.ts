@@ -37,7 +37,9 @@ interface Life {
   readonly free: () => void;
 }
 
+/** A step that is recorded once and replayed for ever. Made by `Gpu.record`. */
 export class Plan {
+  /** Name in messages. */
   readonly label: string;
   /** Dispatches in one replay, with repeated parts done once. */
   readonly length: number;
@@ -69,8 +71,13 @@ export class Plan {
   }
 
   /**
-   * Compiles what the dispatches need, side by side, and makes their bind groups. What was made is freed again when any of it fails.
+   * Compiles what the dispatches need, side by side, and makes their bind groups. What was made is freed again when
+   * any of it fails.
    * @throws what went wrong with that, or before with the tensors of the dispatches.
+   * @param device where it runs
+   * @param label name in messages
+   * @param recorded dispatches, and lists of those that repeat together
+   * @internal
    */
   static async make(device: Device, label: string, recorded: readonly Recorded[]): Promise<Plan> {
     const parts = recorded.map((r) => (isList(r) ? r : [r]));
@@ -113,9 +120,12 @@ export class Plan {
   }
 
   /**
-   * Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each. A failure goes to whoever reads what the plan
-   * writes, or waits for everything.
-   * @throws UserError when the plan or one of its tensors was destroyed, inside of a recording, and for numbers that are no counts.
+   * Encodes and submits `times` replays as one submission, with the parts that repeat done `turns` times in each. A
+   * failure goes to whoever reads what the plan writes, or waits for everything.
+   * @throws UserError when the plan or one of its tensors was destroyed, inside of a recording, and for numbers that
+   * are no counts.
+   * @param times replays
+   * @param turns how often the parts that repeat are done in each
    */
   run(times = 1, turns = 1): void {
     this.#assertUsable();
@@ -146,6 +156,8 @@ export class Plan {
   /**
    * Some of the dispatches as a plan of their own, which needs no `destroy` and lives as long as this one.
    * @throws UserError for a number that is no dispatch of this plan.
+   * @param label name of the part in messages
+   * @param indices numbers of the dispatches, from 0
    */
   part(label: string, indices: readonly number[]): Plan {
     const bad = indices.find((i) => !isCount(i) || i >= this.length);

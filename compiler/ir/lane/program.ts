@@ -7,17 +7,23 @@
 import type { StorageType } from "../formats.ts";
 import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
 
+/** Components of a register. */
 export type Width = 1 | 2 | 4;
 
+/** The type of a register: a scalar, or a short vector. */
 export interface LaneType {
+  /** Type of a component. */
   readonly base: ValueType;
+  /** Components: 1, 2 or 4. */
   readonly width: Width;
 }
 
+/** An operand: a variable by its name, or a constant. `depth` counts the blocks that the variable's own stands in. */
 export type Atom =
   | { readonly kind: "ref"; readonly name: string; readonly type: LaneType; readonly depth: number }
   | { readonly kind: "const"; readonly value: number; readonly type: LaneType };
 
+/** What a variable can be bound to. Operands are atoms, so that evaluation has one order. */
 export type Rhs =
   | { readonly op: "unary"; readonly fn: UnaryOp; readonly x: Atom }
   | { readonly op: "binary"; readonly fn: BinaryOp; readonly a: Atom; readonly b: Atom }
@@ -46,6 +52,7 @@ export type Rhs =
   /** Sum of the products of the components. */
   | { readonly op: "dot"; readonly a: Atom; readonly b: Atom };
 
+/** One statement of an invocation. */
 export type Stmt =
   | { readonly op: "let"; readonly name: string; readonly type: LaneType; readonly rhs: Rhs }
   | { readonly op: "var"; readonly name: string; readonly type: LaneType; readonly init: Atom | undefined }
@@ -105,8 +112,11 @@ export type MatrixStmt =
 
 /** An array in workgroup memory. Lanes compute in f32; f16 is for the operands of matrix units. */
 export interface Room {
+  /** Name in the shader. */
   readonly name: string;
+  /** Type of a component. */
   readonly base: "f32" | "f16";
+  /** Components of an element: 1, 2 or 4. */
   readonly width: Width;
   /** Elements of `width` components. */
   readonly elements: number;
@@ -114,9 +124,13 @@ export interface Room {
 
 /** The shape that the matrix units of a subgroup multiply: [M, K] · [K, N], sums in f32. */
 export interface MatrixUnits {
+  /** Type of the operands. */
   readonly component: "f16" | "f32";
+  /** Rows of the left operand and of the result. */
   readonly M: number;
+  /** Columns of the right operand and of the result. */
   readonly N: number;
+  /** Columns of the left operand, rows of the right. */
   readonly K: number;
   /** Lanes of the subgroup. */
   readonly lanes: number;
@@ -124,11 +138,15 @@ export interface MatrixUnits {
 
 /** One storage binding: how the bytes of a tensor are seen by the shader. */
 export interface Buffer {
+  /** Name of the parameter, or of the pack. */
   readonly name: string;
+  /** Format of the tensor. */
   readonly storage: StorageType;
   /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. Packed formats have at least those of a word. */
   readonly unit: 1 | 2 | 4 | 8 | 16 | 32;
+  /** Elements of the buffer, each of `unit` logical ones. */
   readonly elements: number;
+  /** Some lane writes it. */
   readonly writes: boolean;
   /** Elements are WGSL atomics (f32 as the bits of one). */
   readonly atomic: boolean;
@@ -142,15 +160,25 @@ export interface Buffer {
   readonly members?: readonly { readonly name: string; readonly storage: StorageType; readonly at: number }[];
 }
 
+/** What one invocation of a dispatch does: the input of the WGSL printer. */
 export interface LaneProgram {
+  /** The kernel's name. */
   readonly name: string;
+  /** What runs one program: an invocation, a subgroup, or a workgroup. */
   readonly mode: "thread" | "subgroup" | "workgroup";
+  /** Lanes that share one program. */
   readonly lanes: number;
+  /** The shader pins the subgroup's size to `lanes`. */
   readonly pinned: boolean;
+  /** Invocations of a workgroup. */
   readonly workgroupSize: number;
+  /** Programs that a workgroup runs side by side. */
   readonly programsPerWorkgroup: number;
+  /** Programs of a dispatch. */
   readonly programs: number;
+  /** Workgroups of a dispatch along x and y. */
   readonly workgroups: readonly [number, number];
+  /** Storage bindings, in order. */
   readonly buffers: readonly Buffer[];
   /** Scalars in the uniform block, in order. */
   readonly uniforms: readonly { readonly name: string; readonly dtype: "u32" | "i32" | "f32" }[];
@@ -158,6 +186,7 @@ export interface LaneProgram {
   readonly rooms?: readonly Room[];
   /** Set where the program multiplies on matrix units. */
   readonly matrix?: MatrixUnits;
+  /** Statements, in order. */
   readonly body: readonly Stmt[];
 }
 

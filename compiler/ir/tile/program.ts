@@ -11,29 +11,42 @@ import type { Binding } from "../binding.ts";
 import type { StorageType } from "../formats.ts";
 import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
 
+/** A tensor that a kernel takes. */
 export interface TensorParam {
+  /** Tells it from a scalar. */
   readonly kind: "tensor";
+  /** Name in the kernel's source. */
   readonly name: string;
+  /** Names of its dims, the last one contiguous: `["rows", "k"]` has shape [rows, k]. */
   readonly dims: readonly string[];
   /** Storage types the kernel accepts; it is specialised to the one it is given. */
   readonly storage: readonly StorageType[];
+  /** The kernel loads from it. */
   readonly reads: boolean;
+  /** The kernel stores to it. */
   readonly writes: boolean;
   /** Elements are updated indivisibly somewhere in the kernel. */
   readonly atomic?: boolean;
 }
 
+/** A number that a kernel takes at run time. */
 export interface ScalarParam {
+  /** Tells it from a tensor. */
   readonly kind: "scalar";
+  /** Name in the kernel's source. */
   readonly name: string;
+  /** What kind of number it is. */
   readonly dtype: "u32" | "i32" | "f32";
 }
 
+/** A parameter of a kernel: a tensor or a number. */
 export type Param = TensorParam | ScalarParam;
 
 /** How an axis comes into being, which decides what sizes it may have. */
 export interface Axis {
+  /** Its place in the list of axes, by which everything names it. */
   readonly id: number;
+  /** Name of the dim that it runs along. */
   readonly dim: string;
   /**
    * `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop; `partial`: what is left of an axis once each lane has
@@ -48,9 +61,13 @@ export interface Axis {
 
 /** What every operation that makes a value carries. `axes` are axis ids in the order in which they first appeared. */
 export interface Value {
+  /** Number by which operations name it, unique in a program. */
   readonly id: number;
+  /** Type of each element. */
   readonly type: ValueType;
+  /** Ids of its axes, in the order in which they first appeared; none for a scalar. */
   readonly axes: readonly number[];
+  /** Where in the source it comes from. */
   readonly span: Span;
 }
 
@@ -103,32 +120,51 @@ export type Op =
 
 /** A variable that a loop changes: enters as `init`, is `inside` at the top of a turn, becomes `next` at its end, and is `after` when the loop is done. */
 export interface Carried {
+  /** Name in the kernel's source. */
   readonly name: string;
+  /** Id of the value on entry. */
   readonly init: number;
+  /** The variable at the top of a turn. */
   readonly inside: Value;
+  /** Id of the value at the end of a turn. */
   readonly next: number;
+  /** The variable when the loop is done. */
   readonly after: Value;
 }
 
+/** A loop over blocks of a dim, or over whole numbers. */
 export interface Loop {
+  /** Tells it from other operations. */
   readonly op: "loop";
   /** `over`: `index` is the index tile of one block of `axis`, below `limit`; `range`: a scalar from `start` to below `limit`. */
   readonly kind: "over" | "range";
+  /** Id of the axis that one block has (`over`). */
   readonly axis?: number;
+  /** Id of the first number (`range`). */
   readonly start?: number;
+  /** Id of the number behind the last. */
   readonly limit: number;
+  /** What the loop's variable holds in a turn. */
   readonly index: Value;
   /** The same index tile along a twin of the loop's axis. */
   readonly twin?: { readonly axis: number; readonly index: Value };
+  /** Variables that the loop changes. */
   readonly carried: readonly Carried[];
+  /** Operations of a turn, in order. */
   readonly body: readonly Op[];
+  /** Where in the source it stands. */
   readonly span: Span;
 }
 
+/** A branch that all lanes of a program take alike. */
 export interface Branch {
+  /** Tells it from other operations. */
   readonly op: "if";
+  /** Id of the condition. */
   readonly cond: number;
+  /** Operations where it holds. */
   readonly yes: readonly Op[];
+  /** Operations where it does not. */
   readonly no: readonly Op[];
   /** Variables that either side changes. */
   readonly merged: readonly {
@@ -137,11 +173,13 @@ export interface Branch {
     readonly no: number;
     readonly after: Value;
   }[];
+  /** Where in the source it stands. */
   readonly span: Span;
 }
 
 /** One dim of the grid, in the order of the `program`/`block` calls; the last one varies fastest. */
 export interface GridDim {
+  /** Name of the dim. */
   readonly dim: string;
   /** The axis of `block`, absent for `program`. */
   readonly axis?: number;
@@ -149,6 +187,7 @@ export interface GridDim {
 
 /** A compiled kernel: everything the later stages, the interpreter and the cache need. */
 export interface TileProgram {
+  /** The kernel's name, by which it is loaded. */
   readonly name: string;
   /** The values of its compile-time parameters; a function by its name. */
   readonly fixed?: Readonly<Record<string, number | boolean | string>>;
@@ -157,9 +196,13 @@ export interface TileProgram {
    * first kind, and its parameters list what all of them hold.
    */
   readonly kinds?: readonly TileProgram[];
+  /** Parameters in the order of the call. */
   readonly params: readonly Param[];
+  /** Every axis; its id is its place here. */
   readonly axes: readonly Axis[];
+  /** Dims that programs are numbered by, the last one fastest. */
   readonly grid: readonly GridDim[];
+  /** Operations in order; each value is made once, before it is used. */
   readonly body: readonly Op[];
 }
 
@@ -204,7 +247,9 @@ export function operands(op: Op): readonly number[] {
   }
 }
 
+/** A kernel for one binding: its sizes and the storage of its tensors are known. */
 export interface Specialised extends TileProgram {
+  /** Sizes, storage and shared bindings that it is for. */
   readonly binding: Binding;
 }
 
