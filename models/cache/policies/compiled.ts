@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "56665e8b6d39d7304bfdb076",
+ "compiler": "a3eb6d5e4f65a16c84a8a400",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
