@@ -12,6 +12,8 @@ export type f32 = "f32";
 export type f16 = "f16";
 /** Brain float, the upper half of an f32: storage only, arithmetic is f32. */
 export type bf16 = "bf16";
+/** 8-bit float (E4M3: 4 bits of exponent, 3 of fraction, up to 448, no infinities): storage only, arithmetic is f32. */
+export type fp8 = "fp8";
 /**
  * 8-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q8_0): storage only,
  * read-only in kernels.
@@ -22,14 +24,19 @@ export type q8 = "q8";
  * read-only in kernels.
  */
 export type q4 = "q4";
+/**
+ * Unsigned 4-bit integers with one f16 scale and one f16 minimum for every 32 elements of the last dim (the values of
+ * GGUF's Q4_1): storage only, read-only in kernels.
+ */
+export type q4_1 = "q4_1";
 /** 32-bit unsigned integer. */
 export type u32 = "u32";
 /** 32-bit signed integer. */
 export type i32 = "i32";
 /** Any storage of real numbers; the kernel is specialised by the tensor it is given. */
-export type real = f32 | f16 | bf16 | q8 | q4;
+export type real = f32 | f16 | bf16 | fp8 | q8 | q4 | q4_1;
 /** Every element type a tensor may be stored in. */
-export type DType = f32 | f16 | bf16 | q8 | q4 | u32 | i32;
+export type DType = real | u32 | i32;
 
 /** The key of a tile's or tensor's dims. It is a type alone: no value has it. */
 export declare const DIMS: unique symbol;

@@ -76,7 +76,9 @@ export const FORMATS: Readonly<Record<StorageType, StorageFormat>> = {
   f32: { name: "f32", value: "f32", ...WORDS },
   f16: { name: "f16", ...FLOATS, bits: 16, code: { kind: "float", exponent: 5, fraction: 10, ieee: true } },
   bf16: { name: "bf16", ...FLOATS, bits: 16, code: { kind: "float", exponent: 8, fraction: 7, ieee: true } },
-  // GGUF's Q8_0 and Q4_0, elements and scales apart.
+  // E4M3 of the Open Compute Project, as torch.float8_e4m3fn: no infinities, NaN of all ones, up to 448.
+  fp8: { name: "fp8", ...FLOATS, bits: 8, code: { kind: "float", exponent: 4, fraction: 3, ieee: false } },
+  // GGUF's Q8_0, Q4_0 and Q4_1, elements and scales apart.
   q8: {
     name: "q8",
     ...BLOCKS,
@@ -91,6 +93,14 @@ export const FORMATS: Readonly<Record<StorageType, StorageFormat>> = {
     bits: 4,
     code: { ...INTEGERS, zero: 8, scaled: "extreme", steps: -8, low: -8, high: 7 },
     scale: { type: "f16", per: 32, minimum: false },
+    order: "split",
+  },
+  q4_1: {
+    name: "q4_1",
+    ...BLOCKS,
+    bits: 4,
+    code: { ...INTEGERS, scaled: "range", steps: 15, low: 0, high: 15 },
+    scale: { type: "f16", per: 32, minimum: true },
     order: "split",
   },
   u32: { name: "u32", value: "u32", ...WORDS },

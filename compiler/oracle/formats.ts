@@ -37,6 +37,19 @@ const COPY: Record<string, OracleFormat> = {
   i32: { bits: 32 },
   f16: { bits: 16, float: { exponent: 5, fraction: 10, infinite: true } },
   bf16: { bits: 16, float: { exponent: 8, fraction: 7, infinite: true } },
+  fp8: { bits: 8, float: { exponent: 4, fraction: 3, infinite: false } },
+  q4_1: {
+    bits: 4,
+    block: {
+      size: 32,
+      zero: 0,
+      signed: false,
+      minimum: true,
+      scale: (least, most) => f(f(most - least) * f(1 / 15)),
+      limits: [0, 15],
+      split: true,
+    },
+  },
   q8: {
     bits: 8,
     block: {

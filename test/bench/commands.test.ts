@@ -252,7 +252,11 @@ describe("wrong requests", () => {
   it.each([
     [["decode", "--shape", "stories16M"], 1, 'error: unknown shape "stories16M"\nhint: there are: stories15M, '],
     [["decode", "--shape", "stories15M", "--model", "hearth"], 2, "error: give --model or --shape, not both"],
-    [["decode", "--weights", "q5"], 2, "argument 'q5' is invalid. Allowed choices are f32, f16, bf16, q8, q4."],
+    [
+      ["decode", "--weights", "q5"],
+      2,
+      "argument 'q5' is invalid. Allowed choices are f32, f16, bf16, fp8, q8, q4, q4_1.",
+    ],
     [["decode", "--tokens", "1"], 2, "Expected a whole number of at least 2."],
     [["decode", "--context", "0"], 2, "Expected a whole number of at least 1."],
     [["decode", "--ids", "1,x"], 2, "Expected whole numbers separated by commas"],

@@ -179,7 +179,7 @@ describe("wrong input is told before anything is compiled", () => {
       2,
       "error: option '--batch <n>' argument '0' is invalid. Expected a whole number of at least 1.\n",
     ],
-    [["--weights", "q3"], 2, "argument 'q3' is invalid. Allowed choices are f32, f16, bf16, q8, q4.\n"],
+    [["--weights", "q3"], 2, "argument 'q3' is invalid. Allowed choices are f32, f16, bf16, fp8, q8, q4, q4_1.\n"],
   ];
   test.each(cases)("%j", async (args, code, message) => {
     const said = await cli("warm", ...args, "--gpu", "null");

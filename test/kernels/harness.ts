@@ -18,7 +18,7 @@ import { Kernel } from "../../runtime/kernels/kernel.ts";
 import { type Loadable, staticsOf } from "../../runtime/kernels/launch.ts";
 import { compileAll, type Variant } from "../../runtime/kernels/variants.ts";
 import { createTensors, type TensorSpec } from "../../runtime/memory/create.ts";
-import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
+import { type DType, decodeFloats, encodeFloats } from "../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { readMany } from "../../runtime/memory/read.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
@@ -147,9 +147,9 @@ function stored(values: ArrayLike<number>, dtype: DType): Values {
   if (dtype === "u32") return Uint32Array.from(values);
   if (dtype === "i32") return Int32Array.from(values);
   const f32 = Float32Array.from(values);
-  if (dtype === "f16") return decodeF16(encodeF16(f32));
-  if (dtype === "bf16") return decodeBF16(encodeBF16(f32));
-  return dtype === "f32" ? f32 : dequantise(quantise(f32, dtype), f32.length, dtype);
+  if (dtype === "f32") return f32;
+  if (dtype === "f16" || dtype === "bf16" || dtype === "fp8") return decodeFloats(encodeFloats(f32, dtype), dtype);
+  return dequantise(quantise(f32, dtype), f32.length, dtype);
 }
 
 function poisoned(dtype: DType, n: number, poison: number): Values {
@@ -336,7 +336,7 @@ function compare(what: string, got: Values | undefined, want: HostTensor, use: U
   expect(got?.length, `${what}: elements`).toBe(want.data.length);
   const tolerance = want.storage === "u32" || want.storage === "i32" ? 0 : (use.tolerance ?? 2e-6);
   // A rounding that falls the other way is one step of the format.
-  const step = want.storage === "f16" ? 2 ** -10 : want.storage === "bf16" ? 2 ** -7 : 0;
+  const step = { f16: 2 ** -10, bf16: 2 ** -7, fp8: 2 ** -3 }[want.storage as string] ?? 0;
   for (const [i, x] of want.data.entries()) {
     const y = got?.[i] ?? Number.NaN;
     if (Object.is(x, y) || x === y || (Number.isNaN(x) && Number.isNaN(y))) continue;

@@ -167,6 +167,10 @@ describe("storage formats (seed 1)", () => {
     ["q8", 160],
     ["q4", 32],
     ["q4", 160],
+    ["fp8", 13],
+    ["fp8", 48],
+    ["q4_1", 32],
+    ["q4_1", 160],
   ])("loads of %s, rows of %d", (dtype, n) =>
     check("reads", {
       sizes: { words: 2, rows: n % 32 === 0 ? 32 : 3, n },
@@ -181,6 +185,9 @@ describe("storage formats (seed 1)", () => {
     ["q8", "f16", 64],
     ["q4", "q8", 96],
     ["q4", "f32", 256],
+    ["fp8", "f32", 64],
+    ["q4_1", "fp8", 96],
+    ["q4_1", "q4_1", 256],
   ])("%s times %s, %d elements", (w, v, n) =>
     check("mixed", { sizes: { rows: 6, n }, storage: { w, v }, tolerance: 1e-5 }),
   );

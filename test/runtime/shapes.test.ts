@@ -5,7 +5,7 @@ import { UserError } from "../../runtime/common/errors.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { type Gpu, open } from "../../runtime/index.ts";
 import { createTensor, createTensors } from "../../runtime/memory/create.ts";
-import { bytesOf, DTYPES, type DType } from "../../runtime/memory/dtype.ts";
+import { bytesOf, DTYPES, type DType, decodeFloats, encodeFloats } from "../../runtime/memory/dtype.ts";
 import { checkedLayout } from "../../runtime/memory/layout.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
@@ -130,7 +130,7 @@ describe("shapes", () => {
 });
 
 describe("dtypes, options and data", () => {
-  const WORDS = "(f32, f16, bf16, q8, q4, u32, i32)";
+  const WORDS = "(f32, f16, bf16, fp8, q8, q4, q4_1, u32, i32)";
   test.each([["f64"], ["F32"], [""], ["constructor"], [null], [32], [[1]]])("no dtype: %j", (dtype) => {
     expect(tensor([1], dtype)).toMatch(/^tensor "tensor" \[1\]: expected a dtype /);
     expect(tensor([1], dtype)).toContain(WORDS);
@@ -246,7 +246,7 @@ interface Kind {
 }
 
 const KINDS: readonly Kind[] = [
-  ...(["f32", "f16", "bf16", "u32", "i32", "q8", "q4"] as const).flatMap((dtype): Kind[] => [
+  ...(["f32", "f16", "bf16", "u32", "i32", "fp8", "q8", "q4", "q4_1"] as const).flatMap((dtype): Kind[] => [
     { dtype, shape: [6, 96] },
     { dtype, shape: [6, 96], texture: true },
   ]),
@@ -254,7 +254,9 @@ const KINDS: readonly Kind[] = [
   { dtype: "q8", shape: [3, 32] },
   { dtype: "q4", shape: [3, 32] },
   { dtype: "f16", shape: [11, 9] },
-  ...(["f32", "f16", "bf16"] as const).flatMap((dtype): Kind[] => [
+  { dtype: "q4_1", shape: [3, 32] },
+  { dtype: "fp8", shape: [11, 9] },
+  ...(["f32", "f16", "bf16", "fp8"] as const).flatMap((dtype): Kind[] => [
     { dtype, shape: [2, 12, 32], panel: 4 },
     { dtype, shape: [2, 12, 32], panel: 4, texture: true },
   ]),
@@ -265,12 +267,16 @@ describe.each(adaptersUnderTest())("parts of tensors on %s", (adapter) => {
     const device = await withDevice(adapter);
     const { dtype, shape, panel = 1, texture = false } = kind;
     const length = shape.reduce((a, b) => a * b, 1);
-    const quantised = dtype === "q8" || dtype === "q4";
+    const quantised = dtype === "q8" || dtype === "q4" || dtype === "q4_1";
     // Numbers that each format holds as they are: of blocks, those that they hold after rounding.
     const fresh = (from: number, n = length): number[] =>
       Array.from({ length: n }, (_, i) => (dtype === "u32" ? 0 : -100) + ((i * 7 + from) % 200));
     const held = (values: readonly number[]): number[] =>
-      quantised ? [...dequantise(quantise(Float32Array.from(values), dtype), values.length, dtype)] : [...values];
+      quantised
+        ? [...dequantise(quantise(Float32Array.from(values), dtype), values.length, dtype)]
+        : dtype === "fp8"
+          ? [...decodeFloats(encodeFloats(Float32Array.from(values), dtype), dtype)]
+          : [...values];
     const t = createTensor(device, shape, dtype, { label: "t", panel, texture, data: fresh(0) });
     let mirror = held(fresh(0));
     expect([...(await t.read())]).toEqual(mirror);
@@ -323,7 +329,7 @@ describe.each(adaptersUnderTest())("parts of tensors on %s", (adapter) => {
     t.destroy();
   });
 
-  test.each(["q8", "q4"] as const)("slices and views of %s", async (dtype) => {
+  test.each(["q8", "q4", "q4_1"] as const)("slices and views of %s", async (dtype) => {
     const device = await withDevice(adapter);
     const values = Float32Array.from({ length: 1024 }, (_, i) => Math.sin(i) * (1 + (i >> 7)));
     const expected = dequantise(quantise(values, dtype), 1024, dtype);

@@ -149,7 +149,7 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
       [[8, 8], "f32", 3, "panels have 1, 2, 4, … or 64 rows, got 3"],
       [[6, 8], "f32", 4, "panels of 4 rows do not divide 6 rows"],
       [[8, 6], "f32", 4, "rows of panels are multiples of 16 bytes"],
-      [[8, 32], "q8", 4, "only f32, f16 and bf16 can lie in panels"],
+      [[8, 32], "q8", 4, "only f32, f16, bf16 and fp8 can lie in panels"],
     ] as const)
       expect(() => createTensor(device, shape, dtype, { panel })).toThrow(message);
   });
@@ -180,7 +180,7 @@ describe.each(adaptersUnderTest())("tensors on %s", (adapter) => {
       expect(() => t.buffer).toThrow("lies in a texture");
       for (const tensor of [t, plain]) tensor.destroy();
     }
-    for (const dtype of ["q8", "q4"] as const) {
+    for (const dtype of ["q8", "q4", "q4_1"] as const) {
       const values = dequantise(
         quantise(
           Float32Array.from({ length: 3 * 64 }, (_, i) => Math.sin(i)),

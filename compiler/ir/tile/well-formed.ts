@@ -5,7 +5,7 @@
  * to. Names go into WGSL and into messages, so they have to be identifiers.
  */
 
-import type { StorageType } from "../formats.ts";
+import { FORMATS } from "../formats.ts";
 import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
 import type { Axis, Op, Param, ScalarParam, TileProgram } from "./program.ts";
 
@@ -13,7 +13,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 // Objects, so that the type checker misses a word that is added to a type and not here.
 const VALUES: ReadonlySet<unknown> = words<ValueType>({ f32: 1, u32: 1, i32: 1, bool: 1 });
-const STORAGE: ReadonlySet<unknown> = words<StorageType>({ f32: 1, f16: 1, bf16: 1, q8: 1, q4: 1, u32: 1, i32: 1 });
+const STORAGE: ReadonlySet<unknown> = new Set(Object.keys(FORMATS));
 const SCALARS: ReadonlySet<unknown> = words<ScalarParam["dtype"]>({ u32: 1, i32: 1, f32: 1 });
 const UNARY: ReadonlySet<unknown> = words<UnaryOp>({
   neg: 1,

@@ -10,7 +10,7 @@ export const shipped: Shipped = {
   },
   {
    "file": "../../../dsl/index.ts",
-   "hash": "1f5510ae82fdcdcacc2b9c27"
+   "hash": "1fad3c328df95c90fc88e296"
   },
   {
    "file": "../../../dsl/specialise.ts",
@@ -18,7 +18,7 @@ export const shipped: Shipped = {
   },
   {
    "file": "../../../dsl/types.ts",
-   "hash": "869bac168a534851d9bcd6ac"
+   "hash": "ea8be7b505dd511040c79d3b"
   },
   {
    "file": "../../../dsl/words.ts",

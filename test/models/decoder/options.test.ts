@@ -57,7 +57,7 @@ test.each([
   [{ batch: 0 }, "batch must be a whole number from 1 to 256, got 0"],
   [{ batch: Symbol("b") }, "batch must be a whole number from 1 to 256, got a symbol"],
   [{ piece: 17 }, "a piece of a prompt has 16, 64, 256 tokens at most, got 17"],
-  [{ weights: "q5" }, 'weights are kept as one of stored, f32, f16, bf16, q8, q4, got "q5" (a string)'],
+  [{ weights: "q5" }, 'weights are kept as one of stored, f32, f16, bf16, fp8, q8, q4, q4_1, got "q5" (a string)'],
 ])("options that are none: %#", async (options, message) => {
   expect((await refusal(gpu, model, options)).message).toBe(message);
   expect(gpu.device.allocated).toBe(0);

@@ -8,7 +8,7 @@ import type { ModelSpec } from "../../../models/config/spec.ts";
 import { randomSource, SHAPES } from "../../../models/formats/random.ts";
 import { contract, type ModelSource, parsePolicy, type WeightFormat } from "../../../models/index.ts";
 import { canonicalShapes, elements } from "../../../models/weights/source.ts";
-import { bytesOf, type DType, decodeF16, encodeF16 } from "../../../runtime/memory/dtype.ts";
+import { bytesOf, type DType, decodeFloats, encodeFloats } from "../../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../../runtime/memory/quantise.ts";
 import { continued, gpuOf, withDecoder } from "../../support/decoders.ts";
 import { adaptersUnderTest } from "../../support/gpu.ts";
@@ -27,9 +27,9 @@ const IDS: readonly number[] = randomIds(7, 24, TINY.vocab);
 /** A model whose matrices hold what is left of them in the format. */
 function rounded(source: ModelSource, format: WeightFormat): ModelSource {
   const round = (x: Float32Array): Float32Array<ArrayBuffer> =>
-    format === "f16"
-      ? decodeF16(encodeF16(x))
-      : format === "q8" || format === "q4"
+    format === "f16" || format === "fp8"
+      ? decodeFloats(encodeFloats(x, format), format)
+      : format === "q8" || format === "q4" || format === "q4_1"
         ? dequantise(quantise(x, format), x.length, format)
         : Float32Array.from(x);
   return {
@@ -61,6 +61,9 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
     ["q8", "f32"],
     ["q4", "f32"],
     ["q8", "bf16"],
+    ["fp8", "f32"],
+    ["q4_1", "f32"],
+    ["q4_1", "f16"],
     ["f32", "f16"],
   ] as const)("%s made of stored %s", async (weights, stored) => {
     const source = randomSource(TINY, { stored });
@@ -112,7 +115,7 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
     const before = gpu.device.allocated;
     const odd = randomSource(llamaSpec({ ...llamaDims(TINY), name: "odd", ff: 80 }));
     const load = (weights: WeightFormat): Promise<unknown> => withDecoder(adapter, odd, { weights }, async () => {});
-    for (const weights of ["q8", "q4"] as const) {
+    for (const weights of ["q8", "q4", "q4_1"] as const) {
       expect(await complaint(() => load(weights))).toBe(
         `odd: ${weights} weights are blocks of 32 along each row, but the feed-forward layer of this model is 80, no multiple of it`,
       );
@@ -124,7 +127,7 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
 
 describe("the contract", () => {
   test("counts matrices in the format asked for, and norms in f32", () => {
-    for (const weights of ["f32", "f16", "q8", "q4"] as const) {
+    for (const weights of ["f32", "f16", "fp8", "q8", "q4", "q4_1"] as const) {
       let bytes = 0;
       for (const [name, shape] of canonicalShapes(TINY)) {
         const dtype: DType = name.endsWith("norm") ? "f32" : weights;
