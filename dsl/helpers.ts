@@ -5,17 +5,26 @@
  */
 import { bitcast, cast, exp, full, log, min, select } from "./words.ts";
 
-/** x · sigmoid(x), the activation of SwiGLU (Shazeer 2020). */
+/**
+ * x · sigmoid(x), the activation of SwiGLU (Shazeer 2020).
+ * @param x f32
+ */
 export function silu(x: number): number {
   return x / (1 + exp(-x));
 }
 
-/** 1 / (1 + e^-x). */
+/**
+ * 1 / (1 + e^-x).
+ * @param x f32
+ */
 export function sigmoid(x: number): number {
   return 1 / (1 + exp(-x));
 }
 
-/** A hash of one word (PCG output function RXS-M-XS, O'Neill 2014): u32 -> u32. */
+/**
+ * A hash of one word (PCG output function RXS-M-XS, O'Neill 2014): u32 -> u32.
+ * @param word u32
+ */
 export function pcg(word: number): number {
   const state = cast(word, "u32") * 747796405 + 2891336453;
   const mixed = ((state >> ((state >> 28) + 4)) ^ state) * 277803737;
@@ -35,7 +44,12 @@ function share(word: number): number {
   return min((cast(word, "f32") + 0.5) * 2.3283064365386963e-10, 0.99999994);
 }
 
-/** A uniform number in (0, 1), the same for the same (seed, counter, lane) on every adapter. */
+/**
+ * A uniform number in (0, 1), the same for the same (seed, counter, lane) on every adapter.
+ * @param seed u32, of a text
+ * @param counter u32, of a draw
+ * @param lane u32, of a number in it
+ */
 export function uniform(seed: number, counter: number, lane: number): number {
   return share(wordOf(seed, counter, lane));
 }
@@ -43,6 +57,9 @@ export function uniform(seed: number, counter: number, lane: number): number {
 /**
  * Gumbel noise: adding it to logits and taking the largest draws from their softmax. From -3.2 to 22.9, the same for
  * the same (seed, counter, lane) on every adapter, but for the last digits.
+ * @param seed u32, of a text
+ * @param counter u32, of a draw
+ * @param lane u32, of a number in it
  */
 export function gumbel(seed: number, counter: number, lane: number): number {
   return -log(waiting(wordOf(seed, counter, lane)));
@@ -61,12 +78,18 @@ function waiting(word: number): number {
   return select(t < 0.25, series, -log(share(word)));
 }
 
-/** A list of the dim `k` that holds nothing yet, for `topk` in a loop. */
+/**
+ * A list of the dim `k` that holds nothing yet, for `topk` in a loop.
+ * @param k name of the dim
+ */
 export function emptyTopk(k: string): [values: number, places: number] {
   return [full(k, -Infinity), full(k, cast(0xffffffff, "u32"))];
 }
 
-/** A u32 that sorts as the f32 does; both zeros are one. */
+/**
+ * A u32 that sorts as the f32 does; both zeros are one.
+ * @param x f32
+ */
 export function sortable(x: number): number {
   const bits = bitcast(x, "u32");
   return select(bitcast(x, "i32") < 0, 0 - bits, bits | 0x80000000);

@@ -55,18 +55,35 @@ export type Scalar<T extends u32 | i32 | f32 = f32> = number & { readonly [ELEME
  * An array in GPU memory with the named dims of `D` (row-major, the last one contiguous) and elements stored as `T`.
  */
 export interface Tensor<D extends string, T extends DType = f32> {
-  /** Loads. One index a dim, each a scalar or an index tile; dims left out at the end are taken whole. */
+  /**
+   * Loads. One index a dim, each a scalar or an index tile; dims left out at the end are taken whole.
+   * @param index a scalar or an index tile for each dim, from the first
+   */
   at(...index: readonly number[]): Tile;
-  /** Stores `value`; indices as in `at`. Elements outside the tensor or a ragged index are not written. */
+  /**
+   * Stores `value`; indices as in `at`. Elements outside the tensor or a ragged index are not written.
+   * @param index as in `at`
+   * @param value what is stored, rounded to the format of the tensor
+   */
   set(index: readonly number[], value: number): void;
   /**
    * Adds `value` to the element, as one indivisible step: programs and lanes may meet in one element. f32, u32 and i32
    * tensors.
+   * @param index as in `at`
+   * @param value what is added
    */
   add(index: readonly number[], value: number): void;
-  /** Raises the element to `value` where that is larger, indivisibly. */
+  /**
+   * Raises the element to `value` where that is larger, indivisibly.
+   * @param index as in `at`
+   * @param value what the element is at least afterwards
+   */
   max(index: readonly number[], value: number): void;
-  /** Lowers the element to `value` where that is smaller, indivisibly. */
+  /**
+   * Lowers the element to `value` where that is smaller, indivisibly.
+   * @param index as in `at`
+   * @param value what the element is at most afterwards
+   */
   min(index: readonly number[], value: number): void;
   /** The dims, for the type checker alone. */
   readonly [DIMS]?: D;
