@@ -6,7 +6,7 @@ export const shipped: Shipped = {
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
-   "hash": "6efb964dc04dd788148427c8"
+   "hash": "11236087fce67a7753b4fbe0"
   },
   {
    "file": "../../../dsl/index.ts",
@@ -18,11 +18,11 @@ export const shipped: Shipped = {
   },
   {
    "file": "../../../dsl/types.ts",
-   "hash": "ea8be7b505dd511040c79d3b"
+   "hash": "5c4ec542d75f2f796a3a06f2"
   },
   {
    "file": "../../../dsl/words.ts",
-   "hash": "c5372a10c12e2be4c581f422"
+   "hash": "14716d02deafa4413f4a48ea"
   },
   {
    "file": "index.ts",
