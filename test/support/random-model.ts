@@ -20,6 +20,10 @@ export interface RandomShape {
   readonly vocab?: number;
   readonly context?: number;
   readonly eos?: number;
+  /** Biases of q, k, v and o. */
+  readonly bias?: boolean;
+  /** `rope_parameters` of its config.json. */
+  readonly rope?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** Writes the model into `folder` and opens it. */
@@ -30,6 +34,11 @@ export async function randomModel(folder: string, seed: number, shape: RandomSha
   const matrix = (name: string, rows: number, columns: number, gain: number): void => {
     const data = Float32Array.from({ length: rows * columns }, () => (next() * gain) / Math.sqrt(columns));
     tensors[`${name}.weight`] = { dtype: "F32", shape: [rows, columns], data };
+  };
+  const bias = (name: string, rows: number): void => {
+    if (shape.bias !== true) return;
+    const data = Float32Array.from({ length: rows }, () => 0.5 * next());
+    tensors[`${name}.bias`] = { dtype: "F32", shape: [rows], data };
   };
   const norm = (name: string): void => {
     const data = Float32Array.from({ length: dim }, () => 1 + 0.1 * next());
@@ -43,6 +52,10 @@ export async function randomModel(folder: string, seed: number, shape: RandomSha
     matrix(`${at}.self_attn.k_proj`, groups * headDim, dim, 1.4);
     matrix(`${at}.self_attn.v_proj`, groups * headDim, dim, 1);
     matrix(`${at}.self_attn.o_proj`, dim, heads * headDim, 1.5);
+    bias(`${at}.self_attn.q_proj`, heads * headDim);
+    bias(`${at}.self_attn.k_proj`, groups * headDim);
+    bias(`${at}.self_attn.v_proj`, groups * headDim);
+    bias(`${at}.self_attn.o_proj`, dim);
     norm(`${at}.post_attention_layernorm`);
     matrix(`${at}.mlp.gate_proj`, ff, dim, 1);
     matrix(`${at}.mlp.up_proj`, ff, dim, 1);
@@ -64,8 +77,9 @@ export async function randomModel(folder: string, seed: number, shape: RandomSha
     vocab_size: vocab,
     max_position_embeddings: context,
     rms_norm_eps: 1e-5,
-    rope_theta: 10000,
+    ...(shape.rope === undefined ? { rope_theta: 10000 } : { rope_parameters: shape.rope }),
     tie_word_embeddings: false,
+    ...(shape.bias === true ? { attention_bias: true } : {}),
     ...(shape.eos === undefined ? {} : { eos_token_id: shape.eos }),
   };
   await writeFile(join(folder, "config.json"), JSON.stringify(config));
