@@ -2,7 +2,7 @@
 import { basename, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { printSyntax, printTileProgram, STAGES, type Stage, stageText } from "../../compiler/debug/dump.ts";
+import { printSyntax, printTileProgram, STAGES, type Stage, stageText, workText } from "../../compiler/debug/dump.ts";
 import { sourceOf as sourceOfModule } from "../../compiler/host/home.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import { configureBuild } from "../kernels/build.ts";
@@ -21,6 +21,7 @@ interface ShowOptions {
   readonly size?: Record<string, number>;
   readonly storage?: Record<string, string>;
   readonly part?: readonly Part[];
+  readonly after?: string;
   readonly json?: boolean;
 }
 
@@ -44,6 +45,7 @@ export function configure(command: Command, context: Context): void {
     "tilestate kernels show attend",
     "tilestate kernels show logits --target gpu --size vocab=32000 --size dim=2048 --storage head=f16 --part wgsl",
     "tilestate kernels show softmax --file examples/softmax.ts",
+    "tilestate kernels show attend --target lavapipe --after hoist-reductions",
   ])
     .option("--file <file>", "take the kernel from this TypeScript or JavaScript file")
     .addOption(
@@ -61,6 +63,7 @@ export function configure(command: Command, context: Context): void {
         },
       ),
     )
+    .option("--after <pass>", "only what the kernel is after this pass of the compiler")
     .addOption(jsonOption())
     .action((name: string, options: ShowOptions) => showKernel(name, options, context));
 
@@ -159,6 +162,17 @@ async function showKernel(name: string, options: ShowOptions, { io }: Context): 
   }
   const sizes = sizesOf(program, options.size ?? {});
   const storage = storageOf(program, options.storage ?? {});
+  if (options.after !== undefined) {
+    const { generateUntil, PASSES } = await import("../../compiler/pipeline.ts");
+    const names = PASSES.map((pass) => pass.name);
+    if (!names.includes(options.after))
+      throw new UsageError(`there is no pass "${options.after}"; the passes are ${names.join(", ")}`);
+    const { work, applied } = generateUntil(options.after, program, { sizes, storage, cells: [] }, target);
+    if (!applied)
+      io.err(`${options.after} does not apply to ${name} on ${options.target}: this is what the pass before it left\n`);
+    io.out(`${workText(work, options.after)}\n`);
+    return;
+  }
   const parts = options.part ?? PARTS;
   const generated = generate(program, { sizes, storage, cells: [] }, target);
   if (options.json) {

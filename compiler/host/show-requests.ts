@@ -4,6 +4,7 @@
  *     TILESTATE_SHOW=stages          every stage of every kernel
  *     TILESTATE_SHOW=matvec          every stage of the kernel of that name
  *     TILESTATE_SHOW=matvec,wgsl     one stage of one kernel; several of either are separated by commas
+ *     TILESTATE_SHOW=passes          milliseconds that each pass took, for every kernel (matvec,passes: for one)
  *
  * One variable for everything, as tinygrad's DEBUG is.
  */
@@ -23,6 +24,13 @@ export const STAGES = {
 
 export type Stage = keyof typeof STAGES;
 
+/** Times are no stage of a kernel: they are shown where they are asked for, and not with all stages. */
+const TIMES = "passes";
+
+function isStage(word: string): boolean {
+  return Object.hasOwn(STAGES, word) || word === TIMES;
+}
+
 /** What TILESTATE_SHOW asks for; undefined means all. */
 interface Wish {
   readonly stages: ReadonlySet<string> | undefined;
@@ -32,8 +40,8 @@ interface Wish {
 function wish(): Wish | undefined {
   const words = (env("TILESTATE_SHOW") ?? "").split(",").flatMap((w) => w.trim() || []);
   if (words.length === 0 || words.includes("off")) return undefined;
-  const stages = words.filter((w) => Object.hasOwn(STAGES, w));
-  const kernels = words.filter((w) => w !== "stages" && !Object.hasOwn(STAGES, w));
+  const stages = words.filter(isStage);
+  const kernels = words.filter((w) => w !== "stages" && !isStage(w));
   return {
     stages: stages.length > 0 ? new Set(stages) : undefined,
     kernels: kernels.length > 0 ? new Set(kernels) : undefined,
@@ -44,6 +52,12 @@ function wish(): Wish | undefined {
 export function showing(kernels: readonly string[]): boolean {
   const w = wish();
   return w !== undefined && kernels.some((k) => w.kernels?.has(k) ?? true);
+}
+
+/** True when times of this kernel are to be shown. */
+export function timing(kernel: string): boolean {
+  const w = wish();
+  return w?.stages?.has(TIMES) === true && (w.kernels?.has(kernel) ?? true);
 }
 
 /** Prints a stage to standard error, if it is wished for. */

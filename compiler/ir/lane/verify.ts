@@ -56,13 +56,12 @@ class Checker {
     this.#names.set("pid", { type: ONE.u32, kind: "let", visible: true });
     if (this.#p.lanes > 1) this.#names.set("lane", { type: ONE.u32, kind: "let", visible: true });
     this.#region(this.#p.body);
-    // Variables carry values around loops, so what varies is known once another look finds nothing new.
+    // Variables carry values around loops, so what varies is known once another look finds nothing new. What a look refuses, every later one would.
     if (this.#p.lanes > 1) {
       for (let before = -1; before !== this.#varying.size; ) {
         before = this.#varying.size;
-        this.#spread(this.#p.body, false, false);
+        this.#spread(this.#p.body, false);
       }
-      this.#spread(this.#p.body, false, true);
     }
   }
 
@@ -103,7 +102,7 @@ class Checker {
     const own: string[] = [];
     const define = (name: string, type: LaneType, kind: Known["kind"]): void => {
       if (this.#names.has(name)) this.#bad(`${name} is defined twice`);
-      if (/^[iuf](16|32)$/.test(name)) this.#bad(`${name} is the name of a type`);
+      if (name.length === 3 && /^[iuf](16|32)$/.test(name)) this.#bad(`${name} is the name of a type`);
       this.#names.set(name, { type, kind, visible: true });
       own.push(name);
     };
@@ -207,9 +206,9 @@ class Checker {
 
   #rhs(name: string, r: Rhs, type: LaneType): void {
     const must = (ok: boolean): void => {
+      if (ok) return;
       const parts = atomsOf(r).map((a) => (a === undefined ? "" : show(a.type)));
-      if (!ok)
-        this.#bad(`${name} = ${r.op}${"fn" in r ? ` ${r.fn}` : ""}(${parts.join(", ")}) cannot be ${show(type)}`);
+      this.#bad(`${name} = ${r.op}${"fn" in r ? ` ${r.fn}` : ""}(${parts.join(", ")}) cannot be ${show(type)}`);
     };
     switch (r.op) {
       case "unary": {
@@ -272,12 +271,12 @@ class Checker {
     return a?.kind === "ref" && this.#varying.has(a.name);
   }
 
-  /** Marks what varies; `apart` says that not all lanes need be here. With `check`, also refuses what all lanes must do and cannot. */
-  #spread(stmts: readonly Stmt[], apart: boolean, check: boolean): void {
+  /** Marks what varies, and refuses what all lanes must do and cannot; `apart` says that not all lanes need be here. */
+  #spread(stmts: readonly Stmt[], apart: boolean): void {
     for (const s of stmts) {
       switch (s.op) {
         case "let":
-          if (check && apart && (s.rhs.op === "lanes" || s.rhs.op === "before" || s.rhs.op === "take"))
+          if (apart && (s.rhs.op === "lanes" || s.rhs.op === "before" || s.rhs.op === "take"))
             this.#bad(`${s.name}: "${s.rhs.op}" under a condition that varies by lane`);
           if (this.#rhsVaries(s.rhs)) this.#varying.add(s.name);
           break;
@@ -286,7 +285,7 @@ class Checker {
         case "fetch":
         case "multiply":
         case "spill":
-          if (check && apart) this.#bad(`"${s.op}" under a condition that varies by lane`);
+          if (apart) this.#bad(`"${s.op}" under a condition that varies by lane`);
           break;
         case "var":
           if (this.#varies(s.init)) this.#varying.add(s.name);
@@ -295,14 +294,13 @@ class Checker {
           if (apart || this.#varies(s.value)) this.#varying.add(s.name);
           break;
         case "for":
-          if (check && (this.#varies(s.start) || this.#varies(s.limit)))
-            this.#bad(`the bounds of loop ${s.name} vary by lane`);
-          this.#spread(s.body, apart, check);
+          if (this.#varies(s.start) || this.#varies(s.limit)) this.#bad(`the bounds of loop ${s.name} vary by lane`);
+          this.#spread(s.body, apart);
           break;
         case "if": {
           const inside = apart || this.#varies(s.cond);
-          this.#spread(s.yes, inside, check);
-          this.#spread(s.no, inside, check);
+          this.#spread(s.yes, inside);
+          this.#spread(s.no, inside);
           break;
         }
       }
@@ -335,7 +333,7 @@ function binaryFits(fn: BinaryOp, a: LaneType, b: LaneType, type: LaneType): boo
 }
 
 function same(a: LaneType, b: LaneType): boolean {
-  return a.base === b.base && a.width === b.width;
+  return a === b || (a.base === b.base && a.width === b.width);
 }
 
 function show(t: LaneType): string {
