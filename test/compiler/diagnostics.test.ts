@@ -136,3 +136,11 @@ describe("diagnostics", () => {
     expect(codes(readFileSync(join(ROOT, "docs", "diagnostics.md"), "utf8"))).toEqual(used);
   });
 });
+
+test("docs/diagnostics.md shows the example of each code as it is", () => {
+  const page = readFileSync(new URL("../../docs/diagnostics.md", import.meta.url), "utf8");
+  const folder = new URL("../fixtures/diagnostics/", import.meta.url);
+  const examples = readdirSync(folder).filter((f) => f.endsWith(".txt"));
+  expect(examples.length).toBeGreaterThan(26);
+  for (const f of examples) expect(page, f).toContain(readFileSync(new URL(f, folder), "utf8").trimEnd());
+});
