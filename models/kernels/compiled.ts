@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "a3eb6d5e4f65a16c84a8a400",
+ "compiler": "86309ef9a8bc665df21dd1f7",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",
