@@ -137,7 +137,7 @@ describe("diagnostics", () => {
   });
 });
 
-test("docs/diagnostics.md shows the example of each code as it is", () => {
+it("docs/diagnostics.md shows the example of each code as it is", () => {
   const page = readFileSync(new URL("../../docs/diagnostics.md", import.meta.url), "utf8");
   const folder = new URL("../fixtures/diagnostics/", import.meta.url);
   const examples = readdirSync(folder).filter((f) => f.endsWith(".txt"));
