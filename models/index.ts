@@ -5,12 +5,17 @@ export { type LlamaDims, llamaDims, llamaSpec } from "./config/families/llama.ts
 export type {
   AttentionSpec,
   LayerSpec,
+  Llama3Scaling,
   MlpSpec,
   ModelSpec,
   NormSpec,
+  Places,
   RopeScaling,
   RopeSpec,
+  Scales,
+  YarnScaling,
 } from "./config/spec.ts";
+export type { LayerPart } from "./config/weight-map.ts";
 export { type Widths, widthsOf } from "./config/widths.ts";
 export { Decoder } from "./decode/decoder.ts";
 export type { BatchToken } from "./decode/interleave.ts";
@@ -22,6 +27,6 @@ export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
 export { type ByteSource, type Folder, memoryFolder } from "./io/bytes.ts";
 export { type Fetch, httpFolder } from "./io/http.ts";
 export { openModel } from "./open.ts";
-export type { Tokenizer } from "./tokenizers/tokenizer.ts";
+export type { EncodeOptions, TextStream, Tokenizer } from "./tokenizers/tokenizer.ts";
 export { WEIGHT_FORMATS, type WeightFormat } from "./weights/formats.ts";
-export type { ModelSource } from "./weights/source.ts";
+export type { CanonicalName, ModelSource, WeightData, WeightDType, WeightTensor } from "./weights/source.ts";

@@ -23,6 +23,7 @@ export interface ModelSpec {
   readonly norm: NormSpec;
   /** Whether the output matrix is the embedding. */
   readonly tied: boolean;
+  /** Factors on the residual stream's way. */
   readonly scales: Scales;
   /** Ids that a text begins with. */
   readonly bos: readonly number[];
@@ -42,7 +43,9 @@ export interface Scales {
 
 /** A layer: x += attention(norm(x)), then x += mlp(norm(x)), where both norms stand before. */
 export interface LayerSpec {
+  /** How the layer attends. */
   readonly attention: AttentionSpec;
+  /** Its feed-forward half. */
   readonly mlp: MlpSpec;
   /** What attention and feed-forward half read is normed before, and what they give after; undefined where it is not. */
   readonly norms: {
@@ -53,12 +56,15 @@ export interface LayerSpec {
 
 /** Norms around a half of a layer. */
 export interface Places {
+  /** Of what the half reads. */
   readonly before: NormSpec | undefined;
+  /** Of what the half gives, before it is added. */
   readonly after: NormSpec | undefined;
 }
 
 /** x · (weight + offset), where x was divided by the root of its mean square (RMSNorm; Zhang & Sennrich 2019). */
 export interface NormSpec {
+  /** By the root of the mean square, without a mean of its own. */
   readonly kind: "rms";
   /** Added to the mean square. */
   readonly eps: number;
@@ -94,9 +100,11 @@ export interface AttentionSpec {
 
 /** Rotary position embedding (Su et al. 2021): pair i of `dims` numbers turns by theta^(-2i / dims) a position, scaled. */
 export interface RopeSpec {
+  /** Base of the angles. */
   readonly theta: number;
   /** Numbers of a head that are rotated, from the first: all of `keyDim`, or an even number of them. */
   readonly dims: number;
+  /** How the angles are stretched. */
   readonly scaling: RopeScaling;
 }
 
@@ -113,9 +121,13 @@ export type RopeScaling =
  * that turn more than `highTurns` times are not, and between the two it goes over linearly with the number of turns.
  */
 export interface Llama3Scaling {
+  /** Tells it from other scalings. */
   readonly kind: "llama3";
+  /** What the slow pairs' angles are divided by. */
   readonly factor: number;
+  /** Turns within the original context below which a pair is slow. */
   readonly lowTurns: number;
+  /** Turns within the original context above which a pair is left alone. */
   readonly highTurns: number;
   /** Positions the model was first trained on. */
   readonly original: number;
@@ -123,12 +135,15 @@ export interface Llama3Scaling {
 
 /** YaRN (Peng et al. 2023): between two numbers of turns the passage is linear in the number of the pair. */
 export interface YarnScaling {
+  /** Tells it from other scalings. */
   readonly kind: "yarn";
+  /** What the slow pairs' angles are divided by. */
   readonly factor: number;
   /** Pairs that turn at least so often within the original context are left alone: β_fast, or the paper's β. */
   readonly fastTurns: number;
   /** Pairs that turn at most so often are slowed by all of the factor: β_slow, or the paper's α. */
   readonly slowTurns: number;
+  /** Positions the model was first trained on. */
   readonly original: number;
   /** Whether the passage begins and ends at whole pairs. */
   readonly truncate: boolean;
@@ -138,9 +153,11 @@ export interface YarnScaling {
 
 /** The feed-forward half: down · (f(gate · x) · up · x), or plain: down · f(up · x) (Shazeer 2020). */
 export interface MlpSpec {
+  /** With a gate beside the product up, or without. */
   readonly kind: "gated" | "plain";
   /** Numbers between the products. */
   readonly width: number;
+  /** The function f; `gelu-tanh` is its approximation by tanh. */
   readonly activation: "silu" | "gelu" | "gelu-tanh" | "relu";
   /** Numbers that are added to all its products. */
   readonly bias: boolean;

@@ -4,7 +4,9 @@ import { Leavable } from "./leave.ts";
 
 /** A token of one of several texts: `sequence` is the place of its prompt in the list. */
 export interface BatchToken {
+  /** Place of the text's prompt in the list, from 0. */
   readonly sequence: number;
+  /** The token. */
   readonly id: number;
 }
 

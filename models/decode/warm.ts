@@ -24,8 +24,9 @@ export interface Warmed {
   readonly dispatches: number;
   /** Pipelines that had to be made for it; those of an earlier part are not made again. */
   readonly pipelines: number;
-  /** Milliseconds to generate and make those pipelines, and of the first run, in which some drivers compile. */
+  /** Milliseconds to generate and make those pipelines. */
   readonly making: number;
+  /** Milliseconds of the first run, in which some drivers compile. */
   readonly running: number;
 }
 

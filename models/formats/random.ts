@@ -93,12 +93,18 @@ export function randomValues(
   return out;
 }
 
+/** How random weights are handed out. */
 export interface RandomOptions {
   /** The format in which the numbers are handed out, rounded to nearest; f32 unless given. */
   readonly stored?: WeightDType;
 }
 
-/** A source of random weights for a shape by name, or for any config; nothing is made until it is asked for. Throws a `UserError` for an unknown name. */
+/**
+ * A source of random weights; nothing is made until it is asked for.
+ * @param shape a name among `SHAPES`, or what the model computes
+ * @param options the format of the weights
+ * @throws UserError for an unknown name
+ */
 export function randomSource(shape: string | ModelSpec, options: RandomOptions = {}): ModelSource {
   const config = typeof shape === "string" ? named(shape) : shape;
   const dtype = options.stored ?? "f32";

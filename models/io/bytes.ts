@@ -9,22 +9,37 @@ import { UserError } from "../../runtime/common/errors.ts";
 
 /** A readable run of bytes; `where` names it in errors. */
 export interface ByteSource {
+  /** What errors call it. */
   readonly where: string;
   /** Length in bytes. */
   readonly size: number;
-  /** A fresh copy of `length` bytes from `offset`, aligned for every typed array. Throws a `UserError` past the end. */
+  /**
+   * A fresh copy of some bytes, aligned for every typed array.
+   * @param offset the first byte
+   * @param length how many
+   * @throws UserError past the end
+   */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** The files of one model; `open` gives undefined for a file that is not there. */
 export interface Folder {
+  /** What errors call it. */
   readonly where: string;
   /** Its own name, without what leads to it. */
   readonly name: string;
+  /**
+   * Opens a file; undefined where it is not there.
+   * @param name its name in the folder
+   * @throws UserError for a file that is there and cannot be read
+   */
   open(name: string): Promise<ByteSource | undefined>;
   /** The names of the files in it, sorted; none where nobody can tell. */
   list(): Promise<readonly string[]>;
-  /** What an error should call the file. */
+  /**
+   * What an error should call the file.
+   * @param name its name in the folder
+   */
   path(name: string): string;
 }
 
@@ -40,7 +55,11 @@ export function memoryBytes(where: string, bytes: Uint8Array): ByteSource {
   };
 }
 
-/** A folder in memory, for models that are part of a program. `where` is what errors call it, and its last part is its name. */
+/**
+ * A folder in memory, for models that are part of a program.
+ * @param where what errors call it; its last part is its name
+ * @param files their bytes, by name
+ */
 export function memoryFolder(where: string, files: ReadonlyMap<string, Uint8Array>): Folder {
   const path = (name: string): string => `${where}/${name}`;
   return {

@@ -15,9 +15,10 @@ const FIRST: number = 64 << 10;
 export type Fetch = (url: string, init: { readonly headers: Readonly<Record<string, string>> }) => Promise<Response>;
 
 /**
- * A folder at a URL, which may be relative in a browser. The names of its files are not known beforehand, so its `list` is empty.
- * @param fetcher how to fetch; the platform's `fetch` unless given.
- * @throws UserError for a URL of another scheme than http: and https:.
+ * A folder at a URL. The names of its files are not known beforehand, so its `list` is empty.
+ * @param url its address; it may be relative in a browser
+ * @param fetcher how to fetch; the platform's `fetch` unless given
+ * @throws UserError for a URL of another scheme than http: and https:
  */
 export function httpFolder(url: string | URL, fetcher: Fetch = fetch): Folder {
   const base = absolute(url);

@@ -5,6 +5,7 @@
  * decodes each token together with a little of what came before and gives out the difference, once it is whole.
  */
 
+/** How a text becomes ids. */
 export interface EncodeOptions {
   /** Begin with the BOS token; by default as the model's own tokenizer files say. */
   readonly bos?: boolean | undefined;
@@ -15,21 +16,37 @@ export interface EncodeOptions {
   readonly special?: "parse" | "text" | undefined;
 }
 
+/** Text that grows by one token at a time. */
 export interface TextStream {
-  /** Takes the next id and gives the text that is now complete, which may be none. Push the prompt too: the first word after it keeps its space. */
+  /**
+   * Takes the next id and gives the text that is now complete, which may be none. Push the prompt too: the first word
+   * after it keeps its space.
+   * @param id of a token
+   */
   push(id: number): string;
   /** Gives what was held back; bytes that never became a character come out as U+FFFD. */
   end(): string;
 }
 
+/** Texts to ids and back. */
 export interface Tokenizer {
-  /** Ids of a text, with one BOS at most, also where the text begins with it. Throws a `UserError` when a BOS is asked for that the tokenizer does not have. */
+  /**
+   * Ids of a text, with one BOS at most, also where the text begins with it.
+   * @param text any text
+   * @param options whether it begins with BOS, and what becomes of control tokens in it
+   * @throws UserError when a BOS is asked for that the tokenizer does not have
+   */
   encode(text: string, options?: EncodeOptions): number[];
-  /** Text of ids. Special tokens and ids the tokenizer does not know give nothing. */
+  /**
+   * Text of ids. Special tokens and ids the tokenizer does not know give nothing.
+   * @param ids of tokens
+   */
   decode(ids: readonly number[]): string;
+  /** A stream that nothing was pushed into yet. */
   stream(): TextStream;
   /** Number of ids. */
   readonly vocab: number;
+  /** The id that texts begin with, where there is one. */
   readonly bos?: number | undefined;
 }
 

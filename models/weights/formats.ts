@@ -7,7 +7,9 @@ import type { ModelSpec } from "../config/spec.ts";
 import { type CanonicalName, canonicalShapes, isVector, type ModelSource, type WeightDType } from "./source.ts";
 
 /** The formats that `DecoderOptions.weights` may ask for; `stored` keeps what the files have. */
-export type WeightFormat = "stored" | (typeof REALS)[number];
+export type WeightFormat = "stored" | Exclude<DType, "u32" | "i32">;
+
+/** Every `WeightFormat`. */
 export const WEIGHT_FORMATS: readonly WeightFormat[] = ["stored", ...REALS];
 
 /** The format in which a stored weight is kept on this adapter. */

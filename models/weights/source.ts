@@ -17,17 +17,24 @@ export type WeightDType = Extract<DType, "f32" | "f16" | "bf16">;
 /** f32 as numbers, f16 and bf16 as their raw bits. */
 export type WeightData = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
 
+/** The name of a weight in every format: of the model, or of one of its layers, counted from 0. */
 export type CanonicalName = "embed" | "norm" | "head" | `layers.${number}.${LayerPart}`;
 
+/** A stored weight; its numbers are read when they are asked for. */
 export interface WeightTensor {
   /** What the file calls it. */
   readonly name: string;
   /** Rows first: a matrix is [outputs, inputs]. */
   readonly shape: readonly number[];
+  /** Format of the numbers. */
   readonly dtype: WeightDType;
   /** Reads the tensor, row-major; a fresh copy each time. */
   data(): Promise<WeightData>;
-  /** Reads `count` elements from element `start`, where a source can give parts of a large tensor without making all of it. */
+  /**
+   * Reads a part, where a source can give parts of a large tensor without making all of it.
+   * @param start first element
+   * @param count how many
+   */
   part?(start: number, count: number): Promise<WeightData>;
 }
 
@@ -39,9 +46,16 @@ export interface ModelSource {
   readonly where: string;
   /** What is odd about its files and does no harm: a line each, to be shown once. */
   readonly notes: readonly string[];
-  /** Throws a `UserError` when the model has no tokenizer files. */
+  /**
+   * Opens the tokenizer.
+   * @throws UserError when the model has no tokenizer files
+   */
   tokenizer(): Promise<Tokenizer>;
-  /** A tied model gives the very same object for "embed" and "head". */
+  /**
+   * A weight. A tied model gives the very same object for "embed" and "head".
+   * @param name of the weight
+   * @throws RangeError for a name that the model does not have
+   */
   tensor(name: CanonicalName): WeightTensor;
 }
 

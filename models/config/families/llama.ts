@@ -7,21 +7,27 @@ import type { Family, Parsing } from "./family.ts";
 
 /** A Llama whose layers are all alike, in a few numbers. */
 export interface LlamaDims {
+  /** Name to show. */
   readonly name: string;
+  /** Number of layers. */
   readonly layers: number;
   /** Width of the residual stream. */
   readonly dim: number;
+  /** Query heads. */
   readonly heads: number;
   /** Key/value heads; divides `heads`. */
   readonly kvHeads: number;
+  /** Numbers of a head of queries, keys or values; even. */
   readonly headDim: number;
   /** Width of the feed-forward half. */
   readonly ff: number;
+  /** Rows of the embedding, [vocab, dim]. */
   readonly vocab: number;
   /** Positions the model was trained on. */
   readonly context: number;
   /** Added to the mean square in RMSNorm. */
   readonly eps: number;
+  /** Base of the rotary angles. */
   readonly ropeTheta: number;
   /** None unless given. */
   readonly ropeScaling?: RopeScaling;
@@ -29,11 +35,16 @@ export interface LlamaDims {
   readonly attentionBias?: boolean;
   /** Whether the output matrix is the embedding. */
   readonly tied: boolean;
+  /** Ids that a text begins with. */
   readonly bos: readonly number[];
+  /** Any of these ids ends a text. */
   readonly eos: readonly number[];
 }
 
-/** The spec of such a Llama. */
+/**
+ * The spec of such a Llama.
+ * @param dims its numbers
+ */
 export function llamaSpec(dims: LlamaDims): ModelSpec {
   const { name, dim, heads, kvHeads, headDim, ff, vocab, context, eps, ropeTheta, tied, bos, eos } = dims;
   const { ropeScaling: scaling = { kind: "none" }, attentionBias: bias = false } = dims;
@@ -61,7 +72,11 @@ export function llamaSpec(dims: LlamaDims): ModelSpec {
   return { name, family: "llama", dim, vocab, context, layers, norm, tied, scales, bos, eos };
 }
 
-/** The numbers of a Llama whose layers are all alike: what `llamaSpec` was given. */
+/**
+ * The numbers of a Llama whose layers are all alike: what `llamaSpec` was given.
+ * @param spec of a Llama
+ * @throws RangeError where the layers are not alike, or know no positions
+ */
 export function llamaDims(spec: ModelSpec): LlamaDims {
   const [layer] = spec.layers;
   if (layer === undefined || spec.layers.some((other) => other !== layer) || layer.attention.rope === undefined)
