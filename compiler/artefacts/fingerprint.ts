@@ -1,9 +1,9 @@
 /**
  * What the compiler's front half is, as one word: artefacts carry it, and count only for the very same one.
  *
- * Which files that are is not kept by hand. They are those that compile.ts imports, directly or through others (types are erased and decide nothing), and the
- * packages that they import, TypeScript above all, by their versions. A build that leaves no source behind replaces this module by one whose `fingerprint`
- * returns a constant made here.
+ * It is a hash of all files of the rooms of the front end and of those that it stands on, and of the version of what reads TypeScript. Which rooms these are
+ * follows from the table of rooms (scripts/rooms/table.ts), and a test holds the list to it. It is made when an artefact is first looked for. A build that
+ * leaves no source behind replaces this module by one whose `fingerprint` returns a constant made here.
  */
 
 import { fs, path, pathOf } from "../host/fs.ts";
@@ -12,7 +12,19 @@ import { sha256 } from "../host/hash.ts";
 /** The fingerprint where the source is not on disk, as in a program packed into one file. */
 export const PACKED = "packed";
 
-const FRONT_DOOR = "../frontend/index.ts";
+/** Folders of `compiler/` whose files decide what a kernel compiles to; folders in them are named by themselves. */
+export const FRONT: readonly string[] = [
+  "frontend",
+  "frontend/lower",
+  "frontend/races",
+  "frontend/read",
+  "host",
+  "ir",
+  "ir/tile",
+  "passes/analysis",
+];
+/** The package that the front end reads TypeScript with. */
+const READER = "ts-morph";
 
 let known: string | undefined;
 
@@ -23,43 +35,28 @@ export function fingerprint(): string {
 }
 
 function made(): string | undefined {
-  const door = pathOf(new URL(FRONT_DOOR, import.meta.url).href);
-  if (door === undefined || !fs().existsSync(door)) return undefined;
+  const root = pathOf(new URL("../", import.meta.url).href);
+  if (root === undefined || !fs().existsSync(path().join(root, "frontend"))) return undefined;
   try {
-    const { files, packages } = reachable(door);
-    const { dirname, relative } = path();
-    const parts = [...files].map(([file, text]) => `${relative(dirname(door), file)}\n${text}`).sort();
-    const versions = [...packages].flatMap((name) => versionsOf(name, door)).sort();
-    return sha256([...versions, ...parts].join("\0")).slice(0, 24);
+    const parts = frontFiles(root).flatMap((name) => [
+      Buffer.from(`\0${name}\n`),
+      fs().readFileSync(`${root}/${name}`),
+    ]);
+    return sha256(Buffer.concat([Buffer.from(versionsOf(READER, root).sort().join("\0")), ...parts])).slice(0, 24);
   } catch {
     return undefined;
   }
 }
 
-/** Every file that `door` runs when it is imported, with its text, and the packages that they import. */
-export function reachable(door: string): { files: ReadonlyMap<string, string>; packages: ReadonlySet<string> } {
-  const { dirname, resolve } = path();
-  const files = new Map<string, string>();
-  const packages = new Set<string>();
-  const visit = (file: string): void => {
-    if (files.has(file)) return;
-    const text = fs().readFileSync(file, "utf8");
-    files.set(file, text);
-    for (const specifier of importsOf(text)) {
-      if (specifier.startsWith(".")) visit(resolve(dirname(file), specifier));
-      else if (!specifier.startsWith("node:")) packages.add(specifier);
-    }
-  };
-  visit(door);
-  return { files, packages };
-}
-
-/** What a module imports, types aside. Statements begin their lines here, as everywhere in code that is formatted. */
-function importsOf(text: string): string[] {
-  const statements = text.matchAll(/^(?:import|export)(?!\s+type\b)\s[^;"]*?\bfrom\s*"([^"]+)"/gm);
-  const bare = text.matchAll(/^import\s*"([^"]+)"/gm);
-  const calls = text.matchAll(/\bimport\(\s*"([^"]+)"\s*\)/g);
-  return [...statements, ...bare, ...calls].flatMap((m) => m[1] ?? []);
+/** The files of the front half, as paths below the folder of the compiler with "/" between their parts, sorted. */
+export function frontFiles(root: string): readonly string[] {
+  const { join } = path();
+  return FRONT.flatMap((room) =>
+    fs()
+      .readdirSync(join(root, room))
+      .filter((name) => /\.[jt]s$/.test(name) && !name.endsWith(".d.ts"))
+      .map((name) => `${room}/${name}`),
+  ).sort();
 }
 
 /** The version of a package and those of what it depends on: TypeScript comes inside of another one. */
@@ -67,7 +64,7 @@ function versionsOf(name: string, from: string): string[] {
   try {
     const folder = folderOf(name, from);
     const { version, dependencies = {} } = manifest(folder);
-    const within = path().join(folder, "package.json");
+    const within = folder;
     return [
       `${name}@${version}`,
       ...Object.keys(dependencies).map((other) => `${other}@${manifest(folderOf(other, within)).version}`),
@@ -87,10 +84,10 @@ function manifest(folder: string): Manifest {
   return JSON.parse(fs().readFileSync(path().join(folder, "package.json"), "utf8")) as Manifest;
 }
 
-/** Where a package lies that a file imports. */
+/** Where a package lies that a file in this folder imports. */
 function folderOf(name: string, from: string): string {
   const { dirname, join } = path();
-  for (let at = dirname(from); ; at = dirname(at)) {
+  for (let at = from; ; at = dirname(at)) {
     const folder = join(at, "node_modules", name);
     if (fs().existsSync(join(folder, "package.json"))) return fs().realpathSync(folder);
     if (dirname(at) === at) throw new Error(`the package ${name} is not installed`);

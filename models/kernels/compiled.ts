@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "86309ef9a8bc665df21dd1f7",
+ "compiler": "7eca0987220f13fc359a1bf6",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",
