@@ -47,3 +47,4 @@ export type { Knobs, MatrixShape, Target } from "./schedule/target.ts";
 export type { MatrixPlan, Operand, Staging, TileLoop, TilePlan, TileSum } from "./schedule/tile-plan.ts";
 export type { AdapterTraits } from "./schedule/traits.ts";
 export type { Schedule } from "./schedule/types.ts";
+export { PROBE_WORDS, subgroupProbe } from "./wgsl/probe.ts";

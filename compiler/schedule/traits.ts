@@ -23,6 +23,8 @@ export interface AdapterTraits {
   readonly compilesSlowly: boolean;
   /** Pipelines compile in the thread that asks, also the asynchronous ones; they are made one after the other. */
   readonly compilesInCaller: boolean;
+  /** Subgroups are of the size that the adapter tells and each of neighbouring invocations; where that is not known, a probe looks when a device is opened. */
+  readonly linearSubgroups: boolean;
   /** Threads of the adapter for each core of a small machine that decoding is fastest with; 0 where it does not run on cores. */
   readonly threadsPerCore: number;
   /** Bytes of the largest texture, where that is less than its extents allow. */

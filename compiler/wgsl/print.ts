@@ -80,9 +80,11 @@ class Printer {
       ...[...this.#scans].flatMap((t) => this.#scanHelper(t)),
     );
     const n = p.workgroupSize;
+    // WGSL does not promise that lanes are numbered as the workgroup's invocations are.
+    const lane = p.mode === "subgroup" && p.lanes > 1 ? "@builtin(subgroup_invocation_id) lane: u32, " : "";
     head.push(
       `@compute @workgroup_size(${n})${together && p.pinned ? ` @subgroup_size(${matrix?.lanes ?? p.lanes})` : ""}`,
-      "fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {",
+      `fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, ${lane}@builtin(num_workgroups) nwg: vec3<u32>) {`,
     );
     const group = p.workgroups[1] > 1 ? "(wid.x + wid.y * nwg.x)" : "wid.x";
     const inner =
@@ -90,7 +92,8 @@ class Printer {
         ? group
         : `${group} * ${p.programsPerWorkgroup}u + ${p.lanes === 1 ? "lid" : `lid / ${p.lanes}u`}`;
     head.push(`  let pid = ${inner};`);
-    if (p.lanes > 1) head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
+    if (p.lanes > 1 && lane === "")
+      head.push(`  let lane = ${p.programsPerWorkgroup === 1 ? "lid" : `lid % ${p.lanes}u`};`);
     if (this.#opaque) head.push("  let zero = nwg.z - 1u; // unknown to the adapter's compiler");
     for (const known of this.#infinities)
       head.push(`  let ${known}_bits = ${INFINITIES[known]};`, `  let ${known} = bitcast<f32>(${known}_bits);`);

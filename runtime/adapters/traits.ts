@@ -21,6 +21,7 @@ const LAVAPIPE: AdapterTraits = {
   unrollsLoops: true,
   compilesSlowly: true,
   compilesInCaller: false,
+  linearSubgroups: true,
   threadsPerCore: 2,
   // It counts the bytes before a texel in 31 bits, and loses the device where there are more.
   textureBytes: 2 ** 31 - 1,
@@ -39,7 +40,7 @@ export const TRAITS: Readonly<Record<Family, AdapterTraits>> = {
     compilesInCaller: true,
     threadsPerCore: 1,
   },
-  software: { ...LAVAPIPE, textureLoadsCheap: false, threadsPerCore: 1 },
+  software: { ...LAVAPIPE, textureLoadsCheap: false, linearSubgroups: false, threadsPerCore: 1 },
   gpu: {
     scalarShifts: false,
     constantsAreLoads: false,
@@ -50,6 +51,7 @@ export const TRAITS: Readonly<Record<Family, AdapterTraits>> = {
     unrollsLoops: false,
     compilesSlowly: false,
     compilesInCaller: false,
+    linearSubgroups: false,
     threadsPerCore: 0,
     textureBytes: undefined,
   },

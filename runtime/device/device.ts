@@ -2,8 +2,10 @@
  * A WebGPU device with what WebGPU leaves to its user: which features and limits to ask for, a count of the bytes that live on it, who hears of its failures,
  * a pool of read-back buffers, and an end after which the process can exit by itself.
  */
-import { type Capabilities, describeAdapter } from "../adapters/capabilities.ts";
+import { type Capabilities, describeAdapter, isNullBackend } from "../adapters/capabilities.ts";
 import { type Dawn, type DawnRequest, type Origin, openDawn } from "../adapters/dawn.ts";
+import { subgroupProblem } from "../adapters/subgroups.ts";
+import { targetOf } from "../adapters/target.ts";
 import type { AdapterTraits } from "../adapters/traits.ts";
 import { onServer } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
@@ -58,9 +60,25 @@ export async function openDevice(request: DeviceRequest = {}): Promise<Device> {
   const { waiting = "block", traits } = request;
   if (waiting !== "block" && waiting !== "yield")
     throw new UserError(`waiting must be "block" or "yield", got ${JSON.stringify(waiting)}`);
-  if (request.device !== undefined) return new Device(request.device, "given", [], { waiting, traits });
-  const dawn = await openDawn(request);
-  return new Device(await requestDevice(dawn), dawn.origin, dawn.notes, { dawn, waiting, traits });
+  const dawn = request.device === undefined ? await openDawn(request) : undefined;
+  const raw = request.device ?? (await requestDevice(dawn as Dawn));
+  const told = describeAdapter({ info: raw.adapterInfo, features: raw.features, limits: raw.limits }, traits);
+  const { capabilities, notes } = await checked(raw, told);
+  const all = [...(dawn?.notes ?? []), ...notes];
+  return new Device(raw, dawn?.origin ?? "given", all, { dawn, waiting, capabilities });
+}
+
+/** The capabilities of a device whose subgroups are what its adapter tells, where that is not known yet; on rung L0, with a note, where they are not. */
+async function checked(
+  raw: GPUDevice,
+  told: Capabilities,
+): Promise<{ readonly capabilities: Capabilities; readonly notes: readonly string[] }> {
+  // The null backend writes nothing, so nothing can be seen there.
+  if (told.traits.linearSubgroups || isNullBackend(raw.adapterInfo)) return { capabilities: told, notes: [] };
+  const problem = await subgroupProblem(raw, targetOf(told));
+  if (problem === undefined) return { capabilities: told, notes: [] };
+  const note = `The subgroups of ${told.name} are not those that kernels are compiled for: ${problem}. Kernels run without them, on rung L0.`;
+  return { capabilities: { ...told, rung: "L0" }, notes: [note] };
 }
 
 async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
@@ -79,7 +97,9 @@ async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {
 }
 
 /** What a device is made with. */
-export interface Making extends Pick<DeviceRequest, "waiting" | "traits"> {
+export interface Making extends Pick<DeviceRequest, "waiting"> {
+  /** What its adapter can do, as far as kernels may lean on it. */
+  readonly capabilities: Capabilities;
   /** Dawn, where the device came from there; closed with it. */
   readonly dawn?: Dawn | undefined;
 }
@@ -124,16 +144,16 @@ export class Device {
    * @param raw the device
    * @param origin where it comes from
    * @param notes sentences for the user about the choice of adapter
-   * @param making how to wait, traits that count in place of the adapter's own, and Dawn where it came from there
+   * @param making what the device can do, how to wait, and Dawn where it came from there
    */
-  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], making: Making = {}) {
-    const { dawn, waiting = "block", traits } = making;
+  constructor(raw: GPUDevice, origin: Origin, notes: readonly string[], making: Making) {
+    const { dawn, waiting = "block", capabilities } = making;
     this.raw = raw;
     this.origin = origin;
     this.notes = notes;
     this.#dawn = dawn;
     this.waiting = waiting;
-    this.capabilities = describeAdapter({ info: raw.adapterInfo, features: raw.features, limits: raw.limits }, traits);
+    this.capabilities = capabilities;
     this.paced = origin === "native" ? false : origin === "given" ? onServer() && !isNative(raw) : true;
     this.#onError = (event) => {
       // Dawn prints what nobody prevents; here it becomes an exception instead.

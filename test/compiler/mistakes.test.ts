@@ -8,9 +8,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { TARGETS } from "../../cli/kernels/targets.ts";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, KernelError, type Statics } from "../../compiler/index.ts";
-import { TRAITS } from "../../runtime/adapters/traits.ts";
+import type { Target } from "../../compiler/schedule/target.ts";
 
 const PARAMS = `x: Tensor<"rows n">, v: Tensor<"n">, u: Tensor<"n", u32>, s: Tensor<"n", i32>, k: Scalar<u32>, y: Tensor<"n">`;
 const WORDS =
@@ -330,14 +331,7 @@ const MISTAKES: Readonly<
   ],
 };
 
-const TARGET = {
-  profile: "software",
-  subgroup: 8,
-  pinned: false,
-  maxInvocations: 1024,
-  storageBuffers: 16,
-  traits: TRAITS.lavapipe,
-} as const;
+const TARGET = TARGETS.lavapipe as Target;
 
 function complaint(mistake: string | Files, statics: Statics = {}): string {
   const folder = mkdtempSync(join(tmpdir(), "tilestate-mistakes-"));

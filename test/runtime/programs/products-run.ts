@@ -13,14 +13,15 @@ export interface Outcome {
 }
 
 const [DIM, INNER] = [96, 256];
+const FORMATS: readonly DType[] = ["f32", "f16", "bf16", "q8", "q4"];
 
 /** The product of one token and of nine, for weights stored in each of the formats, in a buffer and in panels in a texture. */
-export async function runProducts(gpu: Gpu): Promise<Outcome[]> {
+export async function runProducts(gpu: Gpu, formats: readonly DType[] = FORMATS): Promise<Outcome[]> {
   const kernels = await gpu.kernels({ url: new URL("./products.ts", import.meta.url).href } as ImportMeta, { product });
   const random = (n: number, seed: number): Float32Array =>
     Float32Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898 + seed));
   const outcomes: Outcome[] = [];
-  for (const dtype of ["f32", "f16", "bf16", "q8", "q4"] as const satisfies readonly DType[]) {
+  for (const dtype of formats) {
     for (const place of ["buffer", "panels"] as const) {
       if (place === "panels" && (dtype === "q8" || dtype === "q4")) continue;
       const how = place === "panels" ? { panel: 32, texture: true } : {};
