@@ -1,6 +1,13 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 
-export { POLICIES, type Policy, type PolicySpec, parsePolicy } from "./cache/policy.ts";
+export {
+  POLICIES,
+  type Policy,
+  type PolicyInputs,
+  type PolicySpec,
+  type Protection,
+  parsePolicy,
+} from "./cache/policy.ts";
 export { type LlamaDims, llamaDims, llamaSpec } from "./config/families/llama.ts";
 export type {
   AttentionSpec,

@@ -11,9 +11,13 @@ import { POLICY_KERNELS } from "./policies/module.ts";
 
 /** A parsed policy. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
 export interface PolicySpec {
+  /** As it was written. */
   readonly text: string;
+  /** Name of the policy. */
   readonly name: string;
+  /** Tokens kept between steps; undefined for `full` without a number. */
   readonly slots: number | undefined;
+  /** What was given for each option, or its default. */
   readonly options: Readonly<Record<string, number>>;
 }
 
@@ -33,21 +37,33 @@ export interface PolicyInputs {
 
 /** How many of the newest and of the first tokens are kept whatever their scores. */
 export interface Protection {
+  /** How many of the newest. */
   readonly recent: number;
+  /** How many of the first. */
   readonly first: number;
 }
 
+/** What a cache policy says of itself. */
 export interface Policy {
   /** Options it takes, with their defaults. */
   readonly options: Readonly<Record<string, number>>;
   /** Keeps every token: the number of slots is the longest text. */
   readonly unbounded: boolean;
-  /** The newest and the first tokens that it never drops, of `slots` kept in all. */
+  /**
+   * The newest and the first tokens that it never drops.
+   * @param options what was given for each option
+   * @param slots tokens kept in all
+   */
   protects(options: Readonly<Record<string, number>>, slots: number): Protection;
-  /** Loads its kernel; the result records one call of it. */
+  /**
+   * Loads its kernel; the result records one call of it.
+   * @param gpu where it runs
+   * @param options what was given for each option
+   */
   load(gpu: Gpu, options: Readonly<Record<string, number>>): Promise<(inputs: PolicyInputs) => void>;
 }
 
+/** The policies, by name. */
 export const POLICIES: Readonly<Record<string, Policy>> = {
   full: {
     options: {},
@@ -81,7 +97,11 @@ export function protectedBy(policy: PolicySpec): Protection {
   return POLICIES[policy.name]?.protects(options, slots) ?? { recent: 0, first: 0 };
 }
 
-/** Reads `name`, `name:C` or `name:C,option=N,…`. Throws UserError saying what is allowed. */
+/**
+ * Reads `name`, `name:C` or `name:C,option=N,…`.
+ * @param text what was written
+ * @throws UserError saying what is allowed
+ */
 export function parsePolicy(text: string): PolicySpec {
   if (typeof text !== "string") throw new UserError(`expected a state, got ${describe(text)}`, { hint: EXAMPLE });
   const [name = "", rest] = text.split(/:(.*)/s) as [string, string | undefined];

@@ -11,7 +11,7 @@ import { POLICIES, type PolicySpec } from "../cache/policy.ts";
 import { keptPositions } from "../cache/state.ts";
 import type { ModelSpec } from "../config/spec.ts";
 import type { ModelSource } from "../weights/source.ts";
-import { type BatchToken, interleave, ofSequence } from "./interleave.ts";
+import { type BatchToken, eachOf, interleave } from "./interleave.ts";
 import { Leavable, Leaving } from "./leave.ts";
 import { type DecoderOptions, loadParts, type Parts } from "./load.ts";
 import type { Contract } from "./memory.ts";
@@ -24,17 +24,22 @@ import {
   noiseWord,
   samplingSettings,
   signalOf,
+  stopsOf,
   stopTokens,
 } from "./sampling.ts";
 import { Stream, type Track } from "./scheduler.ts";
-import { Leases } from "./turns.ts";
+import { allTaken, Leases } from "./turns.ts";
 import { type Warmed, type WarmPart, warmUp } from "./warm.ts";
 
+/** A model with a state on a GPU: prompts in, tokens out. Made by `Decoder.load`. */
 export class Decoder {
+  /** The GPU that it lives on. */
   readonly gpu: Gpu;
   /** What the model computes. */
   readonly config: ModelSpec;
+  /** Bytes that it takes there, and slots of its state. */
   readonly contract: Contract;
+  /** The state policy, as it was asked for. */
   readonly policy: PolicySpec;
   /** Sequences that are decoded together. */
   readonly batch: number;
@@ -63,7 +68,10 @@ export class Decoder {
     this.#tracks = new Array(this.batch).fill(undefined);
   }
 
-  /** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
+  /**
+   * Loads the weights of `source` to `gpu`, compiles the kernels and records the step, as `options` say.
+   * @throws UserError for a state that is no policy or does not fit the adapter
+   */
   static async load(gpu: Gpu, source: ModelSource, options: DecoderOptions = {}): Promise<Decoder> {
     return new Decoder(await loadParts(gpu, source, options));
   }
@@ -99,7 +107,10 @@ export class Decoder {
     return this.#parts.step;
   }
 
-  /** Back to an empty state. Throws a `UserError` while something is being read or written. */
+  /**
+   * Goes back to an empty state.
+   * @throws UserError while something is being read or written
+   */
   reset(): void {
     this.#assertLive();
     this.#assertIdle();
@@ -109,10 +120,11 @@ export class Decoder {
   }
 
   /**
-   * Makes everything that `generate` can need and runs it once: the step, prompts in pieces of every size that this adapter, model and state lead to, the choice,
-   * and joining a batch. Afterwards the state is empty and `generate` compiles nothing any more, whatever the lengths of prompt and text. Left out are `oneshot`
-   * prompts, whose kernels depend on the prompt's length, and the logits of `forward` and `predict`. `tell` hears of each part when it is done. Throws a
-   * `UserError` while a text is being written.
+   * Makes everything that `generate` can need and runs it once: the step, prompts in pieces of every size that this
+   * adapter, model and state lead to, the choice, and joining a batch. Afterwards the state is empty and `generate`
+   * compiles nothing any more, whatever the lengths of prompt and text. Left out are `oneshot` prompts, whose kernels
+   * depend on the prompt's length, and the logits of `forward` and `predict`. `tell` hears of each part at its end.
+   * @throws UserError while a text is being written
    */
   async warm(tell: (part: Warmed) => void = () => {}): Promise<readonly Warmed[]> {
     this.#assertLive();
@@ -129,7 +141,10 @@ export class Decoder {
     });
   }
 
-  /** Logits after each token, [tokens, vocab], starting from an empty state. */
+  /**
+   * Logits after each token of `ids`, [tokens, vocab], starting from an empty state.
+   * @throws UserError for ids that the model does not have, and for more than the state can take
+   */
   async forward(ids: readonly number[]): Promise<Float32Array> {
     const { vocab } = this.config;
     const out = new Float32Array(ids.length * vocab);
@@ -137,7 +152,10 @@ export class Decoder {
     return out;
   }
 
-  /** The most likely next token after each token of `ids`, starting from an empty state. Throws a `LogitsError` where there is none. */
+  /**
+   * The most likely next token after each token of `ids`, [tokens], starting from an empty state.
+   * @throws LogitsError where there is none
+   */
   async predict(ids: readonly number[]): Promise<Uint32Array> {
     const out = new Uint32Array(ids.length);
     await this.#watch(ids, { what: "best", take: (part, at) => out.set(part, at) });
@@ -147,13 +165,13 @@ export class Decoder {
   }
 
   /**
-   * Continues `prompt`, from an empty state or, with `resume`, from where the last text ended. Up to `batch` texts may be under way at once; one more is refused,
-   * or waits with `whenBusy: "wait"`. When the text has ended, the state is as its last token left it, whatever was computed ahead; when the reader stops early,
-   * it has also read what was under way, and `seen` says how much that is.
-   *
-   * The reader may leave at any time, also while the prompt is read: `return()` and an aborted `signal` are heard after each piece of it and after each burst.
-   * @throws UserError for a prompt or options that do not fit, the reason of `signal`, and what went wrong with this text on the GPU: after the tokens that came
-   * before, and whatever happens to others.
+   * Continues `prompt` as `options` say, from an empty state or, with `resume`, from where the last text ended. Up to
+   * `batch` texts may be under way at once; one more is refused, or waits with `whenBusy: "wait"`. When the text has
+   * ended, the state is as its last token left it, whatever was computed ahead; when the reader stops early, it has
+   * also read what was under way, and `seen` says how much that is. The reader may leave at any time, also while the
+   * prompt is read: `return()` and an aborted `signal` are heard after each piece of it and after each burst.
+   * @throws UserError for a prompt or options that do not fit, the reason of `signal`, and what went wrong with this
+   * text on the GPU: after the tokens that came before, and whatever happens to others
    */
   generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<number> {
     const leaving = new Leaving(signalOf(options), () => this.#assertLive());
@@ -198,13 +216,13 @@ export class Decoder {
   }
 
   /**
-   * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others start as places fall free, which costs
-   * those under way no more than the time to read a prompt. Options may differ by sequence. Under one seed each draws on its own: prompt i as `sequence: i`, so
-   * the same texts come every time, whatever rows they get.
-   *
-   * All prompts and options are checked before the first text begins. A text that fails later does not end the others.
-   * @throws UserError naming the sequence whose prompt or options do not fit, before anything is read; the reason of an aborted `signal` that all texts share, at
-   * once; and what went wrong with single texts, naming their sequences, after all others have ended.
+   * Continues all `prompts`, as many at a time as the batch has rows, and gives their tokens as they come. The others
+   * start as places fall free, which costs those under way no more than the time to read a prompt. `options` may differ
+   * by sequence. Under one seed each draws on its own: prompt i as `sequence: i`, so the same texts come every time,
+   * whatever rows they get. All is checked before the first text begins. A text that fails does not end the others.
+   * @throws UserError naming the sequence whose prompt or options do not fit, before anything is read; the reason of
+   * an aborted `signal` that all texts share, at once; and what went wrong with single texts, naming their sequences,
+   * after all others have ended
    */
   generateAll(
     prompts: readonly (readonly number[])[],
@@ -212,23 +230,17 @@ export class Decoder {
   ): AsyncGenerator<BatchToken> {
     const optionsOf = typeof options === "function" ? options : (): GenerateOptions => options;
     const all = prompts.map((prompt, sequence) => ({ prompt, options: { sequence, ...optionsOf(sequence) } }));
-    const check = (): void => {
-      for (const [i, text] of all.entries()) {
-        try {
-          this.#checkText(text.prompt, text.options);
-        } catch (error) {
-          throw ofSequence(`sequence ${i}`, error);
-        }
-      }
-    };
+    const check = (): void => eachOf(all, (text) => this.#checkText(text.prompt, text.options));
     const texts = all.map((text) => this.generate(text.prompt, text.options));
     const signal = typeof options === "function" ? undefined : signalOf(options);
     return interleave(texts, { width: this.batch, check, signal });
   }
 
   /**
-   * Positions kept in each layer, ascending, of the first sequence or of another row of the batch. Texts take the lowest row that is free. Waits for prompts that
-   * are being read; of a text under way it tells what its state keeps after all tokens that it has read, also those that nobody has taken yet.
+   * Positions kept in each layer, ascending, of row `row` of the batch, from 0. Texts take the lowest row that is free.
+   * Waits for prompts that are being read; of a text under way it tells what its state keeps after all tokens that it
+   * has read, also those that nobody has taken yet.
+   * @throws UserError for a number that is no row, and what went wrong with the text in it
    */
   async kept(row = 0): Promise<number[][]> {
     this.#assertLive();
@@ -244,7 +256,10 @@ export class Decoder {
     });
   }
 
-  /** Prepares a run over `ids` that is stepped by `advanceOne`. For a decoder of one sequence. */
+  /**
+   * Prepares a run over `ids` that is stepped by `advanceOne`. For a decoder of one sequence.
+   * @throws UserError for a batch of several, for ids that do not fit, and while something is being read or written
+   */
   start(ids: readonly number[]): void {
     this.#check(ids);
     if (this.batch > 1) throw new UserError(`a batch of ${this.batch} sequences cannot be stepped one by one`);
@@ -254,7 +269,11 @@ export class Decoder {
     this.#prompts.start(ids, this.#stream.tick);
   }
 
-  /** Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past its ids the choices go on. */
+  /**
+   * Runs the step on one token and says nothing: for those who watch the state in between. Call after `start`; past
+   * its ids the choices go on.
+   * @throws UserError beyond the positions that the state holds, and while something is being read or written
+   */
   advanceOne(): void {
     this.#assertLive();
     this.#assertIdle();
@@ -264,7 +283,7 @@ export class Decoder {
     this.#prompts.advance(() => this.#parts.step.run());
   }
 
-  /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards throws a `UserError`. */
+  /** Frees everything the decoder put on the GPU; whatever is asked of it afterwards is refused with a UserError. */
   destroy(): void {
     if (!this.#live) return;
     this.#live = false;
@@ -346,23 +365,12 @@ export class Decoder {
   }
 
   #whenFree({ whenBusy }: GenerateOptions, leaving: Leaving): Promise<number> {
-    if (whenBusy !== "wait") throw this.#busy();
+    if (whenBusy !== "wait") throw allTaken(this.batch, this.config.name);
     return this.#leases.wait(leaving);
   }
 
   #assertIdle(): void {
-    if (this.#leases.taken > 0) throw this.#busy();
-  }
-
-  #busy(): UserError {
-    return new UserError(
-      this.batch === 1
-        ? `the decoder of "${this.config.name}" is writing a text already, and has a state for one sequence`
-        : `all ${this.batch} rows of the decoder of "${this.config.name}" are writing texts`,
-      {
-        hint: 'read the other text to its end, leave its loop, load the decoder with a larger batch, or pass whenBusy: "wait"',
-      },
-    );
+    if (this.#leases.taken > 0) throw allTaken(this.batch, this.config.name);
   }
 
   /** Throws a `UserError` for a prompt or options that do not fit. */
@@ -389,8 +397,4 @@ export class Decoder {
     if (this.#live || !this.gpu.device.isOpen) return error;
     return new UserError(`the decoder of "${this.config.name}" was destroyed`, { cause: error });
   }
-}
-
-function stopsOf(options: GenerateOptions, config: ModelSpec): ReadonlySet<number> {
-  return new Set(options.stop ?? config.eos);
 }

@@ -93,8 +93,19 @@ function together(failed: readonly Failed[]): Error {
   );
 }
 
+/** Does something with each of several texts; what it throws says which text it is about. */
+export function eachOf<T>(texts: readonly T[], work: (text: T) => void): void {
+  for (const [i, text] of texts.entries()) {
+    try {
+      work(text);
+    } catch (error) {
+      throw ofSequence(`sequence ${i}`, error);
+    }
+  }
+}
+
 /** The same exception, with the text that it belongs to in front. */
-export function ofSequence(where: string, error: unknown): Error {
+function ofSequence(where: string, error: unknown): Error {
   const message = `${where}: ${messageOf(error)}`;
   if (!(error instanceof UserError)) return new Error(message, { cause: error });
   return new UserError(message, { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) });

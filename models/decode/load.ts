@@ -20,6 +20,7 @@ import { type Model, type Rows, recordChoice, recordStep } from "./record.ts";
 import { reserve } from "./scheduler.ts";
 import { createFlows, createRows, statesOf } from "./workspace.ts";
 
+/** How a decoder is loaded. */
 export interface DecoderOptions {
   /** The state policy, as in `tova:128`; `full` unless given. */
   readonly state?: string;

@@ -13,13 +13,19 @@ import { checkBlocks, formatOf, type WeightFormat } from "../weights/formats.ts"
 import { canonicalShapes, elements, type ModelSource } from "../weights/source.ts";
 import { type Room, scratchBytes, statesOf } from "./workspace.ts";
 
+/** What a decoder takes on the GPU, known before anything is loaded. */
 export interface Contract {
+  /** Numbers of the model, a tied matrix counted once. */
   readonly parameters: number;
+  /** Bytes of the weights in the format they are kept in. */
   readonly weights: number;
+  /** Bytes of the state of all sequences. */
   readonly state: number;
+  /** Bytes of what a step passes on. */
   readonly scratch: number;
-  /** C, and the slots that are allocated for it. */
+  /** C: tokens that a layer keeps between steps. */
   readonly kept: number;
+  /** Slots that are allocated for them in each layer, one more. */
   readonly slots: number;
 }
 
@@ -30,8 +36,13 @@ export function roomOf(config: Widths, policy: PolicySpec): Room & { readonly ke
 }
 
 /**
- * Bytes a decoder of this model with this state takes on the GPU. `half` says whether the adapter has half precision (stored f16 weights are widened where
- * not); `batch` is the number of sequences, `format` that of the weights asked for. Throws a `UserError` when the model has no such format.
+ * Counts the bytes that a decoder takes on the GPU.
+ * @param source an opened checkpoint
+ * @param policy the state policy
+ * @param half whether the adapter has half precision; stored f16 weights are widened where not
+ * @param batch number of sequences
+ * @param format that of the weights asked for
+ * @throws UserError when the model's rows cannot be cut into the blocks of that format
  */
 export function contract(
   source: ModelSource,

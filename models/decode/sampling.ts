@@ -3,6 +3,7 @@ import { describe } from "../../runtime/common/describe.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import { STOPS } from "./workspace.ts";
 
+/** How the next token is chosen. */
 export interface Sampling {
   /** 0 = the most likely token. */
   readonly temperature?: number;
@@ -19,6 +20,7 @@ export interface Sampling {
   readonly sequence?: number;
 }
 
+/** What a text is and what ends it. */
 export interface GenerateOptions extends Sampling {
   /** Ends the text, heard after each piece of the prompt and each burst of tokens: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
@@ -26,6 +28,10 @@ export interface GenerateOptions extends Sampling {
   readonly whenBusy?: "refuse" | "wait" | undefined;
   /** Most tokens to generate; may be Infinity. */
   readonly tokens: number;
+  /**
+   * How a prompt that is longer than the state is read: `recurrent`, the default, drops a token for each that is read;
+   * `oneshot` reads all of it and then reduces the state once.
+   */
   readonly prefill?: "recurrent" | "oneshot";
   /** Go on from the state that the last text left, with the prompt behind it (which may be empty after a text that had all its tokens). Read recurrently. */
   readonly resume?: boolean;
@@ -35,10 +41,15 @@ export interface GenerateOptions extends Sampling {
 
 /** Logits from which no token can be chosen, since they are not all numbers or the largest is infinite. */
 export class LogitsError extends UserError {
+  /** Tells it from other errors where classes are not shared. */
   override readonly name: string = "LogitsError";
   /** Where in its text the token would have been, counted from 0. */
   readonly position: number;
 
+  /**
+   * Makes the error.
+   * @param position where in its text the token would have been, counted from 0
+   */
   constructor(position: number) {
     super(`no token can be chosen for position ${position}: the logits there are no finite numbers`, {
       hint: "weights that are NaN or infinite, or too large for their format, do that; if other models fail too, it is the adapter or its driver (--gpu)",
@@ -80,6 +91,11 @@ function mixed(word: number): number {
   const state = (Math.imul(word, 747796405) + 2891336453) >>> 0;
   const twisted = Math.imul(((state >>> ((state >>> 28) + 4)) ^ state) >>> 0, 277803737) >>> 0;
   return ((twisted >>> 22) ^ twisted) >>> 0;
+}
+
+/** The ids that end a text: those of its options, else the model's own. */
+export function stopsOf(options: GenerateOptions, config: { readonly eos: readonly number[] }): ReadonlySet<number> {
+  return new Set(options.stop ?? config.eos);
 }
 
 /** The ids that end a text, as the choosing kernel reads them. Throws a `UserError` when there are too many. */

@@ -1,4 +1,5 @@
 /** Who may when: prompts are read one after the other, and rows of a batch are lent to texts. */
+import { UserError } from "../../runtime/common/errors.ts";
 import type { Leaving } from "./leave.ts";
 
 /** Work that is done one after the other, in the order in which it was asked for. */
@@ -73,4 +74,16 @@ export class Leases {
     this.#free[row] = true;
     this.#released();
   }
+}
+
+/** The error for a text that finds all `rows` of the decoder of `model` taken. */
+export function allTaken(rows: number, model: string): UserError {
+  return new UserError(
+    rows === 1
+      ? `the decoder of "${model}" is writing a text already, and has a state for one sequence`
+      : `all ${rows} rows of the decoder of "${model}" are writing texts`,
+    {
+      hint: 'read the other text to its end, leave its loop, load the decoder with a larger batch, or pass whenBusy: "wait"',
+    },
+  );
 }
