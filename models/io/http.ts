@@ -11,8 +11,16 @@ import { type ByteSource, checkRange, type Folder, memoryBytes, message } from "
 /** Bytes that the first request of a file asks for. */
 const FIRST: number = 64 << 10;
 
+/** What is looked at of an answer, of which the platform's `Response` has more. */
+export interface Answer {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: { get(name: string): string | null };
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
 /** Fetches like the platform's `fetch`; what a program sets about its requests (a token, a cache) goes in here. */
-export type Fetch = (url: string, init: { readonly headers: Readonly<Record<string, string>> }) => Promise<Response>;
+export type Fetch = (url: string, init: { readonly headers: Readonly<Record<string, string>> }) => Promise<Answer>;
 
 /**
  * A folder at a URL. The names of its files are not known beforehand, so its `list` is empty.
@@ -97,7 +105,7 @@ async function ask(
   fetcher: Fetch,
   offset: number,
   length: number,
-): Promise<{ readonly response: Response; readonly bytes: Uint8Array<ArrayBuffer> }> {
+): Promise<{ readonly response: Answer; readonly bytes: Uint8Array<ArrayBuffer> }> {
   try {
     const response = await fetcher(url, { headers: { range: `bytes=${offset}-${offset + length - 1}` } });
     return { response, bytes: new Uint8Array(await response.arrayBuffer()) };
@@ -107,7 +115,7 @@ async function ask(
 }
 
 /** The length of the whole file, which an answer with a part of it tells. */
-function sizeOf(url: string, response: Response): number {
+function sizeOf(url: string, response: Answer): number {
   if (response.status !== 206 && response.status !== 416) return Number.NaN;
   const range = response.headers.get("content-range");
   const size = /^bytes (?:\d+-\d+|\*)\/(\d+)$/.exec(range ?? "")?.[1];
@@ -117,7 +125,7 @@ function sizeOf(url: string, response: Response): number {
   throw new UserError(`${url}: expected a Content-Range that tells the file's length, got ${got}`, { hint });
 }
 
-function refused(url: string, response: Response): UserError {
+function refused(url: string, response: Answer): UserError {
   const { status, statusText } = response;
   return new UserError(`${url}: expected a part of the file, got ${status} ${statusText}`.trimEnd());
 }
