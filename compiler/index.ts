@@ -2,7 +2,7 @@
 
 export { BundleError, bundle, isBundle, type KernelBundle, programsOf, registerBundle } from "./artefacts/bundle.ts";
 export { cacheEntries, cacheFolder, clearCache, tuningFolder } from "./artefacts/cache.ts";
-export { type KernelModule, type Loaded, loadPrograms, type Shipped, type Way } from "./artefacts/load.ts";
+export { type KernelModule, type Loaded, loadPrograms, type Shipped, templatesOf, type Way } from "./artefacts/load.ts";
 export { planPacking } from "./bindings/plan.ts";
 export { type Peek, type Traffic, type Work, workOf } from "./debug/cost.ts";
 export type { Statics, StaticValue } from "./frontend/syntax.ts";

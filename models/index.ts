@@ -1,13 +1,14 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 
-export {
-  POLICIES,
-  type Policy,
-  type PolicyInputs,
-  type PolicySpec,
-  type Protection,
-  parsePolicy,
-} from "./cache/policy.ts";
+export type {
+  AnyPolicy,
+  CachePolicy,
+  OptionTable,
+  PolicyMemory,
+  PolicyOption,
+  Protection,
+} from "./cache/policies/interface.ts";
+export { POLICIES, type PolicySpec, parsePolicy } from "./cache/policy.ts";
 export { type LlamaDims, llamaDims, llamaSpec } from "./config/families/llama.ts";
 export type {
   AttentionSpec,

@@ -4,8 +4,8 @@ import { shippedText } from "../compiler/artefacts/build-shipped.ts";
 import { builtIns } from "../models/builtins.ts";
 import { writeKernelsTable } from "./kernels-table.ts";
 
-for (const { url, names, compiled } of builtIns()) {
-  const text = shippedText(url, names);
+for (const { names, compiled, ...module } of builtIns()) {
+  const text = shippedText(module, names);
   writeFileSync(compiled, text);
   console.log(`${compiled.pathname.split("/").slice(-3).join("/")}: ${names.length} kernels, ${text.length} bytes`);
 }

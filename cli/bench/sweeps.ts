@@ -82,7 +82,7 @@ export function entrantsOf(sweep: Sweep, options: SweepOptions): Entrant[] {
       return [entrant("full", { state: "full" }), ...bounded];
     }
     case "policy": {
-      const names = Object.keys(POLICIES).filter((name) => POLICIES[name]?.unbounded !== true);
+      const names = Object.keys(POLICIES).filter((name) => POLICIES[name]?.score !== undefined);
       const sizes = over ?? [part(8)];
       const bounded = sizes.flatMap((n) => names.map((name) => entrant(`${name}:${n}`, { state: `${name}:${n}` })));
       return [entrant("full", { state: "full" }), ...bounded];

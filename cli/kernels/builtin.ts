@@ -2,7 +2,7 @@
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { sourceOf as sourceOfModule } from "../../compiler/host/home.ts";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
-import { POLICY_KERNELS } from "../../models/cache/policies/module.ts";
+import { POLICY_KERNELS } from "../../models/cache/eviction.ts";
 import { KERNELS } from "../../models/kernels/module.ts";
 import { findKernels, readableFile } from "./find.ts";
 
@@ -34,7 +34,7 @@ export function kernelsIn(path: string): Promise<readonly KernelEntry[]> {
 }
 
 async function entriesOf(file: string, module: KernelModule): Promise<readonly KernelEntry[]> {
-  return (await findKernels(file)).map((k) => ({ ...k, module }));
+  return (await findKernels(file, module)).map((k) => ({ ...k, module }));
 }
 
 /** The tile programs of entries, each module loaded once. Throws KernelError. */

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Listed } from "../../compiler/frontend/read/resolve-kernels.ts";
+import type { KernelModule } from "../../compiler/index.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 
 /** The path of a kernel file that can be read. Throws `UserError` naming it. */
@@ -16,8 +17,14 @@ export function readableFile(path: string): string {
   }
 }
 
-/** The kernels of a file, in its order. TypeScript is loaded for it. Throws KernelError where the file does not parse. */
-export async function findKernels(file: string): Promise<readonly Listed[]> {
-  const { listKernels } = await import("../../compiler/frontend/read/source.ts");
-  return listKernels(file);
+/**
+ * The kernels of a file, in its order: its own, or those that its objects complete where it is a module with templates. TypeScript is loaded for it. Throws
+ * KernelError where the file does not parse.
+ */
+export async function findKernels(file: string, module?: KernelModule): Promise<readonly Listed[]> {
+  const [{ listKernels, listTemplates }, { templatesOf }] = await Promise.all([
+    import("../../compiler/frontend/read/source.ts"),
+    import("../../compiler/index.ts"),
+  ]);
+  return module?.templates === undefined ? listKernels(file) : listTemplates(file, templatesOf(module));
 }

@@ -7,15 +7,19 @@
 import { dirname, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compileFile } from "../frontend/index.ts";
+import type { Statics } from "../frontend/syntax.ts";
 import { bundle } from "./bundle.ts";
 import { hashOf } from "./cache.ts";
 import { fingerprint } from "./fingerprint.ts";
-import type { Shipped } from "./load.ts";
+import { type KernelModule, type Shipped, templatesOf } from "./load.ts";
 
-/** Compiles the named kernels of the module at `url`; the result is the text of a module beside it, `compiled.ts`. */
-export function shippedText(url: string, names: readonly string[]): string {
-  const file = fileURLToPath(url);
-  const { programs, sources } = compileFile(file, [...names].sort());
+/**
+ * Compiles the named kernels of a module, with the values of compile-time parameters that the host gives; the result is the text of a module beside it,
+ * `compiled.ts`.
+ */
+export function shippedText(module: KernelModule, names: readonly string[], statics: Statics = {}): string {
+  const file = fileURLToPath(module.url);
+  const { programs, sources } = compileFile(file, [...names].sort(), statics, templatesOf(module));
   const sorted = [...programs].sort((a, b) => (a.name < b.name ? -1 : 1));
   const artefact: Shipped = {
     compiler: fingerprint(),

@@ -8,7 +8,7 @@
 
 import { printTileProgram, show, showing } from "../debug/dump.ts";
 import { importsWords, isJavaScript, mayHaveKernels } from "../frontend/read/javascript.ts";
-import type { Statics } from "../frontend/syntax.ts";
+import type { Statics, Template, Templates } from "../frontend/syntax.ts";
 import { jsdocHelp, KernelError } from "../host/diagnostics.ts";
 import { fs, path, pathOf } from "../host/fs.ts";
 import { sourceOf } from "../host/home.ts";
@@ -37,6 +37,22 @@ export interface KernelModule {
   readonly url: string;
   /** What came compiled with it. */
   readonly shipped?: Shipped | undefined;
+  /**
+   * Kernels of another module, by the names that they are asked for by, whose compile-time functions stand in objects of this one: `kernel` is the other
+   * module's, `object` the field `name` of an object that has them. With the same functions as `specialise` would be given.
+   */
+  readonly templates?: Readonly<
+    Record<string, { readonly url: string; readonly kernel: string; readonly object: string }>
+  >;
+}
+
+/** The templates of a module that can be read here, by name. */
+export function templatesOf({ templates = {} }: KernelModule): Templates {
+  const placed = Object.entries(templates).flatMap(([name, { url, kernel, object }]): [string, Template][] => {
+    const module = pathOf(url);
+    return module === undefined ? [] : [[name, { file: sourceOf(module), kernel, object }]];
+  });
+  return Object.fromEntries(placed);
 }
 
 /** What was found out about shipped kernels: good as long as the files that decided about it are in the same state. */
@@ -104,7 +120,9 @@ export async function loadPrograms(
   names: readonly string[],
   statics: Statics = {},
 ): Promise<Loaded> {
-  const { url, shipped }: KernelModule = typeof from === "string" ? { url: from } : from;
+  const place: KernelModule = typeof from === "string" ? { url: from } : from;
+  const { url, shipped } = place;
+  const templates = templatesOf(place);
   const module = pathOf(url);
   const file = module === undefined ? undefined : sourceOf(module);
   const done = (way: Way, list: Iterable<TileProgram>): Loaded => {
@@ -124,7 +142,9 @@ export async function loadPrograms(
   const plain = there && isJavaScript(file) && mayHaveKernels(file);
   if (!source && !plain)
     return done("bundled", bundledOr(wanted, statics, `${file ?? url} is ${there ? UNTYPED : UNREAD}`, there));
-  const entry = wanted.map((n) => (statics[n] === undefined ? n : `${n} ${JSON.stringify(statics[n])}`));
+  const entry = wanted.map((n) =>
+    [n, ...[statics[n], templates[n]].flatMap((x) => (x ? JSON.stringify(x) : []))].join(" "),
+  );
   const cached = showing(wanted) ? undefined : lookUp(file, entry);
   if (cached !== undefined) return done("cached", cached);
   const compileFile = await importCompiler();
@@ -132,7 +152,7 @@ export async function loadPrograms(
     return done("bundled", bundledOr(wanted, statics, "the compiler is not part of this program"));
   let compiled: ReturnType<typeof compileFile>;
   try {
-    compiled = compileFile(file, wanted, statics);
+    compiled = compileFile(file, wanted, statics, templates);
   } catch (error) {
     const bundled = plain && isOutput(file, error) ? fromRegistered(wanted, statics) : undefined;
     if (bundled === undefined) throw error;

@@ -15,18 +15,27 @@ import { lowerKernel } from "./lower/index.ts";
 import { printSyntax } from "./print-syntax.ts";
 import { checkOrder } from "./races/check.ts";
 import { readKernels, sourceText } from "./read/source.ts";
-import type { FunctionSyntax, ModuleSyntax, Statics, Wanted } from "./syntax.ts";
+import type { FunctionSyntax, ModuleSyntax, Statics, Templates, Wanted } from "./syntax.ts";
 
 export interface Compiled {
   readonly programs: readonly TileProgram[];
   readonly sources: readonly SourceText[];
 }
 
-/** Compiles the kernels called `names` of one file, with what the host gave of their compile-time parameters. Throws KernelError with every located complaint. */
-export function compileFile(file: string, names: readonly string[], statics: Statics = {}): Compiled {
+/**
+ * Compiles the kernels called `names` of one file, with what the host gave of their compile-time parameters; those among `templates` are kernels of other
+ * files that objects of this one complete.
+ * @throws KernelError with every located complaint.
+ */
+export function compileFile(
+  file: string,
+  names: readonly string[],
+  statics: Statics = {},
+  templates: Templates = {},
+): Compiled {
   let module: ModuleSyntax;
   try {
-    module = readKernels(file, names, statics);
+    module = readKernels(file, names, statics, templates);
   } catch (error) {
     throw error instanceof Located ? new KernelError([error.diagnostic], textOf(error.diagnostic.span.file)) : error;
   }

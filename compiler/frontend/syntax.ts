@@ -102,9 +102,22 @@ export interface Wanted {
   readonly key: string;
   /** Values that the host gave; they come before those of `given`. */
   readonly values: Readonly<Record<string, StaticValue>>;
-  /** The object that the source passes to `specialise`. */
+  /** The object that the source passes to `specialise`, or the functions of the one that completes a template. */
   readonly given?: Expr;
 }
+
+/**
+ * A kernel of another file whose compile-time functions an object has: `kernel` is declared in `file`, and the object is the one of the file that kernels are
+ * loaded from, or of one that it imports, whose field `name` is `object`.
+ */
+export interface Template {
+  readonly file: string;
+  readonly kernel: string;
+  readonly object: string;
+}
+
+/** Templates by the name that the kernel is asked for by. */
+export type Templates = Readonly<Record<string, Template>>;
 
 export interface FunctionSyntax {
   readonly name: string;

@@ -1,149 +1,133 @@
 /**
- * Cache policies by name: `full`, `window:C`, `tova:C,recent=R,first=I`.
+ * Cache policies as they are written: `full`, `window:C`, `tova:C,recent=R,first=I`, and those that are given beside the built-in ones.
  *
- * A policy is a kernel that, after a step, names for each layer and sequence the slot that the next token overwrites there: one dispatch for all layers. It is asked
- * at every step and heard only when all slots are taken and the sequence has not come to rest, so it need not know about either. A new policy is a file in policies/ and an entry in POLICIES.
+ * In: the text, and policies of somebody's own. Out: the policy with the tokens it keeps and its options, which eviction.ts and state.ts make kernels and memory of.
  */
 import { describe } from "../../runtime/common/describe.ts";
-import { type DeviceTensor, type Gpu, UserError } from "../../runtime/index.ts";
-import { tova, window } from "./policies/index.ts";
-import { POLICY_KERNELS } from "./policies/module.ts";
+import { UserError } from "../../runtime/common/errors.ts";
+import { checkPolicy } from "./check.ts";
+import { EXAMPLE, readOptions, usageOf, wholeNumber } from "./options.ts";
+import * as builtIn from "./policies/index.ts";
+import type { AnyPolicy, OptionValues, Protection, StateShape } from "./policies/interface.ts";
 
-/** A parsed policy. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
-export interface PolicySpec {
-  /** As it was written. */
-  readonly text: string;
-  /** Name of the policy. */
-  readonly name: string;
-  /** Tokens kept between steps; undefined for `full` without a number. */
-  readonly slots: number | undefined;
-  /** What was given for each option, or its default. */
-  readonly options: Readonly<Record<string, number>>;
-}
+export type { AnyPolicy } from "./policies/interface.ts";
 
-/** What a policy's kernel may read, and what it writes, for all layers and sequences. */
-export interface PolicyInputs {
-  /** [layers, sequences, heads, slots]: the newest token's scores, scaled, before the softmax. */
-  readonly scores: DeviceTensor;
-  /** [layers, sequences, heads]: log of the sum of their exponentials. */
-  readonly lse: DeviceTensor;
-  /** [layers, sequences, slots], u32: the position of the token in each slot. */
-  readonly positions: DeviceTensor;
-  /** [sequences, clock], u32: clock[b, 0] is the position of the newest token. */
-  readonly clock: DeviceTensor;
-  /** [layers, lanes], u32, to be written: the slot of the token that goes; the first lanes are those of the sequences. */
-  readonly victim: DeviceTensor;
-}
-
-/** How many of the newest and of the first tokens are kept whatever their scores. */
-export interface Protection {
-  /** How many of the newest. */
-  readonly recent: number;
-  /** How many of the first. */
-  readonly first: number;
-}
-
-/** What a cache policy says of itself. */
-export interface Policy {
-  /** Options it takes, with their defaults. */
-  readonly options: Readonly<Record<string, number>>;
-  /** Keeps every token: the number of slots is the longest text. */
-  readonly unbounded: boolean;
-  /**
-   * The newest and the first tokens that it never drops.
-   * @param options what was given for each option
-   * @param slots tokens kept in all
-   */
-  protects(options: Readonly<Record<string, number>>, slots: number): Protection;
-  /**
-   * Loads its kernel; the result records one call of it.
-   * @param gpu where it runs
-   * @param options what was given for each option
-   */
-  load(gpu: Gpu, options: Readonly<Record<string, number>>): Promise<(inputs: PolicyInputs) => void>;
-}
-
-/** The policies, by name. */
-export const POLICIES: Readonly<Record<string, Policy>> = {
-  full: {
-    options: {},
-    unbounded: true,
-    protects: (_, slots) => ({ recent: slots, first: 0 }),
-    load: async () => () => {},
-  },
-  window: {
-    options: { first: 0 },
-    unbounded: false,
-    protects: ({ first = 0 }, slots) => ({ recent: slots - first, first }),
-    async load(gpu, { first = 0 }) {
-      const k = await gpu.kernels(POLICY_KERNELS, { window });
-      return (s) => k.window(s.positions, first, s.victim);
-    },
-  },
-  tova: {
-    options: { recent: 0, first: 0 },
-    unbounded: false,
-    protects: ({ recent = 0, first = 0 }) => ({ recent, first }),
-    async load(gpu, { recent = 0, first = 0 }) {
-      const k = await gpu.kernels(POLICY_KERNELS, { tova });
-      return (s) => k.tova(s.scores, s.lse, s.positions, s.clock, recent, first, s.victim);
-    },
-  },
+/** The policies that come with the package, by name. */
+export const POLICIES: Readonly<Record<string, AnyPolicy>> = {
+  full: builtIn.full,
+  window: builtIn.window,
+  tova: builtIn.tova,
 };
 
-/** What the policy protects when a whole prompt is reduced at once. */
-export function protectedBy(policy: PolicySpec): Protection {
-  const { slots = 0, options } = policy;
-  return POLICIES[policy.name]?.protects(options, slots) ?? { recent: 0, first: 0 };
+/** A policy with what it was asked to keep. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
+export interface PolicySpec {
+  readonly text: string;
+  readonly name: string;
+  readonly policy: AnyPolicy;
+  readonly slots: number | undefined;
+  /** Its options, protection included; a word by its place among the words. */
+  readonly options: OptionValues;
+}
+
+/** Does it drop tokens? If not, the number of slots is the longest text. */
+export function dropsTokens({ policy }: Pick<PolicySpec, "policy">): boolean {
+  return policy.score !== undefined;
+}
+
+/** Does attention have to leave its scores for this policy? */
+export function observesScores({ observes }: Pick<AnyPolicy, "observes">): boolean {
+  return observes?.scores !== undefined;
+}
+
+/** What was asked to stay, whatever the scores. */
+export function protection({ options: { recent = 0, first = 0 } }: Pick<PolicySpec, "options">): Protection {
+  return { recent, first };
+}
+
+/** What stays when a whole prompt is reduced at once: what was asked for, and what the policy never drops by what it is. */
+export function protectedBy(spec: PolicySpec): Protection {
+  const asked = protection(spec);
+  return spec.policy.protects?.(spec.slots ?? 0, asked) ?? asked;
+}
+
+/** @throws UserError for a policy that cannot reduce a prompt at once: what it remembers is made of what every token of the prompt attends to. */
+export function checkAtOnce({ policy, text }: PolicySpec): void {
+  if (policy.memory === undefined) return;
+  throw new UserError(
+    `state "${text}" remembers what every token of a prompt attends to, so it cannot read one at once`,
+    {
+      hint: "read prompts recurrently, as without this option",
+    },
+  );
 }
 
 /**
- * Reads `name`, `name:C` or `name:C,option=N,…`.
- * @param text what was written
- * @throws UserError saying what is allowed
+ * Tokens that each layer keeps; `context` is what a full cache keeps that was given no number.
+ * @throws UserError when the policy's budgets are not one whole number of at least 1 a layer, or are more than `slots` for each layer in all.
  */
-export function parsePolicy(text: string): PolicySpec {
+export function budgetsOf(
+  { policy, slots, options }: PolicySpec,
+  shape: StateShape,
+  context: number,
+): readonly number[] {
+  const kept = slots ?? context;
+  const budgets = policy.budgets?.(shape, kept, options) ?? new Array<number>(shape.layers).fill(kept);
+  const protects = (options.recent ?? 0) + (options.first ?? 0);
+  const total = budgets.reduce((a, b) => a + b, 0);
+  if (
+    budgets.length !== shape.layers ||
+    !budgets.every((n) => Number.isInteger(n) && n >= 1 && (n > protects || protects === 0)) ||
+    total > kept * shape.layers
+  )
+    throw new UserError(
+      `cache policy "${policy.name}": budgets must be ${shape.layers} whole numbers of more than ${protects} tokens, ` +
+        `at most ${kept * shape.layers} in all, got ${describe(budgets)}`,
+    );
+  return budgets;
+}
+
+/** How the built-in policies are written, for help texts. */
+export function policyUsage(): string {
+  return Object.values(POLICIES).map(usageOf).join(", ");
+}
+
+/** The built-in policies and `own`, by name. @throws UserError for one that is no policy, and for a name that is taken. */
+export function policiesWith(own: readonly unknown[]): Readonly<Record<string, AnyPolicy>> {
+  const all: Record<string, AnyPolicy> = { ...POLICIES };
+  for (const policy of own) {
+    checkPolicy(policy);
+    if (Object.hasOwn(all, policy.name) && all[policy.name] !== policy)
+      throw new UserError(`two cache policies are called "${policy.name}"`, {
+        hint: `rename one of them; built in are ${Object.keys(POLICIES).join(", ")}`,
+      });
+    all[policy.name] = policy;
+  }
+  return all;
+}
+
+/**
+ * Reads `name`, `name:C` or `name:C,option=N,…`, where the name is that of a built-in policy or of one of `own`.
+ * @throws UserError saying what is allowed.
+ */
+export function parsePolicy(text: string, own: readonly AnyPolicy[] = []): PolicySpec {
   if (typeof text !== "string") throw new UserError(`expected a state, got ${describe(text)}`, { hint: EXAMPLE });
+  const policies = policiesWith(own);
   const [name = "", rest] = text.split(/:(.*)/s) as [string, string | undefined];
-  const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
+  const policy = Object.hasOwn(policies, name) ? policies[name] : undefined;
   if (policy === undefined)
-    throw new UserError(`unknown state policy "${name}" in "${text}"; there are ${Object.keys(POLICIES).join(", ")}`, {
+    throw new UserError(`unknown state policy "${name}" in "${text}"; there are ${Object.keys(policies).join(", ")}`, {
       hint: EXAMPLE,
     });
   const [count, ...given] = rest === undefined ? [] : rest.split(",");
-  const options: Record<string, number> = { ...policy.options };
-  const seen = new Set<string>();
-  for (const part of given) {
-    const [key = "", value = ""] = part.split("=").map((x) => x.trim());
-    if (!Object.hasOwn(policy.options, key))
-      throw new UserError(
-        `state "${text}": "${name}" has no option "${key}"; it takes ${Object.keys(policy.options).join(", ") || "none"}`,
-        { hint: EXAMPLE },
-      );
-    if (seen.has(key)) throw new UserError(`state "${text}": ${key} is given twice`);
-    seen.add(key);
-    options[key] = whole(value, `state "${text}": ${key}`, 0);
-  }
-  if (count === undefined && !policy.unbounded)
+  const options = readOptions(policy, given, text);
+  if (count === undefined && dropsTokens({ policy }))
     throw new UserError(`state "${text}": "${name}" needs a number of slots, as in ${name}:128`);
-  const slots = count === undefined ? undefined : whole(count.trim(), `state "${text}": the number of slots`, 1);
+  const slots = count === undefined ? undefined : wholeNumber(count.trim(), `state "${text}": the number of slots`, 1);
   const kept = (options.recent ?? 0) + (options.first ?? 0);
   if (slots !== undefined && kept >= slots && kept > 0) {
     throw new UserError(
       `state "${text}": ${kept} protected tokens leave nothing to drop in ${slots} slots; recent and first together must be fewer than the slots`,
     );
   }
-  return { text, name, slots, options };
-}
-
-const EXAMPLE = "for example full, window:128, window:128,first=4, tova:128, tova:128,recent=16";
-
-/** More slots than any adapter can bind; positions are exact in f32 up to here. */
-const MOST_SLOTS = 2 ** 24;
-
-function whole(text: string, what: string, least: number): number {
-  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(n >= least)) throw new UserError(`${what} must be a whole number of at least ${least}, got "${text}"`);
-  if (n > MOST_SLOTS) throw new UserError(`${what} must be at most ${MOST_SLOTS}, got "${text}"`);
-  return n;
+  return { text, name, policy, slots, options };
 }

@@ -7,7 +7,8 @@
  */
 import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
-import { POLICIES, type PolicySpec } from "../cache/policy.ts";
+import { checkAtOnce, dropsTokens, type PolicySpec } from "../cache/policy.ts";
+import type { Sequence } from "../cache/sequence.ts";
 import { keptPositions } from "../cache/state.ts";
 import type { ModelSpec } from "../config/spec.ts";
 import type { ModelSource } from "../weights/source.ts";
@@ -63,7 +64,7 @@ export class Decoder {
     this.batch = rows.state.sequences;
     this.#parts = parts;
     this.#prompts = new Prompts(model, guest, parts.policy);
-    this.#stream = new Stream(step, rows.own, this.batch, () => this.#assertLive());
+    this.#stream = new Stream(step, rows, () => this.#assertLive());
     this.#leases = new Leases(this.batch);
     this.#tracks = new Array(this.batch).fill(undefined);
   }
@@ -78,22 +79,17 @@ export class Decoder {
 
   /** Tokens that the first sequence has read since it began. */
   get seen(): number {
-    return this.#tracks[0]?.seen ?? this.#prompts.seen;
+    return (this.#tracks[0]?.sequence ?? this.#prompts.sequence).seen;
   }
 
   /** Longest text that the state can take: bound only by the rotary tables for policies that drop tokens. */
   get positions(): number {
-    return this.#bounded ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
+    return dropsTokens(this.policy) ? MOST_POSITIONS : Math.min(this.contract.kept, MOST_POSITIONS);
   }
 
   /** Ids from here on are none. Dawn's null backend computes nothing, so what it chooses is not looked at. */
   get #ids(): number {
     return this.gpu.device.origin === "null" ? Infinity : this.config.vocab;
-  }
-
-  /** Does the state drop tokens? */
-  get #bounded(): boolean {
-    return POLICIES[this.policy.name]?.unbounded !== true;
   }
 
   /** Dispatches of one step. */
@@ -116,6 +112,7 @@ export class Decoder {
     this.#assertIdle();
     this.#prompts.assertUnread();
     this.#tracks.fill(undefined);
+    for (const sequence of this.#parts.rows.state.rows) sequence.empty();
     this.#prompts.empty();
   }
 
@@ -250,7 +247,7 @@ export class Decoder {
       const track = this.#tracks[row];
       if (track === undefined) return this.#prompts.kept();
       const { state } = this.#parts.rows;
-      const kept = await this.#stream.still(() => keptPositions(this.gpu, state, track.seen, row));
+      const kept = await this.#stream.still(() => keptPositions(this.gpu, state, track.sequence.seen, row));
       if (track.failed !== undefined) throw track.failed;
       return kept;
     });
@@ -278,7 +275,7 @@ export class Decoder {
     this.#assertLive();
     this.#assertIdle();
     this.#prompts.assertUnread();
-    if (this.#prompts.seen >= this.positions)
+    if (this.#prompts.sequence.seen >= this.positions)
       throw new UserError(`state "${this.policy.text}" holds no more than ${this.positions} positions`);
     this.#prompts.advance(() => this.#parts.step.run());
   }
@@ -296,12 +293,13 @@ export class Decoder {
 
   /** Reads a prompt and lets its text join those under way. */
   #begin(row: number, prompt: readonly number[], options: GenerateOptions, leaving: Leaving): Promise<Track> {
-    const { guest, join } = this.#parts;
+    const { guest, join, rows } = this.#parts;
     const stop = stopsOf(options, this.config);
     return this.#alone(async () => {
       const resume = options.resume === true;
       const seen = resume ? this.#resumed() : 0;
-      const ids = resume ? [...this.#unread(), ...prompt] : prompt;
+      const { pending } = this.#prompts.sequence;
+      const ids = resume && pending !== undefined ? [pending, ...prompt] : prompt;
       this.#check(ids, seen);
       this.#tracks[row] = undefined;
       const choose = await this.#prompts.read(ids, seen, options, stop, () => leaving.check());
@@ -309,12 +307,17 @@ export class Decoder {
       const left = Math.min(options.tokens, this.positions - read + 1);
       const tick = join === undefined ? this.#stream.tick : 0;
       const end = Math.min(read + left - 1, MOST_POSITIONS);
-      const fresh = { waiting: [], pending: undefined, ended: false, cut: false, paused: false };
-      const track: Track = { row, stop, vocab: this.#ids, left, seen: read - 1, ...fresh };
+      const sequence = rows.state.rows[row] as Sequence;
+      const track: Track = { row, sequence, stop, vocab: this.#ids, left, waiting: [], ended: false, paused: false };
       const first = (): Promise<ArrayLike<number>> => {
         choose({ seen: read, tick, end, seed: noiseWord(options) });
         const picked = guest.own.picked.readRange(tick, 1);
-        join?.run(row, this.#stream.tick);
+        if (join !== undefined) {
+          join.run(row, this.#stream.tick);
+          sequence.empty();
+          sequence.whole(read - 1);
+          this.#prompts.sequence.empty();
+        }
         return picked;
       };
       this.#tracks[row] = track;
@@ -326,19 +329,8 @@ export class Decoder {
   /** Tokens that the state has read, for a text that goes on. */
   #resumed(): number {
     if (this.batch > 1) throw new UserError("only a decoder of one sequence can go on with its text");
-    if (this.#tracks[0]?.failed !== undefined) throw this.#tracks[0].failed;
-    if (this.#tracks[0]?.cut === true)
-      throw new UserError("the last text was left before its end: its state has read tokens that nobody has seen", {
-        hint: "begin anew with the whole text as the prompt",
-      });
-    if (this.#tracks[0] === undefined) this.#prompts.assertWhole();
+    this.#prompts.sequence.assertWhole(this.config.name);
     return this.seen;
-  }
-
-  /** The last token of the last text, if nothing has read it. */
-  #unread(): readonly number[] {
-    const pending = this.#tracks[0]?.pending;
-    return pending === undefined ? [] : [pending];
   }
 
   async #watch(ids: readonly number[], watch: Watch): Promise<void> {
@@ -378,6 +370,7 @@ export class Decoder {
     checkOptions(options);
     samplingSettings(options);
     stopTokens(stopsOf(options, this.config));
+    if (options.prefill === "oneshot") checkAtOnce(this.policy);
     this.#assertLive();
     // What goes before the prompt of a text that goes on is known when its turn comes.
     if (options.resume !== true) this.#check(prompt);

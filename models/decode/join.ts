@@ -4,7 +4,7 @@
 
 import { guarded } from "../../runtime/device/scopes.ts";
 import type { DeviceTensor, Maker, Plan } from "../../runtime/index.ts";
-import type { LayerState } from "../cache/state.ts";
+import type { LayerGroup, LayerState } from "../cache/state.ts";
 import { FEED, POSITION, RESTS, ROW, SEQUENCE, TICK } from "../kernels/feed.ts";
 import type { Model, Rows } from "./record.ts";
 import type { WarmPart } from "./warm.ts";
@@ -28,14 +28,19 @@ export class Join {
       feed[row * FEED + ROW] = row;
       feed[row * FEED + RESTS] = 1;
     }
-    await guarded(device, "rows at rest", () => rows.own.feed.write(feed));
+    await guarded(device, "rows at rest", () => rows.state.feed.write(feed));
     const plan = await gpu.record("join", () => {
-      for (const [i, from] of guest.state.layers.entries()) {
-        const into = rows.state.layers[i] as LayerState;
-        k.moveCache(from.k, from.v, guest.state.positions, i, to, into.k, into.v, rows.state.positions);
+      const [a, b] = [guest.state, rows.state];
+      for (const [i, from] of a.layers.entries()) {
+        const into = b.layers[i] as LayerState;
+        k.moveCache(from.k, from.v, from.group.positions, from.index, to, into.k, into.v, into.group.positions);
       }
-      const [a, b] = [guest.own, rows.own];
-      k.moveRow(a.feed, a.settings, a.stops, guest.state.free, to, b.feed, b.settings, b.stops, rows.state.free);
+      for (const [i, from] of a.groups.entries()) {
+        const into = b.groups[i] as LayerGroup;
+        if (from.memory !== undefined && into.memory !== undefined) k.moveMemory(from.memory, to, into.memory);
+        if (i > 0) k.moveFree(from.free, to, into.free);
+      }
+      k.moveRow(a.feed, a.settings, a.stops, a.groups[0].free, to, b.feed, b.settings, b.stops, b.groups[0].free);
     });
     return new Join(plan, to);
   }
@@ -53,9 +58,9 @@ export class Join {
       name: "joining the batch",
       make: async () => this.#plan,
       run: () => {
-        guest.own.feed.write([1], RESTS);
+        guest.state.feed.write([1], RESTS);
         this.run(0, 0);
-        rows.own.feed.write([0], POSITION);
+        rows.state.feed.write([0], POSITION);
       },
     };
   }

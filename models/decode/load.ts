@@ -7,7 +7,8 @@ import { type Arena, arena, type Gpu, type Plan, UserError } from "../../runtime
 import { loadKernels } from "../blocks/kernels.ts";
 import { ropeOf, ropeTables } from "../blocks/rope.ts";
 import { checkSpec } from "../blocks/supported.ts";
-import { POLICIES, type PolicySpec, parsePolicy } from "../cache/policy.ts";
+import { loadEviction } from "../cache/eviction.ts";
+import { type AnyPolicy, type PolicySpec, parsePolicy } from "../cache/policy.ts";
 import { createState } from "../cache/state.ts";
 import { widthsOf } from "../config/widths.ts";
 import { checkBlocks, type WeightFormat } from "../weights/formats.ts";
@@ -24,6 +25,8 @@ import { createFlows, createRows, statesOf } from "./workspace.ts";
 export interface DecoderOptions {
   /** The state policy, as in `tova:128`; `full` unless given. */
   readonly state?: string;
+  /** Cache policies of one's own, which `state` may name beside the built-in ones. */
+  readonly policies?: readonly AnyPolicy[];
   /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
   readonly batch?: number;
   /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
@@ -53,7 +56,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
   const spec = source.config;
   const config = widthsOf(spec);
   const { batch = 1, piece } = options;
-  const policy = parsePolicy(options.state ?? "full");
+  const policy = parsePolicy(options.state ?? "full", options.policies);
   const format = options.weights ?? "stored";
   checkSpec(spec);
   checkBlocks(spec, format);
@@ -65,7 +68,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
     const all = await guarded(gpu.device, `the state of "${config.name}"`, () =>
       statesOf(batch).map(
         (n): Rows => ({
-          state: createState(memory, config, room.slots, n),
+          state: createState(memory, config, room, n),
           own: createRows(memory, config, room, n),
         }),
       ),
@@ -79,7 +82,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
       createFlows(memory, config, batch, tables),
     );
     const k = await loadKernels(gpu);
-    const evict = await (POLICIES[policy.name] as (typeof POLICIES)[string]).load(gpu, policy.options);
+    const eviction = await loadEviction(gpu, policy);
     const w = await loadWeights(memory, source, format);
     const said = contract(source, policy, gpu.capabilities.f16, batch, format);
     const model: Model = {
@@ -89,7 +92,7 @@ export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderO
       k,
       w,
       flow,
-      evict,
+      eviction,
       parameters: said.parameters,
       piece,
       known: options.vocab,

@@ -6,12 +6,12 @@
 
 import { UserError } from "../../runtime/common/errors.ts";
 import { bytesOf } from "../../runtime/memory/dtype.ts";
-import { POLICIES, type PolicySpec } from "../cache/policy.ts";
-import { stateBytes } from "../cache/state.ts";
+import { budgetsOf, observesScores, type PolicySpec } from "../cache/policy.ts";
+import { type Room, stateBytes } from "../cache/state.ts";
 import { type Widths, widthsOf } from "../config/widths.ts";
 import { checkBlocks, formatOf, type WeightFormat } from "../weights/formats.ts";
 import { canonicalShapes, elements, type ModelSource } from "../weights/source.ts";
-import { type Room, scratchBytes, statesOf } from "./workspace.ts";
+import { scratchBytes, statesOf } from "./workspace.ts";
 
 /** What a decoder takes on the GPU, known before anything is loaded. */
 export interface Contract {
@@ -23,16 +23,19 @@ export interface Contract {
   readonly state: number;
   /** Bytes of what a step passes on. */
   readonly scratch: number;
-  /** C: tokens that a layer keeps between steps. */
+  /** C: tokens that a layer keeps between steps, on average where layers differ. */
   readonly kept: number;
   /** Slots that are allocated for them in each layer, one more. */
   readonly slots: number;
 }
 
-/** Slots to allocate: one more than tokens are kept. */
-export function roomOf(config: Widths, policy: PolicySpec): Room & { readonly kept: number } {
-  const kept = policy.slots ?? config.context;
-  return { kept, slots: kept + 1, bounded: POLICIES[policy.name]?.unbounded !== true };
+/** What a policy needs of each layer: one slot more than tokens are kept. */
+export function roomOf(config: Widths, spec: PolicySpec): Room {
+  return {
+    slots: budgetsOf(spec, config, config.context).map((kept) => kept + 1),
+    memories: Object.keys(spec.policy.memory ?? {}).length,
+    observed: observesScores(spec.policy),
+  };
 }
 
 /**
@@ -54,7 +57,7 @@ export function contract(
   checkBlocks(source.config, format);
   const config = widthsOf(source.config);
   const room = roomOf(config, policy);
-  const { kept, slots } = room;
+  const kept = policy.slots ?? config.context;
   let parameters = 0;
   let weights = 0;
   for (const [name, shape] of canonicalShapes(source.config)) {
@@ -63,8 +66,8 @@ export function contract(
     weights += elements(shape) * bytesOf(formatOf(source, name, half, format));
   }
   const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
-  const state = sequences * stateBytes(config, slots);
-  return { parameters, weights, state, scratch: scratchBytes(config, room, batch), kept, slots };
+  const state = sequences * stateBytes(config, room);
+  return { parameters, weights, state, scratch: scratchBytes(config, room, batch), kept, slots: kept + 1 };
 }
 
 /** Tokens of a full cache, and of a bounded state, that are suggested where what was asked for is too large. */
@@ -73,9 +76,9 @@ const MODEST = 512;
 
 /** The error for a state that the adapter has no place for: what it takes in all, of which `cause` names one tensor, and what to ask for instead. */
 export function tooLarge(config: Widths, policy: PolicySpec, batch: number, cause: UserError): UserError {
-  const { kept, slots } = roomOf(config, policy);
+  const kept = policy.slots ?? config.context;
   const sequences = statesOf(batch).reduce((a, b) => a + b, 0);
-  const bytes = sequences * stateBytes(config, slots);
+  const bytes = sequences * stateBytes(config, roomOf(config, policy));
   const of = sequences === 1 ? "" : ` of each of ${sequences} sequences`;
   const full = kept > MODEST_FULL ? [`full:${MODEST_FULL}`] : [];
   const states = [...full, `tova:${Math.min(MODEST, Math.max(1, Math.floor(kept / 2)))}`];

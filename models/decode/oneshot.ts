@@ -1,6 +1,6 @@
 /**
- * A prompt longer than the state, read with full attention and then reduced at once to the C tokens that its last token attends to most: what the authors'
- * code does (policies.md 1.1), and another model than reading it with the state.
+ * A prompt longer than the state, read with full attention and then reduced at once to the C tokens that the policy scores highest: what the authors' code of
+ * TOVA does (policies.md 1.1), and another model than reading it with the state.
  *
  * The full cache lives only while the prompt is read. The last token goes alone, since the scores of its query are what the reduction needs.
  */
@@ -8,10 +8,11 @@
 import { guarded, owned } from "../../runtime/device/scopes.ts";
 import { settle } from "../../runtime/device/wait.ts";
 import { arena, type DeviceTensor, type Plan } from "../../runtime/index.ts";
+import { type Eviction, KEEPS_ALL } from "../cache/eviction.ts";
 import { type PolicySpec, protectedBy } from "../cache/policy.ts";
-import { createState, type LayerState, type State } from "../cache/state.ts";
+import { createState, type LayerState } from "../cache/state.ts";
 import { Prefill } from "./prefill.ts";
-import { type Model, type Rows, recordAttend, recordLayers, seenIn } from "./record.ts";
+import { type Model, type Rows, recordAttend, recordLayers } from "./record.ts";
 
 /**
  * Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream.
@@ -31,20 +32,20 @@ export async function readAtOnce(
   let last: Plan | undefined;
   let prefill: Prefill | undefined;
   try {
-    const { whole, scores, weights, ranks } = await guarded(device, `a full cache of ${n} tokens`, () => {
+    const { whole, scores, lse, weights, ranks } = await guarded(device, `a full cache of ${n} tokens`, () => {
       const score = (label: string, ...shape: number[]): DeviceTensor => memory.tensor(shape, "f32", { label });
       return {
-        whole: createState(memory, config, n),
+        whole: createState(memory, config, { slots: new Array<number>(config.layers).fill(n), memories: 0 }),
         scores: score("prompt scores", 1, 1, config.heads, n),
+        lse: score("prompt log-sums", 1, 1, config.heads),
         weights: score("prompt weights", n),
         ranks: score("prompt ranks", n),
       };
     });
     halt();
-    const reduction = { scores, weights, ranks, ...protectedBy(policy) };
-    const lse = rows.own.lse.slice(0, 1);
-    const full = { state: whole, own: { ...rows.own, scores, lse } };
-    prefill = new Prefill({ ...model, evict: () => {} }, full);
+    const left = { scores, lse };
+    const reduction = { ...left, weights, ranks, ...protectedBy(policy) };
+    prefill = new Prefill({ ...model, eviction: KEEPS_ALL }, { state: whole, own: { ...rows.own, observed: [] } });
     last = await gpu.record("last prompt token", () => {
       const layer = (i: number): LayerState => whole.layers[i] as LayerState;
       recordLayers(
@@ -53,8 +54,8 @@ export async function readAtOnce(
         flow.cursor,
         (i) => ({ k: layer(i).kHalves, v: layer(i).vHalves, slot: layer(i).free }),
         (i) => {
-          recordAttend(model, 1, flow.cursor, whole, layer(i), seenIn(full, i));
-          recordReduction(model, reduction, layer(i), rows.state, i, lse);
+          recordAttend(model, 1, flow.cursor, 1, layer(i), left);
+          recordReduction(model, reduction, layer(i), rows.state.layers[i] as LayerState);
         },
       );
     });
@@ -74,28 +75,27 @@ export async function readAtOnce(
 }
 
 interface Reduction {
-  /** [1, 1, heads, tokens] of the last query. */
+  /** [1, 1, heads, tokens] and [1, 1, heads] of the last query. */
   readonly scores: DeviceTensor;
+  readonly lse: DeviceTensor;
+  /** [tokens] */
   readonly weights: DeviceTensor;
   readonly ranks: DeviceTensor;
   readonly recent: number;
   readonly first: number;
 }
 
-/** Records the reduction of one layer of a full cache to what is kept, in the same layer of `to`; lse is [1, 1, heads]. */
+/** Records the reduction of one layer of a full cache to what is kept, in the same layer of another state. Both are of one sequence. */
 export function recordReduction(
-  { k }: Pick<Model, "k">,
+  { k, eviction }: { readonly k: Model["k"]; readonly eviction: Eviction },
   r: Reduction,
   from: LayerState,
-  to: State,
-  layer: number,
-  lse: DeviceTensor,
+  to: LayerState,
 ): void {
   const without = (n: number, t: DeviceTensor): DeviceTensor => t.view(t.shape.toSpliced(n, 1));
   const one = (t: DeviceTensor): DeviceTensor => without(0, t);
-  const { k: toK, v: toV, victim } = to.layers[layer] as LayerState;
-  k.weigh(one(one(r.scores)), one(one(lse)), r.weights);
+  eviction.rate(one(one(r.scores)), one(one(r.lse)), r.weights);
   if (r.recent + r.first > 0) k.protect(r.weights, r.recent, r.first);
   k.rank(r.weights, r.ranks);
-  k.place(r.ranks, one(from.k), one(from.v), one(toK), one(toV), without(1, to.positions), layer, victim);
+  k.place(r.ranks, one(from.k), one(from.v), one(to.k), one(to.v), without(1, to.group.positions), to.index, to.victim);
 }

@@ -12,10 +12,11 @@ import { settle } from "../../runtime/device/wait.ts";
 import type { Capabilities, DeviceTensor, Plan } from "../../runtime/index.ts";
 import type { Target } from "../blocks/attention.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
-import type { LayerState } from "../cache/state.ts";
+import { fewestSlots, type LayerState, writeFree } from "../cache/state.ts";
 import { FEED } from "../kernels/feed.ts";
 import {
   type Model,
+  observedIn,
   type Rows,
   recordAttend,
   recordChoice,
@@ -23,8 +24,6 @@ import {
   recordLimit,
   recordLogits,
   recordPolicy,
-  type Seen,
-  seenIn,
 } from "./record.ts";
 import type { WarmPart } from "./warm.ts";
 import { CHUNKS, logitRows } from "./workspace.ts";
@@ -87,6 +86,8 @@ export class Prefill {
   readonly #few: number;
   /** Tokens read one by one that are submitted in a row. */
   readonly #row: number;
+  /** Positions below which no layer drops anything and nobody has to see every token: whole pieces go straight into the slots. */
+  readonly #room: number;
 
   constructor(model: Model, rows: Rows) {
     const { gpu, parameters, piece } = model;
@@ -95,6 +96,7 @@ export class Prefill {
     this.#most = piece ?? mostFor(gpu.capabilities, parameters);
     this.#few = piece === undefined && gpu.capabilities.traits.compilesSlowly ? FEW_WHERE_SLOW : FEW;
     this.#row = Math.max(1, Math.min(ROW, Math.floor(MOST_AHEAD / parameters)));
+    this.#room = model.eviction.remembers ? 0 : fewestSlots(rows.state) - 1;
   }
 
   /**
@@ -104,12 +106,11 @@ export class Prefill {
   async read(ids: readonly number[], seen: number, { halt, watch }: Reading): Promise<number> {
     const { parameters, gpu } = this.#model;
     const { device } = gpu;
-    const { slots, free } = this.#rows.state;
     let last = 0;
     /** Tokens that were read one by one since the GPU was waited for. */
     let ahead = 0;
     for (let at = 0, n = 0; at < ids.length; at += n) {
-      const room = slots - 1 - (seen + at);
+      const room = this.#room - (seen + at);
       const rest = Math.min(ids.length - at, room > 0 ? room : Infinity);
       const size = ids.length < this.#few ? 1 : this.#sizeFor(rest, watch);
       n = Math.min(rest, size > 1 ? size : watch === undefined ? this.#row : 1);
@@ -121,7 +122,7 @@ export class Prefill {
         if (size === 1) return this.#readSingly(plan, ids.slice(at, at + n), seen + at);
         this.#write(ids.slice(at, at + n), seen + at, size, room > 0);
         plan.run(1, n);
-        if (room > 0) free.write(new Uint32Array(free.length).fill(seen + at + n));
+        if (room > 0) writeFree(this.#rows.state, seen + at + n);
       });
       last = size > 1 ? n - 1 : 0;
       if (watch !== undefined) await this.#show(watch, halt, size, n, at);
@@ -161,7 +162,7 @@ export class Prefill {
   async chooser(): Promise<(choice: Choice) => void> {
     const plan = await this.#choice();
     return ({ seen, row, tick, end, seed }) => {
-      this.#rows.own.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
+      this.#rows.state.feed.write([seen - 1, 0, row, 0, tick, end, seed, 0]);
       plan.run();
     };
   }
@@ -171,18 +172,18 @@ export class Prefill {
    * `drops` tokens) and the choice. Running them leaves a state that is to be emptied.
    */
   parts(drops: boolean): WarmPart[] {
-    const { slots } = this.#rows.state;
+    const room = this.#room;
     const most = CHUNKS.at(-1) ?? 1;
     const cut = (rest: number): number[] => {
       const sizes = Array.from({ length: Math.min(rest, most) }, (_, i) => this.#sizeFor(i + 1));
       return [...new Set(sizes)].filter((n) => n > 1);
     };
-    const long = drops || slots - 1 >= this.#few;
+    const long = drops || room >= this.#few;
     const parts = [this.#part(1, 0, true)];
-    if (long) parts.push(...cut(slots - 1).map((size) => this.#part(size, 0, true)));
-    if (drops) parts.push(...cut(most).map((size) => this.#part(size, slots - 1, false)));
+    if (long) parts.push(...cut(room).map((size) => this.#part(size, 0, true)));
+    if (drops) parts.push(...cut(most).map((size) => this.#part(size, fewestSlots(this.#rows.state) - 1, false)));
     const run = (plan: Plan): void => {
-      this.#rows.own.feed.write([0, 0, 0, 0, 0, MOST_POSITIONS, 0, 0]);
+      this.#rows.state.feed.write([0, 0, 0, 0, 0, MOST_POSITIONS, 0, 0]);
       plan.run();
     };
     return [...parts, { name: "choice", make: () => this.#choice(), run }];
@@ -190,11 +191,13 @@ export class Prefill {
 
   /** A piece of zeros behind `seen` tokens, of which one takes its turn if they have to. */
   #part(size: number, seen: number, fits: boolean): WarmPart {
-    const { slots, positions } = this.#rows.state;
+    const { groups } = this.#rows.state;
     const run = (plan: Plan): void => {
       // A policy looks at the positions of all slots, and should see what it could see in earnest.
-      if (!fits) positions.write(Uint32Array.from({ length: positions.length }, (_, i) => i % slots));
-      this.#write(new Array<number>(fits ? Math.min(size, slots - 1) : size).fill(0), seen, size, fits);
+      if (!fits)
+        for (const { positions, slots } of groups)
+          positions.write(Uint32Array.from({ length: positions.length }, (_, i) => i % slots));
+      this.#write(new Array<number>(fits ? Math.min(size, this.#room) : size).fill(0), seen, size, fits);
       plan.run();
       this.#ran.add(plan);
     };
@@ -261,13 +264,14 @@ export class Prefill {
 
   #recordToken(): void {
     const { k, flow } = this.#model;
-    const { state } = this.#rows;
+    const [{ victim, slots, free }, ...others] = this.#rows.state.groups;
     const target = (i: number): Target => targetIn(this.#layer(i), this.#layer(i).free);
     recordLayers(this.#model, 1, flow.cursor, target, (i) => {
-      recordAttend(this.#model, 1, flow.cursor, state, this.#layer(i), seenIn(this.#rows, i));
+      recordAttend(this.#model, 1, flow.cursor, 1, this.#layer(i), observedIn(this.#rows, this.#layer(i)));
     });
     recordPolicy(this.#model, flow.cursor, this.#rows);
-    k.advance(state.victim, state.slots, state.free, flow.cursor);
+    for (const g of others) k.commit(g.victim, g.slots, flow.cursor, g.free);
+    k.advance(victim, slots, free, flow.cursor);
   }
 
   #recordFitting(size: number): void {
@@ -281,14 +285,12 @@ export class Prefill {
     const target = (i: number): Target => targetIn(this.#layer(i), slot);
     recordLayers(this.#model, size, feed, target, (i) => {
       const c = this.#layer(i);
-      k.flash(q, c.k, c.v, feed, slot, out, this.#rows.state.positions, i);
+      k.flash(q, c.k, c.v, feed, slot, out, c.group.positions, c.index);
     });
   }
 
   #recordEvicting(size: number): void {
-    const { gpu, config, k, flow, evict } = this.#model;
-    const { state, own } = this.#rows;
-    const alone: Seen = { scores: own.scores.slice(0, 1), lse: own.lse.slice(0, 1), positions: own.lent, layer: 0 };
+    const { gpu, config, k, flow, eviction } = this.#model;
     const [feed, slot] = [flow.feed.slice(0, size), flow.nowhere.slice(0, size)];
     const [waitingK, waitingV] = [flow.k.slice(0, size), flow.v.slice(0, size)];
     const halves = { sequences: size, groups: config.groups, slots: 1, halves: 2, half: config.headDim / 2 };
@@ -300,15 +302,17 @@ export class Prefill {
       () => target,
       (i) => {
         const c = this.#layer(i);
-        const [victim, free] = [state.victim.slice(i, 1), state.free.slice(i, 1)];
-        k.lend(state.positions, i, own.lent);
+        const { positions, memory } = c.group;
+        const [victim, free] = [c.group.victim.slice(c.index, 1), c.group.free.slice(c.index, 1)];
+        const seen = observedIn(this.#rows, c);
+        const alone = seen && { scores: seen.scores.slice(0, 1), lse: seen.lse.slice(0, 1) };
+        const { scores, lse } = alone ?? { scores: undefined, lse: undefined };
         gpu.repeat(() => {
           k.append(waitingK, waitingV, flow.cursor, c.free, c.k, c.v);
-          recordAttend(this.#model, size, flow.cursor, state, c, alone);
-          evict({ ...alone, clock: flow.cursor, victim });
-          k.advance(victim, state.slots, free, flow.cursor);
+          recordAttend(this.#model, size, flow.cursor, 1, c, alone);
+          eviction.evict({ scores, lse, positions, clock: flow.cursor, free, memory, layer: c.index, victim });
+          k.advance(victim, c.slots, free, flow.cursor);
         });
-        k.takeBack(own.lent, i, state.positions);
       },
     );
   }

@@ -2,14 +2,15 @@
  * The state that prompts are read in, and whose turn it is to work with it.
  *
  * A decoder of one sequence writes its text in the same state, one of several copies it into a row. What was read last can be gone on with only if it came to
- * its end: a prompt that was left in the middle, or failed, leaves a state that nobody may rely on until it is emptied.
+ * its end: a prompt that was left in the middle, or failed, leaves a state that nobody may rely on until it is emptied (cache/sequence.ts).
  */
 import { describe } from "../../runtime/common/describe.ts";
 import { guarded } from "../../runtime/device/scopes.ts";
 import { type Gpu, UserError } from "../../runtime/index.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";
-import { POLICIES, type PolicySpec } from "../cache/policy.ts";
-import { keptPositions } from "../cache/state.ts";
+import { dropsTokens, type PolicySpec } from "../cache/policy.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { fewestSlots, keptPositions, writeFree } from "../cache/state.ts";
 import { ID } from "../kernels/feed.ts";
 import type { Leaving } from "./leave.ts";
 import { readAtOnce } from "./oneshot.ts";
@@ -28,11 +29,8 @@ export class Prompts {
   readonly #policy: PolicySpec;
   readonly #prefill: Prefill;
   readonly #turns: Turns = new Turns();
-  /** Tokens that the state has read, for those who step or read without generating. */
-  #seen = 0;
   /** The tokens of `start`, while nothing else was read. */
   #given: readonly number[] | undefined;
-  #spoilt = false;
 
   constructor(model: Model, guest: Rows, policy: PolicySpec) {
     this.#gpu = model.gpu;
@@ -42,13 +40,9 @@ export class Prompts {
     this.#prefill = new Prefill(model, guest);
   }
 
-  get seen(): number {
-    return this.#seen;
-  }
-
-  /** Does the state drop tokens? */
-  get #bounded(): boolean {
-    return POLICIES[this.#policy.name]?.unbounded !== true;
+  /** The sequence that the state is of. */
+  get sequence(): Sequence {
+    return this.#guest.state.rows[0] as Sequence;
   }
 
   /** Does `work` when nobody else works with the state; who leaves before that throws what `leaving` throws. */
@@ -58,10 +52,8 @@ export class Prompts {
 
   /** Back to an empty state, at once. */
   empty(): void {
-    const { free } = this.#guest.state;
-    free.write(new Uint32Array(free.length));
-    this.#seen = 0;
-    this.#spoilt = false;
+    writeFree(this.#guest.state, 0);
+    this.sequence.empty();
     this.#given = undefined;
   }
 
@@ -70,7 +62,7 @@ export class Prompts {
     this.empty();
     this.#given = [...ids];
     this.#choosing({}, NOTHING);
-    this.#guest.own.feed.write([0, 0, 0, 0, tick, MOST_POSITIONS, 0, 0]);
+    this.#guest.state.feed.write([0, 0, 0, 0, tick, MOST_POSITIONS, 0, 0]);
   }
 
   /** One token more: `step` reads the next one of `start`, or what was chosen last. Throws a `UserError` when something else was read since. */
@@ -79,18 +71,18 @@ export class Prompts {
       throw new UserError(
         "there is nothing to step over: since start, the state was emptied or has read something else",
       );
-    const id = this.#given[this.#seen];
-    if (id !== undefined) this.#guest.own.feed.write([id], ID);
+    const { sequence } = this;
+    const id = this.#given[sequence.seen];
+    if (id !== undefined) this.#guest.state.feed.write([id], ID);
     step();
-    this.#seen++;
+    sequence.seen++;
   }
 
   /** Reads `ids` into the empty state and hands over what is wanted of their logits. In a turn. */
   async watch(ids: readonly number[], watch: Watch, halt: () => void): Promise<void> {
     await this.#prepare({}, NOTHING, false);
     await this.#prefill.read(ids, 0, { halt, watch });
-    this.#seen = ids.length;
-    this.#spoilt = false;
+    this.sequence.whole(ids.length);
   }
 
   /**
@@ -105,22 +97,24 @@ export class Prompts {
     halt: () => void,
   ): Promise<(choice: Omit<Choice, "row">) => void> {
     await this.#prepare(options, stop, seen > 0);
-    const whole = options.prefill === "oneshot" && this.#bounded && seen === 0 && ids.length >= this.#guest.state.slots;
+    const atOnce = options.prefill === "oneshot" && dropsTokens(this.#policy) && seen === 0;
     let row = 0;
-    if (whole) await readAtOnce(this.#model, this.#guest, ids, this.#policy, halt);
+    if (atOnce && ids.length >= fewestSlots(this.#guest.state))
+      await readAtOnce(this.#model, this.#guest, ids, this.#policy, halt);
     else row = await this.#prefill.read(ids, seen, { halt });
     const choose = await this.#prefill.chooser();
     halt();
     return (choice) => {
       choose({ ...choice, row });
-      this.#spoilt = false;
+      // The last of them is what the choice reads.
+      this.sequence.whole(choice.seen - 1);
     };
   }
 
   /** All that prompts of any length can need, in an emptied state which `work` may use as it likes. In a turn. */
   async warm<T>(work: (parts: readonly WarmPart[]) => Promise<T>, halt: () => void): Promise<T> {
     await this.#prepare({}, NOTHING, false);
-    const result = await work(this.#prefill.parts(this.#bounded));
+    const result = await work(this.#prefill.parts(dropsTokens(this.#policy)));
     halt();
     this.empty();
     return result;
@@ -128,8 +122,8 @@ export class Prompts {
 
   /** Positions that are kept of what was read last. In a turn. */
   async kept(): Promise<number[][]> {
-    this.assertWhole();
-    return keptPositions(this.#gpu, this.#guest.state, this.#seen);
+    this.sequence.assertWhole(this.#model.config.name);
+    return keptPositions(this.#gpu, this.#guest.state, this.sequence.seen);
   }
 
   /** Throws a `UserError` while somebody works with the state. */
@@ -143,14 +137,6 @@ export class Prompts {
     );
   }
 
-  /** Throws a `UserError` when the state has read a part of what was to be read. */
-  assertWhole(): void {
-    if (!this.#spoilt) return;
-    throw new UserError(`the decoder of "${this.#model.config.name}" has read only a part of its last prompt`, {
-      hint: "begin anew: only a text or a prompt that came to its end can be gone on with",
-    });
-  }
-
   destroy(): void {
     this.#prefill.destroy();
   }
@@ -160,13 +146,13 @@ export class Prompts {
     await guarded(this.#gpu.device, "the options of a text", () => {
       if (!goesOn) this.empty();
       this.#given = undefined;
-      this.#spoilt = true;
+      this.sequence.reading();
       this.#choosing(sampling, stop);
     });
   }
 
   #choosing(sampling: Sampling, stop: ReadonlySet<number>): void {
-    const { settings, stops } = this.#guest.own;
+    const { settings, stops } = this.#guest.state;
     settings.write(samplingSettings(sampling));
     stops.write(stopTokens(stop));
   }

@@ -10,12 +10,12 @@ import type { Kernels } from "../blocks/kernels.ts";
 import { recordMlp } from "../blocks/mlp.ts";
 import { recordNorm } from "../blocks/norm.ts";
 import { streamOf } from "../blocks/stream.ts";
-import type { PolicyInputs } from "../cache/policy.ts";
-import type { LayerState, State } from "../cache/state.ts";
+import type { Eviction } from "../cache/eviction.ts";
+import type { LayerState, SequenceState } from "../cache/state.ts";
 import type { ModelSpec } from "../config/spec.ts";
 import type { Widths } from "../config/widths.ts";
 import type { LayerWeights, Weights } from "../weights/load.ts";
-import type { Flow, RowTensors } from "./workspace.ts";
+import type { Flow, Observations, RowTensors } from "./workspace.ts";
 
 /** All that recording a step takes. */
 export interface Model {
@@ -31,13 +31,13 @@ export interface Model {
   readonly piece: number | undefined;
   /** Ids that may be chosen, if that is not all of them. */
   readonly known: number | undefined;
-  /** Records the policy. */
-  readonly evict: (inputs: PolicyInputs) => void;
+  /** The policy's kernels. */
+  readonly eviction: Eviction;
 }
 
 /** Sequences with all that is theirs: a batch, or the one whose prompt is being read. */
 export interface Rows {
-  readonly state: State;
+  readonly state: SequenceState;
   readonly own: RowTensors;
 }
 
@@ -60,54 +60,53 @@ export function recordLayers(
   }
 }
 
-/** Where attention leaves what policies read, and as which layer's. */
-export interface Seen {
-  readonly scores: DeviceTensor;
-  readonly lse: DeviceTensor;
-  readonly positions: DeviceTensor;
-  readonly layer: number;
+/** Where attention leaves what the policy observes of a layer, if it observes anything: beside the other layers of its group. */
+export function observedIn({ state, own }: Rows, { group }: LayerState): Observations | undefined {
+  return own.observed[state.groups.indexOf(group)];
 }
 
-/** All layers side by side. */
-export function seenIn({ state, own }: Rows, layer: number): Seen {
-  return { scores: own.scores, lse: own.lse, positions: state.positions, layer };
-}
-
-/** Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows of `rows`. */
+/**
+ * Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows of `rows`; `seen` is where it leaves what
+ * the policy observes, for all layers of the group or for this one alone.
+ */
 export function recordAttend(
-  { config, k, flow }: Model,
+  { config, k, flow }: Pick<Model, "config" | "k" | "flow">,
   rows: number,
   feed: DeviceTensor,
-  { sequences, slots }: State,
+  sequences: number,
   c: LayerState,
-  { scores, lse, positions, layer }: Seen,
+  seen: Observations | undefined,
 ): void {
   const { heads, groups, headDim } = config;
   const queries = heads / groups;
   const grouped = { rows, groups, queries, dim: headDim };
   const [q, out] = [flow.q.slice(0, rows).view(grouped), flow.out.slice(0, rows).view(grouped)];
-  const [scored = 1] = scores.shape;
-  const byGroup = scores.view({ scored, sequences, groups, queries, slots });
-  const sums = lse.view({ scored, sequences, groups, queries });
-  k.attend(q, c.k, c.v, feed, c.free, out, byGroup, sums, positions, layer);
+  const { positions } = c.group;
+  if (seen === undefined) return k.attendOnly(q, c.k, c.v, feed, c.free, out, positions, c.index);
+  const [scored = 1] = seen.scores.shape;
+  const scores = seen.scores.view({ scored, sequences, groups, queries, slots: c.slots });
+  const lse = seen.lse.view({ scored, sequences, groups, queries });
+  k.attend(q, c.k, c.v, feed, c.free, out, scores, lse, positions, c.index);
 }
 
-/** Records the policy for all layers; `clock` is [sequences, FEED]. */
-export function recordPolicy({ evict }: Model, clock: DeviceTensor, { state, own }: Rows): void {
-  evict({ scores: own.scores, lse: own.lse, positions: state.positions, clock, victim: state.victim });
+/** Records the policy, once for the layers of each group; `clock` is [sequences, FEED]. */
+export function recordPolicy({ eviction }: Model, clock: DeviceTensor, { state, own }: Rows): void {
+  for (const [i, { positions, free, victim, memory }] of state.groups.entries()) {
+    const { scores, lse } = own.observed[i] ?? { scores: undefined, lse: undefined };
+    eviction.evict({ scores, lse, positions, clock, free, memory, layer: 0, victim });
+  }
 }
 
 /** Records a step of all sequences up to the residual stream. */
 export function recordStep(model: Model, rows: Rows): void {
-  const { state, own } = rows;
-  const target = (i: number): Target => {
-    const { kHalves, vHalves, free } = state.layers[i] as State["layers"][number];
-    return { k: kHalves, v: vHalves, slot: free };
-  };
-  recordLayers(model, state.sequences, own.feed, target, (i) => {
-    recordAttend(model, state.sequences, own.feed, state, state.layers[i] as LayerState, seenIn(rows, i));
+  const { state } = rows;
+  const { sequences, feed } = state;
+  const layer = (i: number): LayerState => state.layers[i] as LayerState;
+  const target = (i: number): Target => ({ k: layer(i).kHalves, v: layer(i).vHalves, slot: layer(i).free });
+  recordLayers(model, sequences, feed, target, (i) => {
+    recordAttend(model, sequences, feed, sequences, layer(i), observedIn(rows, layer(i)));
   });
-  recordPolicy(model, own.feed, rows);
+  recordPolicy(model, feed, rows);
 }
 
 /** Records the logits of the rows of the residual stream that `feed` names. */
@@ -126,7 +125,9 @@ export function recordLimit({ config, k, known = config.vocab }: Model, logits: 
 export function recordChoice(model: Model, { state, own }: Rows): void {
   const { k, flow } = model;
   const logits = flow.logits.slice(0, state.sequences);
-  recordLogits(model, own.feed, logits);
+  recordLogits(model, state.feed, logits);
   recordLimit(model, logits);
-  k.choose(logits, own.settings, own.stops, state.victim, state.slots, own.picked, own.feed, state.free);
+  const [{ victim, slots, free }, ...others] = state.groups;
+  for (const g of others) k.commit(g.victim, g.slots, state.feed, g.free);
+  k.choose(logits, state.settings, state.stops, victim, slots, own.picked, state.feed, free);
 }

@@ -1,7 +1,7 @@
 /** How the next token is chosen and how long a text may become: the options of a generation, and what is wrong with them. */
 import { describe } from "../../runtime/common/describe.ts";
 import { UserError } from "../../runtime/common/errors.ts";
-import { STOPS } from "./workspace.ts";
+import { STOPS } from "../cache/state.ts";
 
 /** How the next token is chosen. */
 export interface Sampling {

@@ -11,9 +11,11 @@
 
 import { owned } from "../../runtime/device/scopes.ts";
 import { type Device, type Gpu, Pace, type Plan } from "../../runtime/index.ts";
+import type { Sequence } from "../cache/sequence.ts";
 import { FEED, POSITION, RESTS, TICK } from "../kernels/feed.ts";
+import type { Rows } from "./record.ts";
 import { LogitsError } from "./sampling.ts";
-import { BURST, RING, type RowTensors } from "./workspace.ts";
+import { BURST, RING } from "./workspace.ts";
 
 /** Time between two deliveries that a reader takes for a stream, and between two that nobody waits for. */
 const SMOOTH_MS = 50;
@@ -24,6 +26,8 @@ const MOST_WAITING = 64;
 /** One text that is being written. */
 export interface Track {
   readonly row: number;
+  /** What is written on, in that row of the state. */
+  readonly sequence: Sequence;
   readonly stop: ReadonlySet<number>;
   /** Ids from here on are none. */
   readonly vocab: number;
@@ -31,13 +35,7 @@ export interface Track {
   readonly waiting: number[];
   /** Tokens to come, at most. */
   left: number;
-  /** Tokens that the state has read. */
-  seen: number;
-  /** The last token of a text that ended because it had as many as were wanted: nothing has read it yet. */
-  pending: number | undefined;
   ended: boolean;
-  /** Left by its reader before it ended by itself. */
-  cut: boolean;
   /** Why it ended before its end: thrown once the tokens before that are taken. */
   failed?: Error;
   /** At rest on the GPU because its reader is slow. */
@@ -76,7 +74,7 @@ async function both(read: Promise<ArrayLike<number>>, verdict: Promise<Error | u
 export class Stream {
   readonly #device: Device;
   readonly #plan: Plan;
-  readonly #own: RowTensors;
+  readonly #rows: Rows;
   readonly #sequences: number;
   /** Throws when the decoder is no more. */
   readonly #assertLive: () => void;
@@ -91,11 +89,11 @@ export class Stream {
   /** When the last burst came in. */
   #last = 0;
 
-  constructor(plan: Plan, own: RowTensors, sequences: number, assertLive: () => void) {
-    this.#device = own.feed.device;
+  constructor(plan: Plan, rows: Rows, assertLive: () => void) {
+    this.#device = rows.state.feed.device;
     this.#plan = plan;
-    this.#own = own;
-    this.#sequences = sequences;
+    this.#rows = rows;
+    this.#sequences = rows.state.sequences;
     this.#assertLive = assertLive;
   }
 
@@ -139,7 +137,7 @@ export class Stream {
     const ids = steps * this.#sequences;
     const picked = this.#submit(`${steps} steps`, () => {
       this.#plan.run(steps);
-      return this.#own.picked.readRange(this.#tick * this.#sequences, ids, chain);
+      return this.#rows.own.picked.readRange(this.#tick * this.#sequences, ids, chain);
     });
     const place = (step: number, { row }: Track): number => step * this.#sequences + row;
     this.#send({ steps, tracks, submitted: performance.now(), picked, ids, place });
@@ -195,8 +193,9 @@ export class Stream {
       if (track.ended) continue;
       track.failed = error;
       track.ended = true;
+      track.sequence.fail(error);
       // On a device that is no more there is nothing to put to rest.
-      if (!this.#device.isOpen || !this.#own.feed.live) this.#tracks.delete(track);
+      if (!this.#device.isOpen || !this.#rows.state.feed.live) this.#tracks.delete(track);
       else {
         this.#tell(track, RESTS, 1);
         this.#retire(track);
@@ -207,7 +206,7 @@ export class Stream {
   /** Writes what the GPU knows of a text. If that goes wrong, the text does. */
   #tell(track: Track, column: number, value: number): void {
     try {
-      const write = (): void => this.#own.feed.write([value], track.row * FEED + column);
+      const write = (): void => this.#rows.state.feed.write([value], track.row * FEED + column);
       const { verdict } = owned(this.#device, "the state of a text", write);
       verdict.then((failure) => (failure === undefined ? undefined : this.#fail([track], failure)));
     } catch (error) {
@@ -217,24 +216,26 @@ export class Stream {
 
   /** Takes the token that a step chose for a text. */
   #deliver(track: Track, id: number): void {
-    track.seen++;
+    const { sequence } = track;
+    sequence.seen++;
     if (!(id < track.vocab)) {
-      track.failed = new LogitsError(track.seen);
+      track.failed = new LogitsError(sequence.seen);
       track.ended = true;
+      sequence.fail(track.failed);
     } else if (track.stop.has(id)) track.ended = true;
     else {
       track.waiting.push(id);
       track.left--;
       track.ended = track.left === 0;
-      if (track.ended) track.pending = id;
+      if (track.ended) sequence.pending = id;
     }
     if (track.ended) this.#retire(track);
   }
 
   /** A text ends here, whether it was at its end or its reader has had enough: what is under way for it is waited for, and counts as read. */
   async leave(track: Track): Promise<void> {
-    if (!track.ended && this.#own.feed.live) {
-      track.cut = true;
+    if (!track.ended && this.#rows.state.feed.live) {
+      track.sequence.cut();
       this.#rest(track);
       this.#retire(track);
     }

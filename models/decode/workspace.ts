@@ -1,6 +1,6 @@
 /** What a decoder puts on the GPU beside weights and states. */
 import type { DeviceTensor, Maker } from "../../runtime/index.ts";
-import { lanesOf } from "../cache/state.ts";
+import { groupsOf, lanesOf, ROW_BYTES, type Room } from "../cache/state.ts";
 import type { Widths } from "../config/widths.ts";
 import { FEED } from "../kernels/feed.ts";
 import { ROPE_ROWS } from "../kernels/rotate.ts";
@@ -9,8 +9,6 @@ import { ROPE_ROWS } from "../kernels/rotate.ts";
 export const RING = 64;
 /** Steps in one burst at most. */
 export const BURST: number = RING / 2;
-/** Stop tokens that the GPU knows of. */
-export const STOPS = 16;
 /** Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token alone. */
 export const CHUNKS: readonly number[] = [1, 16, 64, 256];
 const MOST_TOKENS = 256;
@@ -63,34 +61,33 @@ function waysOf(config: Widths, batch: number): readonly Shapes<WayNames>[] {
   return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
 }
 
-type RowNames = "feed" | "settings" | "stops" | "picked" | "scores" | "lse" | "lent";
-
-/** What each sequence has of its own beside its state. */
-export type RowTensors = Readonly<Record<RowNames, DeviceTensor>>;
-
-/** What a step leaves for a policy: nobody reads it where nothing is ever dropped, and then all layers use the same place. */
-export interface Room {
-  readonly slots: number;
-  readonly bounded: boolean;
+/** What attention leaves for a policy, for the layers of one group. */
+export interface Observations {
+  /** [layers, sequences, heads, slots] */
+  readonly scores: DeviceTensor;
+  /** [layers, sequences, heads] */
+  readonly lse: DeviceTensor;
 }
 
-function rowShapes(
-  { layers, heads }: Pick<Widths, "layers" | "heads">,
-  { slots, bounded }: Room,
-  sequences: number,
-): Shapes<RowNames> {
-  const scored = bounded ? layers : 1;
-  return {
-    feed: ["u32", sequences, FEED],
-    // Temperature, top-k, top-p.
-    settings: ["f32", sequences, 4],
-    stops: ["u32", sequences, STOPS],
-    picked: ["u32", RING, sequences],
-    scores: ["f32", scored, sequences, heads, slots],
-    lse: ["f32", scored, sequences, heads],
-    // Positions of one layer, while a prompt goes through it token by token.
-    lent: ["u32", 1, sequences, slots],
-  };
+/** What a step leaves that is not part of what its sequences are. */
+export interface RowTensors {
+  /** [RING, sequences], u32: the tokens that the last steps chose. */
+  readonly picked: DeviceTensor;
+  /** For each group of layers; none where the policy observes nothing. */
+  readonly observed: readonly Observations[];
+}
+
+/** Shapes of what attention leaves, for each group of layers. */
+function observedShapes(heads: number, room: Room, sequences: number): readonly Shapes<"scores" | "lse">[] {
+  if (!room.observed) return [];
+  return groupsOf(room.slots).map(({ slots, layers }) => ({
+    scores: ["f32", layers.length, sequences, heads, slots],
+    lse: ["f32", layers.length, sequences, heads],
+  }));
+}
+
+function pickedShape(sequences: number): Shapes<"picked"> {
+  return { picked: ["u32", RING, sequences] };
 }
 
 function create<K extends string>(gpu: Maker, shapes: Shapes<K>): Record<K, DeviceTensor> {
@@ -113,7 +110,8 @@ export function createFlows(gpu: Maker, config: Widths, batch: number, tables: F
 }
 
 export function createRows(gpu: Maker, config: Widths, room: Room, sequences: number): RowTensors {
-  return create(gpu, rowShapes(config, room, sequences));
+  const observed = observedShapes(config.heads, room, sequences).map((shapes) => create(gpu, shapes));
+  return { ...create(gpu, pickedShape(sequences)), observed };
 }
 
 /** States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one anyway. */
@@ -127,7 +125,10 @@ export function scratchBytes(config: Widths, room: Room, batch: number): number 
     Object.values(shapes).reduce((sum, [, ...shape]) => sum + shape.reduce((a, b) => a * b, 1), 0);
   // Free slots count as state, and lie with the victims in rows that are longer than needed.
   const tables = (n: number): number => config.layers * (2 * lanesOf(n) - n);
-  const rows = statesOf(batch).map((n) => words(rowShapes(config, room, n)) + tables(n));
+  const rows = statesOf(batch).map((n) => {
+    const left = [pickedShape(n), ...observedShapes(config.heads, room, n)].map(words);
+    return left.reduce((a, b) => a + b, 0) + (n * ROW_BYTES) / 4 + tables(n);
+  });
   const ways = waysOf(config, batch).map(words);
   return 4 * (words(promptShapes(config)) + [...ways, ...rows].reduce((a, b) => a + b, 0));
 }

@@ -5,8 +5,9 @@
  */
 import { arena, type DeviceTensor, type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { loadKernels } from "../blocks/kernels.ts";
-import { POLICIES, type PolicySpec, protectedBy } from "../cache/policy.ts";
-import { createState, keptPositions, type LayerState, type State } from "../cache/state.ts";
+import { loadEviction } from "../cache/eviction.ts";
+import { budgetsOf, checkAtOnce, dropsTokens, type PolicySpec, protectedBy } from "../cache/policy.ts";
+import { createState, keptPositions, type LayerState, type SequenceState } from "../cache/state.ts";
 import { recordReduction } from "../decode/oneshot.ts";
 import { FEED } from "../kernels/feed.ts";
 
@@ -47,24 +48,24 @@ export async function trace(
   const { steps, heads, groups, headDim } = recording;
   const { prompt = 1, prefill = "recurrent" } = options;
   check(recording, prompt);
-  const entry = POLICIES[policy.name];
-  if (entry === undefined) throw new UserError(`unknown state policy "${policy.name}"`);
-  const kept = policy.slots ?? steps;
-  if (entry.unbounded && kept < steps) {
+  if (prefill === "oneshot") checkAtOnce(policy);
+  const drops = dropsTokens(policy);
+  const shape = { layers: 1, heads, groups, headDim };
+  const [kept = 0] = budgetsOf(policy, shape, steps);
+  if (!drops && kept < steps) {
     throw new UserError(`state "${policy.text}" holds ${kept} positions, but ${steps} steps were recorded`, {
       hint: "use a state that drops tokens, such as tova:128",
     });
   }
   const slots = kept + 1;
-
-  const shape = { layers: 1, heads, groups, headDim };
+  const memories = Object.keys(policy.policy.memory ?? {}).length;
   const memory = arena(gpu);
   const plans: Plan[] = [];
   const tensor = (label: string, sizes: number[], data?: Float32Array): DeviceTensor =>
     memory.tensor(sizes, "f32", data === undefined ? { label } : { label, data });
   try {
     const k = await loadKernels(gpu);
-    const evict = await entry.load(gpu, policy.options);
+    const eviction = await loadEviction(gpu, policy);
     const cursor = memory.tensor([1, FEED], "u32", { label: "cursor" });
     const ks = tensor("recorded k", [steps, groups, headDim], recording.k);
     const vs = tensor("recorded v", [steps, groups, headDim], recording.v);
@@ -73,14 +74,14 @@ export async function trace(
     const lse = tensor("attention log-sum", [1, 1, heads]);
 
     /** One step whose keys and values go into `into`. */
-    const record = async (label: string, into: State, after: (scores: DeviceTensor) => void): Promise<Plan> => {
+    const record = async (label: string, into: SequenceState, after: (scores: DeviceTensor) => void): Promise<Plan> => {
       const c = into.layers[0] as LayerState;
-      const scores = tensor(`scores of the ${label}`, [1, 1, heads, into.slots]);
-      const byGroup = scores.view([1, 1, groups, heads / groups, into.slots]);
+      const scores = tensor(`scores of the ${label}`, [1, 1, heads, c.slots]);
+      const byGroup = scores.view([1, 1, groups, heads / groups, c.slots]);
       const sums = lse.view([1, 1, groups, heads / groups]);
       const plan = await gpu.record(label, () => {
         k.append(ks, vs, cursor, c.free, c.k, c.v);
-        k.attend(qs, c.k, c.v, cursor, c.free, out, byGroup, sums, into.positions, 0);
+        k.attend(qs, c.k, c.v, cursor, c.free, out, byGroup, sums, c.group.positions, 0);
         after(scores);
       });
       plans.push(plan);
@@ -89,28 +90,31 @@ export async function trace(
     // Position, sequence, row, token, number of rows.
     cursor.write([0, 0, 0, 0, steps, 0, 0, 0]);
 
-    const state = createState(memory, shape, slots);
+    const state = createState(memory, shape, { slots: [slots], memories });
+    const [{ positions, free, victim, memory: remembered }] = state.groups;
     const history: number[][] = [];
     const note = async (seen: number): Promise<void> => {
       history.push((await keptPositions(gpu, state, seen))[0] ?? []);
     };
     let from = 0;
-    if (prefill === "oneshot" && !entry.unbounded && prompt >= slots) {
-      const whole = createState(memory, shape, prompt);
+    if (prefill === "oneshot" && drops && prompt >= slots) {
+      const whole = createState(memory, shape, { slots: [prompt], memories: 0 });
+      const [all] = whole.groups;
       const layer = whole.layers[0] as LayerState;
       const [weights, ranks] = [tensor("prompt weights", [prompt]), tensor("prompt ranks", [prompt])];
       const { recent, first } = protectedBy(policy);
-      const feed = await record("prompt step", whole, () => k.advance(whole.victim, whole.slots, whole.free, cursor));
+      const feed = await record("prompt step", whole, () => k.advance(all.victim, all.slots, all.free, cursor));
       const last = await record("last prompt step", whole, (scores) => {
-        recordReduction({ k }, { scores, weights, ranks, recent, first }, layer, state, 0, lse);
-        k.advance(state.victim, slots, state.free, cursor);
+        const reduction = { scores, lse, weights, ranks, recent, first };
+        recordReduction({ k, eviction }, reduction, layer, state.layers[0] as LayerState);
+        k.advance(victim, slots, free, cursor);
       });
       for (; from < prompt; from++) (from + 1 < prompt ? feed : last).run();
       await note(prompt);
     }
     const step = await record("step", state, (scores) => {
-      evict({ scores, lse, positions: state.positions, clock: cursor, victim: state.victim });
-      k.advance(state.victim, slots, state.free, cursor);
+      eviction.evict({ scores, lse, positions, clock: cursor, free, memory: remembered, layer: 0, victim });
+      k.advance(victim, slots, free, cursor);
     });
     for (let t = from; t < steps; t++) {
       step.run();

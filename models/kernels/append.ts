@@ -1,11 +1,10 @@
 /**
  * Tokens whose keys and values exist already go through the state one by one: a piece of a prompt that costs others their place, and the recordings of `trace`.
  *
- * `append`, attention, the policy and `advance` make one token; a cursor (one row of `feed`) says which one it is. Meanwhile the positions of the layer lie
- * apart, where a policy finds a state of one layer.
+ * `append`, attention, the policy and `advance` make one token; a cursor (one row of `feed`) says which one it is.
  */
 import { block, program, range, type Scalar, size, type Tensor, type u32 } from "../../dsl/index.ts";
-import { POSITION, ROW, SEQUENCE, TICK } from "./feed.ts";
+import { POSITION, RESTS, ROW, SEQUENCE, TICK } from "./feed.ts";
 
 /** Copies the cursor's row of the given keys and values to the slot `free` of its sequence. */
 export function append(
@@ -40,24 +39,19 @@ export function advance(
   cursor.set([0, POSITION], seen + next - row - 1);
 }
 
-/** One layer's positions, lent to a state of one layer. */
-export function lend(
-  positions: Tensor<"layers sequences slots", u32>,
-  layer: Scalar<u32>,
-  lent: Tensor<"one sequences slots", u32>,
+/**
+ * What `advance` and `choose` do for the layers of one group, for those of another: free [layers, lanes] gets the slot of the next token of every sequence that
+ * goes on. Before them, since they move the clock.
+ */
+export function commit(
+  victim: Tensor<"layers lanes", u32>,
+  slots: Scalar<u32>,
+  feed: Tensor<"sequences feed", u32>,
+  free: Tensor<"layers lanes", u32>,
 ): void {
-  const b = program("sequences");
-  const s = block("slots");
-  lent.set([0, b, s], positions.at(layer, b, s));
-}
-
-/** And taken back. */
-export function takeBack(
-  lent: Tensor<"one sequences slots", u32>,
-  layer: Scalar<u32>,
-  positions: Tensor<"layers sequences slots", u32>,
-): void {
-  const b = program("sequences");
-  const s = block("slots");
-  positions.set([layer, b, s], lent.at(0, b, s));
+  const row = program("sequences");
+  const seen = feed.at(row, POSITION) + 1;
+  const b = feed.at(row, SEQUENCE);
+  if (feed.at(row, RESTS) === 0)
+    for (const l of range(size("layers"))) free.set([l, b], seen < slots ? seen : victim.at(l, b));
 }

@@ -20,14 +20,57 @@ import {
   size,
   sum,
   type Tensor,
+  type Tile,
   type u32,
   zeros,
 } from "../../dsl/index.ts";
 import { POSITION, ROW, SEQUENCE } from "./feed.ts";
 
+/** What attention does with the scores of a block of slots, and with the log of the sum of all. */
+interface Leaves {
+  readonly scores: (b: number, g: number, j: Tile, slots: Tile, score: number) => void;
+  readonly lse: (b: number, g: number, j: Tile, sum: number) => void;
+}
+
+function attention(
+  q: Tensor<"rows groups queries dim">,
+  k: Tensor<"sequences groups slots dim">,
+  v: Tensor<"sequences groups slots dim">,
+  feed: Tensor<"tokens feed", u32>,
+  slot: Tensor<"tokens", u32>,
+  out: Tensor<"rows groups queries dim">,
+  positions: Tensor<"layers sequences slots", u32>,
+  layer: Scalar<u32>,
+  leaves: Leaves,
+): void {
+  const t = program("tokens");
+  const g = program("groups");
+  const j = block("queries");
+  const position = feed.at(t, POSITION);
+  const b = feed.at(t, SEQUENCE);
+  const row = feed.at(t, ROW);
+  const query = q.at(row, g, j) * rsqrt(size("dim"));
+  let peak = -Infinity;
+  let total = 0;
+  let acc = zeros("dim");
+  for (const s of over("slots", min(position + 1, size("slots")))) {
+    const score = dot(k.at(b, g, s), query);
+    const next = max(peak, amax(score, "slots"));
+    const p = exp(score - next);
+    const fade = exp(peak - next);
+    total = total * fade + sum(p, "slots");
+    acc = acc * fade + dot(p, v.at(b, g, s));
+    leaves.scores(b, g, j, s, score);
+    peak = next;
+  }
+  out.set([row, g, j], acc / total);
+  leaves.lse(b, g, j, peak + log(total));
+  if (g === 0) positions.set([layer, b, slot.at(t)], position);
+}
+
 /**
  * One layer's out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its slot. Heads are [groups, queries of a
- * group]. Where nobody asks for the scores of all layers, the last one of them has the only place.
+ * group]. `layer` is its number among those of one shape; where only one layer has a place for its scores, that is the one.
  */
 export function attend(
   q: Tensor<"rows groups queries dim">,
@@ -41,28 +84,23 @@ export function attend(
   positions: Tensor<"layers sequences slots", u32>,
   layer: Scalar<u32>,
 ): void {
-  const t = program("tokens");
-  const g = program("groups");
-  const j = block("queries");
-  const position = feed.at(t, POSITION);
-  const b = feed.at(t, SEQUENCE);
-  const row = feed.at(t, ROW);
   const l = min(layer, size("scored") - 1);
-  const query = q.at(row, g, j) * rsqrt(size("dim"));
-  let peak = -Infinity;
-  let total = 0;
-  let acc = zeros("dim");
-  for (const s of over("slots", min(position + 1, size("slots")))) {
-    const score = dot(k.at(b, g, s), query);
-    const next = max(peak, amax(score, "slots"));
-    const p = exp(score - next);
-    const fade = exp(peak - next);
-    total = total * fade + sum(p, "slots");
-    acc = acc * fade + dot(p, v.at(b, g, s));
-    scores.set([l, b, g, j, s], score);
-    peak = next;
-  }
-  out.set([row, g, j], acc / total);
-  lse.set([l, b, g, j], peak + log(total));
-  if (g === 0) positions.set([layer, b, slot.at(t)], position);
+  attention(q, k, v, feed, slot, out, positions, layer, {
+    scores: (b, g, j, s, score) => scores.set([l, b, g, j, s], score),
+    lse: (b, g, j, sum) => lse.set([l, b, g, j], sum),
+  });
+}
+
+/** The same for a state whose policy observes no scores: nothing is left of them. */
+export function attendOnly(
+  q: Tensor<"rows groups queries dim">,
+  k: Tensor<"sequences groups slots dim">,
+  v: Tensor<"sequences groups slots dim">,
+  feed: Tensor<"tokens feed", u32>,
+  slot: Tensor<"tokens", u32>,
+  out: Tensor<"rows groups queries dim">,
+  positions: Tensor<"layers sequences slots", u32>,
+  layer: Scalar<u32>,
+): void {
+  attention(q, k, v, feed, slot, out, positions, layer, { scores: () => {}, lse: () => {} });
 }

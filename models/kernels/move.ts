@@ -26,7 +26,7 @@ export function moveCache(
   if (g === 0) toPositions.set([layer, b, s], positions.at(layer, 0, s));
 }
 
-/** The rest: where it stands, how it draws, and the slot of its next token in every layer. */
+/** The rest: where it stands, how it draws, and the slot of its next token in the layers of one group. */
 export function moveRow(
   feed: Tensor<"one feed", u32>,
   settings: Tensor<"one settings">,
@@ -50,4 +50,26 @@ export function moveRow(
   for (const c of range(size("settings"))) toSettings.set([b, c], settings.at(0, c));
   for (const c of range(size("stops"))) toStops.set([b, c], stops.at(0, c));
   for (const l of range(size("layers"))) toFree.set([l, b], free.at(l, 0));
+}
+
+/** The slot of its next token in the layers of another group. */
+export function moveFree(
+  free: Tensor<"layers lane", u32>,
+  to: Tensor<"one feed", u32>,
+  toFree: Tensor<"layers lanes", u32>,
+): void {
+  const l = block("layers");
+  toFree.set([l, to.at(0, SEQUENCE)], free.at(l, 0));
+}
+
+/** What the policy remembers, in the layers of one group. */
+export function moveMemory(
+  memory: Tensor<"layers one memories slots">,
+  to: Tensor<"one feed", u32>,
+  toMemory: Tensor<"layers sequences memories slots">,
+): void {
+  const l = program("layers");
+  const m = program("memories");
+  const s = block("slots");
+  toMemory.set([l, to.at(0, SEQUENCE), m, s], memory.at(l, 0, m, s));
 }

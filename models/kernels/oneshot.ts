@@ -1,32 +1,22 @@
 /**
- * Reducing a full prompt to C tokens at once, as the authors' code does after a prompt longer than the state: the C tokens that the last query attends to most.
+ * Reducing a full prompt to C tokens at once, as TOVA's authors' code does after a prompt longer than the state: the C tokens with the highest scores, which the
+ * policy gives (evict.ts, `rate`).
  *
  * Each token's rank is the number of tokens that beat it; a token whose rank is below C is kept, and lies in the bounded state in the order of positions.
  */
 import {
   block,
   cast,
-  exp,
   min,
   over,
   program,
-  range,
   type Scalar,
   select,
   size,
   sum,
   type Tensor,
   type u32,
-  zerosLike,
 } from "../../dsl/index.ts";
-
-/** weights [tokens]: softmax weight that the last query gives each token, mean over heads. */
-export function weigh(scores: Tensor<"heads tokens">, lse: Tensor<"heads">, weights: Tensor<"tokens">): void {
-  const s = block("tokens");
-  let weight = zerosLike(s);
-  for (const h of range(size("heads"))) weight += exp(scores.at(h, s) - lse.at(h));
-  weights.set([s], weight / size("heads"));
-}
 
 /** Puts the newest `recent` and the `first` tokens above all others. */
 export function protect(weights: Tensor<"tokens">, recent: Scalar<u32>, first: Scalar<u32>): void {

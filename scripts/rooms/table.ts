@@ -246,7 +246,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/adapters",
       "runtime/tuning",
       "models/kernels",
-      "models/cache/policies",
+      "models/cache",
       "cli/support",
     ],
   },

@@ -31,7 +31,7 @@ test("list names every kernel of the decoder and of the policies, with parameter
   for (const k of kernels) expect(k.params.length, k.name).toBeGreaterThan(0);
   const { out } = await cli("kernels", "list");
   expect(out).toMatch(
-    /^models\/cache\/policies\/tova\.ts\n {2}tova\(scores: Tensor<"layers sequences heads slots">, lse: /m,
+    /^models\/cache\/policies\/tova\.ts\n {2}tova\(scores: Tensor<"scored sequences heads slots">, lse: /m,
   );
 });
 

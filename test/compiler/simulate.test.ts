@@ -4,12 +4,14 @@
  */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { templatesOf } from "../../compiler/artefacts/load.ts";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate, type HostTensor, interpret, type Target, type TileProgram } from "../../compiler/index.ts";
 import type { StorageType } from "../../compiler/ir/formats.ts";
 import { BOOL, type LaneProgram, type Stmt } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
+import { POLICY_KERNELS } from "../../models/cache/eviction.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 import { Choices } from "../fuzz/choices.ts";
 import { compareSimulated, compilePlans, planOf } from "../fuzz/run.ts";
@@ -38,6 +40,9 @@ const TOKENS = { heads: 4, tokens: 19, groups: 2, dim: 8, slots: 7 };
 const RANKS = Array.from({ length: 19 }, (_, i) => (i * 7) % 19);
 const AGES = Array.from({ length: 66 }, (_, i) => ((i * 5) % 33) + 40 + i);
 const one = { one: 1, sequences: 2 };
+/** Where the objects are that complete the eviction kernels, and options that those policies do not have. */
+const POLICY_FILE = "../cache/policies/index";
+const NO_OPTIONS = { a: 0, b: 0, c: 0, d: 0 };
 
 /** Rows of `feed`: position, sequence, row, token, tick, end, seed, rests. */
 const feed = (...rows: readonly (readonly number[])[]): number[] =>
@@ -111,6 +116,13 @@ const USES: readonly Use[] = [
     scalars: { layer: 0 },
   },
   {
+    kernel: "attendOnly",
+    file: "attend",
+    sizes: { ...ATTEND, queries: 2, slots: 37, dim: 32 },
+    given: { feed: feed([36, 1, 2], [2, 0, 0]), slot: [9, 2] },
+    scalars: { layer: 1 },
+  },
+  {
     kernel: "flash",
     file: "flash",
     sizes: { heads: 4, groups: 2, tokens: 7, slots: 19, dim: 16, one: 1, feed: FEED, layers: 2 },
@@ -157,7 +169,6 @@ const USES: readonly Use[] = [
     sizes: { ...one, rows: 3, groups: 2, dim: 16, slots: 5, feed: FEED },
     given: { cursor: feed([8, 1, 2, 0, 4]), free: [0, 4] },
   },
-  { kernel: "weigh", file: "oneshot", sizes: TOKENS },
   { kernel: "protect", file: "oneshot", sizes: TOKENS, scalars: { recent: 3, first: 2 } },
   { kernel: "rank", file: "oneshot", sizes: TOKENS },
   {
@@ -167,15 +178,25 @@ const USES: readonly Use[] = [
     given: { ranks: RANKS },
     scalars: { layer: 1 },
   },
-  ...["lend", "takeBack"].map(
-    (kernel): Use => ({
-      kernel,
-      file: "append",
-      sizes: { ...one, layers: 3, slots: 37 },
-      given: { positions: [...AGES, ...AGES, ...AGES, ...AGES].slice(0, 222), lent: [...AGES, ...AGES].slice(0, 74) },
-      scalars: { layer: 1 },
-    }),
-  ),
+  {
+    kernel: "commit",
+    file: "append",
+    sizes: { ...one, feed: FEED, layers: 2, lanes: 2 },
+    given: { feed: feed([8, 1, 2, 0, 4], [3, 0]), victim: [3, 4, 5, 6], free: [1, 2, 3, 4] },
+    scalars: { slots: 8 },
+  },
+  {
+    kernel: "moveFree",
+    file: "move",
+    sizes: { ...one, feed: FEED, layers: 3, lane: 2, lanes: 2 },
+    given: { free: [1, 2, 3, 4, 5, 6], to: feed([0, 1]) },
+  },
+  {
+    kernel: "moveMemory",
+    file: "move",
+    sizes: { ...one, feed: FEED, layers: 2, memories: 2, slots: 37 },
+    given: { to: feed([0, 1]) },
+  },
   {
     kernel: "moveCache",
     file: "move",
@@ -197,18 +218,20 @@ const USES: readonly Use[] = [
   { kernel: "ruleOut", file: "choose", sizes: { sequences: 2, vocab: 37 }, scalars: { known: 30 } },
   {
     kernel: "window",
-    file: "../cache/policies/window",
-    sizes: { ...one, slots: 33, layers: 1, lanes: 2 },
-    given: { positions: AGES },
-    scalars: { first: 42 },
+    file: POLICY_FILE,
+    sizes: { ...one, slots: 33, scored: 1, clock: 1, layers: 1, lanes: 2 },
+    given: { positions: AGES, clock: [90, 120] },
+    scalars: { recent: 0, first: 42, layer: 0, ...NO_OPTIONS },
   },
   {
     kernel: "tova",
-    file: "../cache/policies/tova",
-    sizes: { ...one, slots: 33, heads: 3, clock: 1, layers: 1, lanes: 2 },
-    given: { clock: [90, 120], positions: AGES },
-    scalars: { recent: 25, first: 42 },
+    file: POLICY_FILE,
+    sizes: { ...one, slots: 33, heads: 3, clock: 1, scored: 1, layers: 2, lanes: 2 },
+    given: { clock: [90, 120], positions: [...AGES, ...AGES, ...AGES, ...AGES].slice(0, 132) },
+    scalars: { recent: 25, first: 42, layer: 1, ...NO_OPTIONS },
   },
+  { kernel: "windowAtOnce", file: POLICY_FILE, sizes: { slots: 43 }, scalars: NO_OPTIONS },
+  { kernel: "tovaAtOnce", file: POLICY_FILE, sizes: { slots: 43, heads: 3 }, scalars: NO_OPTIONS },
 ];
 
 const compiled = new Map<string, ReadonlyMap<string, TileProgram>>();
@@ -219,7 +242,8 @@ function builtIn(use: Use): TileProgram {
   if (programs === undefined) {
     const names = [...new Set(USES.filter((u) => u.file === use.file).map((u) => u.kernel))];
     const file = fileURLToPath(new URL(`../../models/kernels/${use.file}.ts`, import.meta.url));
-    programs = new Map(compileFile(file, names).programs.map((p) => [p.name, p]));
+    const templates = use.file === POLICY_FILE ? templatesOf(POLICY_KERNELS) : {};
+    programs = new Map(compileFile(file, names, {}, templates).programs.map((p) => [p.name, p]));
     compiled.set(use.file, programs);
   }
   return programs.get(use.kernel) as TileProgram;
@@ -287,8 +311,9 @@ describe("every built-in kernel does on lanes what it means", () => {
   it("of which none is forgotten", async () => {
     const kernels = Object.keys(await import("../../models/kernels/index.ts"));
     const policies = Object.keys((await import("../../models/cache/policy.ts")).POLICIES);
-    // The full cache has no kernel.
-    expect([...new Set(USES.map((u) => u.kernel)), "full"].sort()).toEqual([...kernels, ...policies].sort());
+    // The full cache has no kernel, the others have one for a step and one for a prompt at once.
+    const both = policies.flatMap((name) => (name === "full" ? [] : [name, `${name}AtOnce`]));
+    expect([...new Set(USES.map((u) => u.kernel))].sort()).toEqual([...kernels, ...both].sort());
   });
 });
 
@@ -301,8 +326,8 @@ describe("random kernels do on lanes what they mean", () => {
 });
 
 describe("a fault in the compiled program is noticed", () => {
-  // A token or a slot stays the same after many a mistake; kernels that store sums do not.
-  const discrete = ["choose", "best", "window", "tova"];
+  // A token or a slot stays the same after many a mistake; kernels that store sums do not. The last of these computes nothing.
+  const discrete = ["choose", "best", "window", "tova", "windowAtOnce"];
   const cases = USES.filter((u) => !discrete.includes(u.kernel)).map((use, i) => ({
     ...use,
     seed: 500 + i,

@@ -38,6 +38,7 @@ const EXPECTED: Readonly<Record<string, (out: string) => void>> = {
       expect(texts[i]).toMatch(new RegExp(`^A tale from ${place}\\..{40,}`));
     }
   },
+  "my-policy.ts": (out) => expect(out).toBe(""),
   "policy.ts": (out) => {
     const answers = Object.fromEntries([...out.matchAll(/^(\w+(?::\d+)?) +"(.*?)"/gm)].map((m) => [m[1], m[2]]));
     expect(Object.keys(answers)).toEqual(["full", "window:32", "tova:32", "unloved:32"]);

@@ -1,7 +1,7 @@
 /** Every kernel of the decoder at sizes that do not divide, in every weight format, against the interpreter. */
 import { describe, expect, test } from "vitest";
 import { loadPrograms, type StorageType, type TileProgram } from "../../compiler/index.ts";
-import { FEED, ID, POSITION, ROW, SEQUENCE, TICK } from "../../models/kernels/feed.ts";
+import { FEED, ID, POSITION, RESTS, ROW, SEQUENCE, TICK } from "../../models/kernels/feed.ts";
 import * as kernels from "../../models/kernels/index.ts";
 import { checkKernel, type Use } from "./harness.ts";
 
@@ -45,6 +45,12 @@ describe("attend (seed 1)", () => {
     head(1, 2, 16, 129, 128),
     head(1, 3, 20, 129, 40),
   ])("%s", (_, use) => check("attend", use));
+
+  test("leaving no scores", () => {
+    const [, use] = head(2, 2, 16, 5, 3);
+    const { scored: _, ...sizes } = use.sizes ?? {};
+    return check("attendOnly", { ...use, sizes });
+  });
 
   test("three sequences of different ages", () => {
     const of = (position: number, sequence: number): Record<number, number> => ({
@@ -254,16 +260,18 @@ describe("what goes round a step (seed 1)", () => {
     });
   });
 
-  test("lend and take back", async () => {
-    const sizes = { layers: 3, one: 1, sequences: 2, slots: 3 };
-    const [all, one] = [Array.from({ length: 18 }, (_, i) => i), [90, 91, 92, 93, 94, 95]];
-    const of = (from: readonly number[]): Pick<Use, "sizes" | "data" | "scalars"> => ({
-      sizes,
-      data: { positions: all, lent: from },
-      scalars: { layer: 1 },
+  test("commit, for rows that go on", () => {
+    const rows = [
+      { [POSITION]: 6, [SEQUENCE]: 2, [RESTS]: 0 },
+      { [POSITION]: 9, [SEQUENCE]: 0, [RESTS]: 0 },
+      { [POSITION]: 9, [SEQUENCE]: 1, [RESTS]: 1 },
+    ];
+    return check("commit", {
+      sizes: { layers: 2, lanes: 4, sequences: 3, feed: FEED },
+      data: { victim: [11, 12, 13, 14, 21, 22, 23, 24], free: [1, 2, 3, 4, 5, 6, 7, 8], feed: feedOf(...rows) },
+      scalars: { slots: 8 },
+      want: { free: [11, 2, 7, 4, 21, 6, 7, 8] },
     });
-    await check("lend", { ...of(one), want: { lent: all.slice(6, 12) } });
-    await check("takeBack", { ...of(one), want: { positions: [...all.slice(0, 6), ...one, ...all.slice(12)] } });
   });
 
   test("best, of equals the first", () =>
@@ -280,6 +288,19 @@ describe("what goes round a step (seed 1)", () => {
       scalars: { layer: 1 },
       partial: true,
     }));
+
+  test("moveFree and moveMemory", async () => {
+    await check("moveFree", {
+      sizes: { one: 1, feed: FEED, layers: 2, lane: 2, lanes: 3 },
+      data: { to: feedOf({ [SEQUENCE]: 1 }), free: [4, 99, 6, 99], toFree: [0, 0, 0, 0, 0, 0] },
+      want: { toFree: [0, 4, 0, 0, 6, 0] },
+    });
+    await check("moveMemory", {
+      sizes: { one: 1, feed: FEED, layers: 1, memories: 2, slots: 2, sequences: 2 },
+      data: { to: feedOf({ [SEQUENCE]: 1 }), memory: [1, 2, 3, 4], toMemory: [9, 9, 9, 9, 9, 9, 9, 9] },
+      want: { toMemory: [9, 9, 9, 9, 1, 2, 3, 4] },
+    });
+  });
 
   test("moveRow", () => {
     const [from, into] = [Array.from({ length: FEED }, (_, c) => 10 + c), new Array<number>(FEED).fill(3)];
@@ -309,7 +330,6 @@ describe("what goes round a step (seed 1)", () => {
 
 describe("a prompt at once (seed 1)", () => {
   const tokens = 43;
-  test("weigh", () => check("weigh", { sizes: { heads: 3, tokens }, tolerance: 1e-5 }));
   test.each([
     [0, 0],
     [5, 3],

@@ -1,6 +1,7 @@
 /** Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and rung. */
 import { describe, expect, test } from "vitest";
-import { loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
+import { POLICY_KERNELS } from "../../models/cache/eviction.ts";
 import { POLICIES } from "../../models/cache/policy.ts";
 import { END, FEED, ID, POSITION, RESTS, ROW, SEED as SEED_COLUMN, SEQUENCE, TICK } from "../../models/kernels/feed.ts";
 import { choose } from "../../models/kernels/index.ts";
@@ -9,10 +10,14 @@ import { checkKernel, type Use } from "./harness.ts";
 import { noise, wordAt } from "./noise.ts";
 
 const SEED = 404;
-const load = async (path: string, name: string): Promise<TileProgram> => {
-  const { programs } = await loadPrograms(new URL(`../../models/${path}`, import.meta.url).href, [name]);
-  return programs.get(name) as TileProgram;
+const load = async (from: string | KernelModule, name: string): Promise<TileProgram> => {
+  const place = typeof from === "string" ? new URL(`../../models/${from}`, import.meta.url).href : from;
+  return (await loadPrograms(place, [name])).programs.get(name) as TileProgram;
 };
+/** The built-in policies from their source, whatever came compiled with them. */
+const SOURCE: KernelModule = { ...POLICY_KERNELS, shipped: undefined };
+/** Options that these policies do not have. */
+const NO_OPTIONS = { a: 0, b: 0, c: 0, d: 0 };
 
 // ---- Sampling ---------------------------------------------------------------------------------------------------------------
 
@@ -228,7 +233,7 @@ describe(`policies (seed ${SEED})`, () => {
   const used = new Set<string>();
   async function check(name: string, use: Use): Promise<void> {
     used.add(name);
-    await checkKernel(await load("cache/policies/index.ts", name), use);
+    await checkKernel(await load(SOURCE, name), use);
   }
 
   test.each([
@@ -241,9 +246,9 @@ describe(`policies (seed ${SEED})`, () => {
     const other = positions.toReversed();
     const oldest = Math.min(...positions.filter((p) => p >= first));
     return check("window", {
-      sizes: { layers: 2, sequences: 2, lanes: 2, slots },
-      data: { positions: [...other, ...positions, ...positions, ...other] },
-      scalars: { first },
+      sizes: { scored: 2, layers: 2, sequences: 2, lanes: 2, slots, clock: 3 },
+      data: { positions: [...other, ...positions, ...positions, ...other], clock: [now, 0, 0, now, 0, 0] },
+      scalars: { recent: 0, first, layer: 0, ...NO_OPTIONS },
       want: { victim: [other, positions, positions, other].map((p) => p.indexOf(oldest)) },
     });
   });
@@ -278,7 +283,7 @@ describe(`policies (seed ${SEED})`, () => {
       const rising = Array.from({ length: heads }, () => young.map((i) => i / 64 - 3)).flat();
       const clock = CLOCK(now).with(0, first + recent + 1);
       return check("tova", {
-        sizes: { layers: 2, sequences: 2, lanes: 3, heads, slots, clock: 3 },
+        sizes: { scored: 2, layers: 2, sequences: 2, lanes: 3, heads, slots, clock: 3 },
         data: {
           // The second layer has the higher scores in the slots the other way round.
           scores: [...rising, ...scores, ...rising, ...scores.toReversed()],
@@ -290,14 +295,39 @@ describe(`policies (seed ${SEED})`, () => {
           victim: new Array<number>(6).fill(77),
           clock,
         },
-        scalars: { recent, first },
+        scalars: { recent, first, layer: 0, ...NO_OPTIONS },
         want: { victim: [0, victim, 77, 0, slots - 1 - victim, 77] },
       });
     },
   );
 
+  test("tova at once: the sum of what all heads of the last query give", () => {
+    const [heads, slots] = [3, 43];
+    const draw = normal(SEED);
+    const scores = Array.from({ length: heads * slots }, () => Math.fround(draw()));
+    const weights = Array.from({ length: slots }, (_, s) =>
+      [0, 1, 2].reduce((sum, h) => sum + Math.exp((scores[h * slots + s] as number) - h), 0),
+    );
+    const data = { scores, lse: [0, 1, 2] };
+    return check("tovaAtOnce", {
+      sizes: { heads, slots },
+      data,
+      scalars: NO_OPTIONS,
+      tolerance: 1e-5,
+      want: { weights },
+    });
+  });
+
+  test("window at once: the newer, the higher", () =>
+    check("windowAtOnce", {
+      sizes: { slots: 43 },
+      scalars: NO_OPTIONS,
+      want: { weights: Array.from({ length: 43 }, (_, i) => i) },
+    }));
+
   test("every policy is checked here", () => {
-    // The full cache has no kernel: nothing is ever dropped.
-    expect([...used, "full"].sort()).toEqual(Object.keys(POLICIES).sort());
+    // The full cache has no kernel: nothing is ever dropped. The others have one for a step and one for a prompt at once.
+    const names = Object.keys(POLICIES).filter((name) => name !== "full");
+    expect([...used].sort()).toEqual(names.flatMap((name) => [name, `${name}AtOnce`]).sort());
   });
 });

@@ -27,8 +27,16 @@ export function visibleFrom(kept: readonly (readonly (readonly number[])[])[]): 
   return (layer, token) => [...(kept[token - 1]?.[layer] ?? []), token];
 }
 
+/** Hears what weights a token gave to what it saw, mean over query heads, before the next one sees anything in that layer. */
+export type Observe = (layer: number, token: number, seen: readonly number[], mean: Float64Array) => void;
+
 /** One pass over `ids`. */
-export async function referenceRun(source: ModelSource, ids: readonly number[], visible: Visible): Promise<Reference> {
+export async function referenceRun(
+  source: ModelSource,
+  ids: readonly number[],
+  visible: Visible,
+  observe: Observe = () => {},
+): Promise<Reference> {
   const { config } = source;
   const { dim } = config;
   const read = (name: CanonicalName): Promise<Float32Array> => widened(source.tensor(name));
@@ -64,6 +72,7 @@ export async function referenceRun(source: ModelSource, ids: readonly number[], 
         }
       }
       means.push(mean);
+      observe(layer, at, seen, mean);
       return plus(x, wo(mixed));
     });
     weights.push(means);

@@ -58,6 +58,11 @@ export class FindKernels {
     };
   }
 
+  /** The function that the file declares, imports or exports as `name`. */
+  declared(name: string): FunctionNode {
+    return this.#declared(name).node;
+  }
+
   /** Every kernel of the file, in its order: those that it exports, and the keys of those that it loads or specialises. */
   list(): readonly Listed[] {
     const { checker } = this.#convert;
@@ -88,7 +93,7 @@ export class FindKernels {
     return [...named].map(([name, { node }]) => ({
       name,
       file: node.getSourceFile().fileName,
-      source: this.#text(node),
+      source: this.textOf(node),
     }));
   }
 
@@ -118,10 +123,11 @@ export class FindKernels {
     return node.parameters.some((p) => this.#convert.paramType(p).is === "tensor");
   }
 
-  /** The text of a function, with its other signatures and with the comments that stand right above it. */
-  #text(node: FunctionNode): string {
+  /** The text of a function, or of the statement that an object stands in, with its other signatures and with the comments that stand right above it. */
+  textOf(node: FunctionNode | ts.ObjectLiteralExpression): string {
     const file = node.getSourceFile();
-    const declared = node.name === undefined ? undefined : this.#convert.checker.getSymbolAtLocation(node.name);
+    const called = ts.isObjectLiteralExpression(node) ? undefined : node.name;
+    const declared = called === undefined ? undefined : this.#convert.checker.getSymbolAtLocation(called);
     const first =
       declared?.declarations?.find((d) => d.getSourceFile() === file && ts.isFunctionDeclaration(d)) ?? node;
     const statement = ts.findAncestor(first, (n) => n.parent === file) ?? first;

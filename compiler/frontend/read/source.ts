@@ -9,16 +9,21 @@ import { join } from "node:path";
 import { KernelError, Located } from "../../host/diagnostics.ts";
 import { sourceRoot } from "../../host/home.ts";
 import type { SourceText } from "../../host/source-text.ts";
-import type { ModuleSyntax, Statics, TypeComplaint, Wanted } from "../syntax.ts";
+import type { ModuleSyntax, Statics, Template, Templates, TypeComplaint, Wanted } from "../syntax.ts";
 import { fileBeside, isJavaScript } from "./javascript.ts";
 import { LIB_NAME, LIB_TEXT } from "./lib-stub.ts";
 import { FindKernels, type Listed } from "./resolve-kernels.ts";
-import { Convert } from "./to-syntax.ts";
+import { completed, objectOf } from "./templates.ts";
+import { Convert, type FunctionNode } from "./to-syntax.ts";
 import { ts } from "./typescript.ts";
 
 /** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
 const HOME: string = sourceRoot();
-const DSL: string = join(HOME, "dsl", "index.ts");
+const DSL_FOLDER: string = join(HOME, "dsl");
+const DSL: string = join(DSL_FOLDER, "index.ts");
+/** What functions of kernels may need of the package beside the language: the types of cache policies, which complete kernels of ours. */
+const POLICY_TYPES: string = join(HOME, "models", "cache", "policies", "interface.ts");
+const SPECIALISE: string = join(DSL_FOLDER, "specialise.ts");
 const OWN_HOST_ROOMS: readonly string[] = ["compiler", "runtime", "cli", "index.ts"].map((room) => join(HOME, room));
 
 const OPTIONS: ts.CompilerOptions = {
@@ -37,6 +42,7 @@ const OPTIONS: ts.CompilerOptions = {
 
 function locate(specifier: string, from: string): string | undefined {
   if (specifier === "tilestate" || specifier === "tilestate/dsl") return DSL;
+  if (specifier === "tilestate/models") return POLICY_TYPES;
   const file = specifier.startsWith(".") ? fileBeside(from, specifier) : undefined;
   return file === undefined || OWN_HOST_ROOMS.some((room) => file.startsWith(room)) ? undefined : file;
 }
@@ -83,9 +89,9 @@ interface Opened {
   readonly sources: ReadonlyMap<string, SourceText>;
 }
 
-/** Parses a file with all that it imports. Throws KernelError where it does not parse. */
-function openFile(file: string): Opened {
-  const program = ts.createProgram({ rootNames: [LIB_NAME, file], options: OPTIONS, host: HOST });
+/** Parses a file with all that it imports, and `others` beside it. Throws KernelError where it does not parse. */
+function openFile(file: string, others: readonly string[] = []): Opened {
+  const program = ts.createProgram({ rootNames: [LIB_NAME, file, ...others], options: OPTIONS, host: HOST });
   const root = program.getSourceFile(file);
   if (root === undefined) throw new Error(`cannot read the kernel file ${file}`);
   const sources = new Map<string, SourceText>();
@@ -104,7 +110,7 @@ function openFile(file: string): Opened {
     root,
     convert,
     sources,
-    kernels: new FindKernels(convert, root, join(HOME, "dsl", "specialise.ts")),
+    kernels: new FindKernels(convert, root, SPECIALISE),
   };
 }
 
@@ -122,12 +128,48 @@ export function listKernels(file: string): readonly Listed[] {
   return openFile(file).kernels.list();
 }
 
-/** Reads the kernels called `names` (declared in, or imported by, the file) with everything they call. */
-export function readKernels(file: string, names: readonly string[], statics: Statics = {}): ModuleSyntax {
-  const { program, root, convert, sources, kernels: found } = openFile(file);
+/** The kernels of a file that are templates which its objects complete, without compiling them: where each object is written, and its text. */
+export function listTemplates(file: string, templates: Templates): readonly Listed[] {
+  const opened = openFile(file, [...new Set(Object.values(templates).map((t) => t.file))]);
+  return Object.entries(templates).map(([name, template]) => {
+    const { node, files } = templateIn(opened, template);
+    const object = objectOf(opened.convert, node, template, files);
+    return { name, file: object.getSourceFile().fileName, source: opened.kernels.textOf(object) };
+  });
+}
+
+/** The kernel of a template, and the files in which its object may be: the one that was opened, and those that it imports. */
+function templateIn(
+  { program, root, convert }: Opened,
+  { file, kernel }: Template,
+): { readonly node: FunctionNode; readonly files: readonly ts.SourceFile[] } {
+  const home = program.getSourceFile(file);
+  if (home === undefined) throw new Error(`cannot read the kernel file ${file}`);
+  const own = program.getSourceFiles().filter((f) => f !== home && !f.fileName.startsWith(DSL_FOLDER));
+  const node = new FindKernels(convert, home, SPECIALISE).declared(kernel);
+  return { node, files: [root, ...own.filter((f) => f !== root)] };
+}
+
+/** Reads the kernels called `names` (declared in, or imported by, the file, or among `templates`) with everything they call. */
+export function readKernels(
+  file: string,
+  names: readonly string[],
+  statics: Statics = {},
+  templates: Templates = {},
+): ModuleSyntax {
+  const others = names.flatMap((name) => templates[name]?.file ?? []);
+  const opened = openFile(file, [...new Set(others)]);
+  const { program, root, convert, sources, kernels: found } = opened;
   let kernels: ReadonlyMap<string, Wanted>;
   try {
-    kernels = new Map(names.map((name): [string, Wanted] => [name, found.find(name, statics[name] ?? {})]));
+    kernels = new Map(
+      names.map((name): [string, Wanted] => {
+        const [template, values] = [templates[name], statics[name] ?? {}];
+        if (template === undefined) return [name, found.find(name, values)];
+        const { node, files } = templateIn(opened, template);
+        return [name, completed(convert, node, template, files, values)];
+      }),
+    );
   } catch (error) {
     throw error instanceof Located ? new KernelError([error.diagnostic], sources) : error;
   }
@@ -141,7 +183,7 @@ export function readKernels(file: string, names: readonly string[], statics: Sta
   const complaints: TypeComplaint[] = [];
   for (const [f, reached] of convert.reached) {
     // The language's own helpers are checked when this package is.
-    if (f.fileName.startsWith(join(HOME, "dsl"))) continue;
+    if (f.fileName.startsWith(DSL_FOLDER)) continue;
     const plain = isJavaScript(f.fileName);
     for (const d of program.getSemanticDiagnostics(f)) {
       const at = d.start ?? 0;

@@ -304,7 +304,7 @@ export class Convert {
       return { kind: "conditional", test: sub(node.condition), yes: sub(node.whenTrue), no: sub(node.whenFalse), span };
     }
     if (ts.isArrayLiteralExpression(node)) return { kind: "array", items: node.elements.map(sub), span };
-    if (ts.isObjectLiteralExpression(node)) return this.#record(node);
+    if (ts.isObjectLiteralExpression(node)) return this.record(node);
     if (ts.isArrowFunction(node) || ts.isFunctionExpression(node))
       return { kind: "lambda", fn: this.#function(node, "(arrow)"), span };
     if (ts.isPostfixUnaryExpression(node)) return { kind: "refused", what: "++ or --", hint: "write `i += 1`", span };
@@ -312,10 +312,12 @@ export class Convert {
     return { kind: "refused", what, span, ...(hint === undefined ? {} : { hint }) };
   }
 
-  #record(node: ts.ObjectLiteralExpression): Expr {
+  /** An object with all of its fields, or with those called `only`: the others are the host's and not looked at. */
+  record(node: ts.ObjectLiteralExpression, only?: ReadonlySet<string>): Expr {
     const span = this.span(node);
     const fields: { name: string; value: Expr }[] = [];
     for (const p of node.properties) {
+      if (only !== undefined && !only.has(p.name?.getText() ?? "")) continue;
       if (p.name === undefined || ts.isComputedPropertyName(p.name) || ts.isAccessor(p))
         return { kind: "refused", what: "an object with ... or computed fields", span: this.span(p) };
       const name = ts.isIdentifier(p.name) || ts.isStringLiteral(p.name) ? p.name.text : p.name.getText();

@@ -1,3 +1,4 @@
-/** The kernels of the cache policies. */
+/** The cache policies that come with the package. */
+export { full } from "./full.ts";
 export { tova } from "./tova.ts";
 export { window } from "./window.ts";

@@ -1,7 +1,7 @@
 /** How a policy is written down, and what is said when it is written wrongly. */
 import { describe, expect, test } from "vitest";
 import { protectedBy } from "../../../models/cache/policy.ts";
-import { parsePolicy } from "../../../models/index.ts";
+import { POLICIES, parsePolicy } from "../../../models/index.ts";
 import { complaint } from "../formats/temporary.ts";
 
 describe("policies as text", () => {
@@ -15,7 +15,7 @@ describe("policies as text", () => {
     { text: "tova:1", name: "tova", slots: 1, options: { recent: 0, first: 0 } },
     { text: "tova: 8, first = 2, recent = 5", name: "tova", slots: 8, options: { recent: 5, first: 2 } },
   ])("$text", ({ text, ...expected }) => {
-    expect(parsePolicy(text)).toEqual({ text, ...expected });
+    expect(parsePolicy(text)).toEqual({ text, policy: POLICIES[expected.name], ...expected });
   });
 
   test.each([
