@@ -65,7 +65,11 @@ export function roomFor(context: number, tokens: number, batch = 1): number {
 /** One decoder in depth: rates, host, kernels and greedy ids. Throws a `UserError` when the state cannot hold prompt and tokens. */
 export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions): Promise<DecodeReport> {
   const { source, context, tokens, ids, rounds } = options;
-  const state = stateFor(options.decoder.state ?? "full", roomFor(context, tokens, options.decoder.batch));
+  const state = stateFor(
+    options.decoder.state ?? "full",
+    roomFor(context, tokens, options.decoder.batch),
+    options.decoder.policies,
+  );
   const decoder = await Decoder.load(gpu, source, { ...options.decoder, state });
   try {
     const prompt = promptOf(source.config.vocab, context, ids);
@@ -229,6 +233,7 @@ class Runner {
     this.#state = stateFor(
       entrant.decoder.state ?? "full",
       roomFor(entrant.context, entrant.tokens, entrant.decoder.batch),
+      entrant.decoder.policies,
     );
   }
 
@@ -236,7 +241,7 @@ class Runner {
     const { f16 } = this.#gpu.capabilities;
     return contract(
       this.#source,
-      parsePolicy(this.#state),
+      parsePolicy(this.#state, this.#entrant.decoder.policies),
       f16,
       this.#entrant.decoder.batch,
       this.#entrant.decoder.weights,

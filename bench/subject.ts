@@ -1,5 +1,5 @@
 /** What is benchmarked: a model from disk or a shape with random weights, the state it runs with, and the ids it reads. */
-import { type ModelSource, openModel, parsePolicy, randomSource } from "../models/index.ts";
+import { type DecoderOptions, type ModelSource, openModel, parsePolicy, randomSource } from "../models/index.ts";
 import { UserError } from "../runtime/index.ts";
 
 export { promptOf } from "./prompt.ts";
@@ -19,6 +19,6 @@ export async function openSubject({ model, shape }: SubjectOptions): Promise<Mod
 /**
  * The policy with room for what is to be read: `full` alone would take slots for all positions that the model was trained on, which for some are 131,072.
  */
-export function stateFor(text: string, positions: number): string {
-  return parsePolicy(text).slots === undefined ? `${text}:${positions}` : text;
+export function stateFor(text: string, positions: number, policies?: DecoderOptions["policies"]): string {
+  return parsePolicy(text, policies).slots === undefined ? `${text}:${positions}` : text;
 }

@@ -13,7 +13,7 @@ export const PROJECTS: Readonly<Record<ProjectName, readonly string[]>> = {
   models: [
     "test/models/decoder/**/*.test.ts",
     "test/models/state/{policies,user-policy}.test.ts",
-    "test/cli/{bad-input,demo,eval,forward,generate,output,process,trace,warm,weights}.test.ts",
+    "test/cli/{bad-input,demo,eval,forward,generate,output,policies,process,trace,warm,weights}.test.ts",
     "test/bench/commands.test.ts",
     "test/examples/**/*.test.ts",
   ],

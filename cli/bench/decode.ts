@@ -7,6 +7,7 @@ import type { ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 import { type Context, UsageError } from "../support/context.ts";
 import { bytes } from "../support/format.ts";
+import { givenState } from "../support/policies.ts";
 import { withGpu } from "../support/session.ts";
 import type { SubjectOptions } from "./options.ts";
 import { digits, type Findings, kernelTable, report, save, sayCeiling, sayer, sayMeasures } from "./output.ts";
@@ -49,9 +50,10 @@ export async function decodeFindings(
   const say = sayer(context, options);
   const ceiling = await measureCeiling(gpu);
   sayCeiling(say, ceiling);
-  const { state, weights, batch, ids } = options;
+  const { weights, batch, ids } = options;
+  const given = await givenState(options.state, options.policy);
   const length = contextOf(options);
-  const decoder = { state, batch, ...(weights === undefined ? {} : { weights }) };
+  const decoder = { ...given, batch, ...(weights === undefined ? {} : { weights }) };
   const stop = (): boolean => context.signal.aborted;
   const run = await runDecode(gpu, ceiling, {
     ...{ source, decoder, ids, stop },

@@ -27,6 +27,7 @@ export interface SubjectOptions extends ReportOptions {
   readonly shape?: string;
   readonly weights?: WeightFormat;
   readonly state: string;
+  readonly policy?: readonly string[];
   readonly context?: number;
   readonly tokens: number;
   readonly ids?: readonly number[];

@@ -3,10 +3,11 @@
 import { measureCeiling } from "../../bench/ceiling.ts";
 import type { Facts } from "../../bench/facts.ts";
 import { type Entrant, runSweep, type SweepLine } from "../../bench/run.ts";
-import { type DecoderOptions, type ModelSource, POLICIES } from "../../models/index.ts";
+import { type AnyPolicy, type DecoderOptions, type ModelSource, POLICIES } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 import type { Context } from "../support/context.ts";
 import { bytes } from "../support/format.ts";
+import { givenStates } from "../support/policies.ts";
 import { withGpu } from "../support/session.ts";
 import { subjectOf } from "./decode.ts";
 import type { SubjectOptions } from "./options.ts";
@@ -55,7 +56,12 @@ export async function sweepFindings(
   options: SweepOptions,
   context: Context,
 ): Promise<Findings> {
-  const entrants = entrantsOf(sweep, options);
+  const { states, policies } = await givenStates(options.state === undefined ? [] : [options.state], options.policy);
+  const entrants = entrantsOf(
+    sweep,
+    { ...options, ...(states[0] === undefined ? {} : { state: states[0] }) },
+    policies,
+  );
   const { lines, measures } = await runSweep(gpu, source, entrants, options.rounds, () => context.signal.aborted);
   const say = sayer(context, options);
   say(`${sweep.padEnd(9)} ${source.config.name}, weights ${options.weights ?? "as stored"}`);
@@ -64,10 +70,13 @@ export async function sweepFindings(
 }
 
 /** Who takes part: the first is what the others are compared with. */
-export function entrantsOf(sweep: Sweep, options: SweepOptions): Entrant[] {
+export function entrantsOf(sweep: Sweep, options: SweepOptions, policies: readonly AnyPolicy[] = []): Entrant[] {
   const context = options.context ?? CONTEXT[sweep];
   const { tokens, over, weights, state } = options;
-  const format: DecoderOptions = weights === undefined ? {} : { weights };
+  const format: DecoderOptions = {
+    ...(policies.length === 0 ? {} : { policies }),
+    ...(weights === undefined ? {} : { weights }),
+  };
   const part = (n: number): number => Math.max(1, Math.floor(context / n));
   const entrant = (label: string, decoder: DecoderOptions, length = context): Entrant => {
     return { label, decoder: { ...format, ...decoder }, context: length, tokens };
@@ -82,7 +91,7 @@ export function entrantsOf(sweep: Sweep, options: SweepOptions): Entrant[] {
       return [entrant("full", { state: "full" }), ...bounded];
     }
     case "policy": {
-      const names = Object.keys(POLICIES).filter((name) => POLICIES[name]?.score !== undefined);
+      const names = [...Object.values(POLICIES), ...policies].flatMap((p) => (p.score === undefined ? [] : [p.name]));
       const sizes = over ?? [part(8)];
       const bounded = sizes.flatMap((n) => names.map((name) => entrant(`${name}:${n}`, { state: `${name}:${n}` })));
       return [entrant("full", { state: "full" }), ...bounded];

@@ -20,6 +20,7 @@ import {
 import type { SweepOptions } from "../bench/sweeps.ts";
 import type { Context } from "../support/context.ts";
 import { adapterOption, examples, stateOption, whole, wholes } from "../support/options.ts";
+import { policyOption } from "../support/policies.ts";
 
 /** Runs a benchmark of this checkout alone, or, with --against, of this one and another in turn. */
 function paired<T extends PairOptions & { readonly rounds: number }>(
@@ -67,6 +68,7 @@ export function configure(command: Command, context: Context): void {
     "tilestate bench decode --shape stories15M --weights q4 --against ../before",
   ])
     .addOption(stateOption())
+    .addOption(policyOption())
     .addOption(idsOption())
     .option("--batch <n>", "sequences that are decoded together", whole(1), 1)
     .addOption(svgOption())
@@ -80,6 +82,7 @@ export function configure(command: Command, context: Context): void {
     const command = pairOptions(reportOptions(subjectOptions(sub(name, summary, text)), 5));
     const made = lengthOptions(command, ...SWEEP_LENGTHS[name]);
     if (name === "prefill" || name === "batch") made.addOption(stateOption());
+    if (name !== "state") made.addOption(policyOption());
     examples(made, [`tilestate bench ${name} --shape stories15M`])
       .option("--over <list>", list, wholes)
       .action(

@@ -12,9 +12,10 @@ import {
   stateOption,
   whole,
 } from "../support/options.ts";
+import { givenStates, type PolicyOptions, policyOption } from "../support/policies.ts";
 import { scoreState, share } from "../support/score-state.ts";
 
-interface Options extends ModelOptions {
+interface Options extends ModelOptions, PolicyOptions {
   readonly tales?: string;
   readonly state: readonly string[];
   readonly limit?: number;
@@ -33,6 +34,7 @@ export function configure(command: Command, context: Context): void {
   ])
     .option("--tales <file>", 'one {"text", "questions": [{"at", "answer"}]} a line (default: the embedded tales)')
     .addOption(stateOption().argParser(repeated).default(undefined, "full and tova:128; may be given several times"))
+    .addOption(policyOption())
     .option("--limit <n>", "read only the first n tales", whole(1))
     .addOption(modelOption())
     .addOption(adapterOption())
@@ -55,9 +57,9 @@ async function run(options: Options, context: Context): Promise<void> {
     import("../../models/embedded/hearth/index.ts"),
     import("../support/session.ts"),
   ]);
-  const states = options.state ?? ["full", "tova:128"];
+  const { states, policies } = await givenStates(options.state ?? ["full", "tova:128"], options.policy);
   // What cannot be read is said before minutes are spent on what can.
-  for (const state of states) parsePolicy(state);
+  for (const state of states) parsePolicy(state, policies);
   const file = options.tales ?? hearthFile("recall.jsonl");
   const tales = await readTales(file, options.limit);
   const source = await openModel(options.model);
@@ -71,7 +73,7 @@ async function run(options: Options, context: Context): Promise<void> {
     if (!options.json) io.out(`${heading(COLUMNS)}\n`);
     const results: Record<string, unknown> = {};
     for (const state of states) {
-      const s = await scoreState(gpu, source, state, readings);
+      const s = await scoreState(gpu, source, { state, policies }, readings);
       const speed = rate(s.tokens, s.milliseconds);
       results[s.state] = {
         right: s.right,

@@ -15,8 +15,9 @@ import {
   stateOption,
   weightsOption,
 } from "../support/options.ts";
+import { givenState, type PolicyOptions, policyOption } from "../support/policies.ts";
 
-interface Options extends ModelOptions {
+interface Options extends ModelOptions, PolicyOptions {
   readonly ids?: number[];
   readonly idsFile?: string;
   readonly state: string;
@@ -34,6 +35,7 @@ export function configure(command: Command, context: Context): void {
     .option("--ids <list>", "token ids, as in 1,2,3", idList)
     .option("--ids-file <file>", "token ids as JSON: a list, or an object with the list as ids or input_ids")
     .addOption(stateOption())
+    .addOption(policyOption())
     .addOption(weightsOption())
     .requiredOption("--out <file>", "the safetensors file to write: tensor logits, f32, [tokens, vocab]")
     .addOption(adapterOption())
@@ -52,10 +54,11 @@ async function forward(options: Options, context: Context): Promise<void> {
     import("../../models/formats/safetensors.ts"),
     import("../support/session.ts"),
   ]);
+  const given = await givenState(options.state, options.policy);
   const source = await openModel(options.model);
   await withGpu(context, options.adapter, async (gpu) => {
-    const { state, weights } = options;
-    const decoder = await Decoder.load(gpu, source, { state, weights });
+    const { weights } = options;
+    const decoder = await Decoder.load(gpu, source, { ...given, weights });
     announce(context, gpu, source, decoder);
     const began = performance.now();
     const logits = await decoder.forward(ids);
@@ -68,7 +71,7 @@ async function forward(options: Options, context: Context): Promise<void> {
       printJson(io, {
         model: name,
         adapter: adapterJson(gpu),
-        state,
+        state: given.state,
         out: options.out,
         shape,
         tokens_per_second: speed,

@@ -17,9 +17,10 @@ import {
   weightsOption,
   whole,
 } from "../support/options.ts";
+import { givenState, type PolicyOptions, policyOption } from "../support/policies.ts";
 import { promptFromFile } from "../support/prompt.ts";
 
-interface Options extends ModelOptions {
+interface Options extends ModelOptions, PolicyOptions {
   readonly promptFile?: string;
   readonly raw?: boolean;
   readonly special: "parse" | "text";
@@ -66,6 +67,7 @@ export function configure(command: Command, context: Context): void {
     .option("--top-p <p>", "draw from the most likely tokens that hold this much probability", real, 1)
     .option("--seed <n>", "start of the random numbers: the same seed gives the same text", whole(0), 0)
     .addOption(stateOption())
+    .addOption(policyOption())
     .addOption(prefillOption())
     .option("--ignore-eos", "go on after the model's end of text")
     .addOption(modelOption())
@@ -108,13 +110,14 @@ async function generate(
     import("../../models/index.ts"),
     import("../support/session.ts"),
   ]);
+  const given = await givenState(options.state, options.policy);
   const source = await openModel(options.model);
-  const { text: given, ids, tokenizer } = await readPrompt(prompt, options, source, io);
+  const { text: asked, ids, tokenizer } = await readPrompt(prompt, options, source, io);
   await withGpu(context, options.adapter, async (gpu) => {
-    const { state, weights } = options;
+    const { weights } = options;
     // Rows of the output matrix beyond the tokenizer's ids are padding, and have no text.
     const vocab = tokenizer === undefined ? undefined : Math.min(tokenizer.vocab, source.config.vocab);
-    const decoder = await Decoder.load(gpu, source, { state, weights, vocab });
+    const decoder = await Decoder.load(gpu, source, { ...given, weights, vocab });
     const talk = options.quiet !== true;
     if (talk) announce(context, gpu, source, decoder);
     if (talk && idle.length > 0)
@@ -157,7 +160,7 @@ async function generate(
         adapter: adapterJson(gpu),
         state: decoder.policy.text,
         bytes: { weights: decoder.contract.weights, state: decoder.contract.state, scratch: decoder.contract.scratch },
-        prompt: given,
+        prompt: asked,
         prompt_ids: ids,
         ids: made,
         text: tokenizer === undefined ? undefined : said.join(""),

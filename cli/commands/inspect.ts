@@ -4,8 +4,9 @@ import type { ModelSpec, WeightFormat } from "../../models/index.ts";
 import { type Context, printJson } from "../support/context.ts";
 import { bytes, count } from "../support/format.ts";
 import { examples, jsonOption, modelOption, stateOption, weightsOption } from "../support/options.ts";
+import { givenState, type PolicyOptions, policyOption } from "../support/policies.ts";
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly model?: string;
   readonly state: string;
   readonly weights?: WeightFormat;
@@ -20,6 +21,7 @@ export function configure(command: Command, context: Context): void {
   ])
     .addOption(modelOption())
     .addOption(stateOption())
+    .addOption(policyOption())
     .addOption(weightsOption())
     .addOption(jsonOption())
     .action((options: Options) => inspect(options, context));
@@ -27,7 +29,8 @@ export function configure(command: Command, context: Context): void {
 
 async function inspect(options: Options, { io }: Context): Promise<void> {
   const { contract, openModel, parsePolicy, widthsOf } = await import("../../models/index.ts");
-  const policy = parsePolicy(options.state);
+  const given = await givenState(options.state, options.policy);
+  const policy = parsePolicy(given.state, given.policies);
   const source = await openModel(options.model);
   const { config } = source;
   const c = contract(source, policy, true, 1, options.weights);

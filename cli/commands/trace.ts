@@ -5,9 +5,18 @@ import type { Recording } from "../../models/eval/trace.ts";
 import type { SafetensorsFile, SafetensorsTensor } from "../../models/formats/safetensors.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import { type Context, printJson } from "../support/context.ts";
-import { type AdapterOptions, adapterOption, examples, jsonOption, prefillOption, whole } from "../support/options.ts";
+import {
+  type AdapterOptions,
+  adapterOption,
+  examples,
+  jsonOption,
+  prefillOption,
+  stateOption,
+  whole,
+} from "../support/options.ts";
+import { givenState, type PolicyOptions, policyOption } from "../support/policies.ts";
 
-interface Options extends AdapterOptions {
+interface Options extends AdapterOptions, PolicyOptions {
   readonly state: string;
   readonly tensors: string;
   readonly out: string;
@@ -21,7 +30,8 @@ export function configure(command: Command, context: Context): void {
     "tilestate trace --state tova:12 --tensors layer.safetensors --out kept.json",
     "tilestate trace --state tova:12 --prompt 40 --prefill oneshot --tensors layer.safetensors --out kept.json",
   ])
-    .requiredOption("--state <policy>", "the policy: full, window:C[,first=I], tova:C[,recent=R,first=I]")
+    .addOption(stateOption().makeOptionMandatory().default(undefined))
+    .addOption(policyOption())
     .requiredOption(
       "--tensors <file>",
       "safetensors with q [steps, query heads, head dim] and k, v [steps, KV heads, head dim]",
@@ -45,7 +55,8 @@ async function run(options: Options, context: Context): Promise<void> {
     import("../../models/eval/trace.ts"),
     import("../support/session.ts"),
   ]);
-  const policy = parsePolicy(options.state);
+  const given = await givenState(options.state, options.policy);
+  const policy = parsePolicy(given.state, given.policies);
   const recording = await readRecording(await readSafetensors(options.tensors));
   const { steps, heads, groups, headDim } = recording;
   await withGpu(context, options.adapter, async (gpu) => {

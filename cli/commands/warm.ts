@@ -1,6 +1,6 @@
 /** `tilestate warm`: compiles all that runs of a model can need, so that the first real one on this machine or in this image need not. */
 import type { Command } from "commander";
-import type { Decoder, ModelSource, Warmed, WeightFormat } from "../../models/index.ts";
+import type { AnyPolicy, Decoder, ModelSource, Warmed, WeightFormat } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 import { type Context, printJson } from "../support/context.ts";
 import { bytes, type Column, heading, row } from "../support/format.ts";
@@ -13,9 +13,10 @@ import {
   weightsOption,
   whole,
 } from "../support/options.ts";
+import { givenStates, type PolicyOptions, policyOption } from "../support/policies.ts";
 import type { Cache, Caches } from "../warm/caches.ts";
 
-interface Options {
+interface Options extends PolicyOptions {
   readonly model?: readonly string[];
   readonly shape?: readonly string[];
   readonly state?: readonly string[];
@@ -37,6 +38,7 @@ export function configure(command: Command, context: Context): void {
     .option("--model <path>", "a model like those, as other commands take it; may be given several times", repeated)
     .option("--shape <name>", "random weights of a shape such as stories15M; may be given several times", repeated)
     .addOption(states)
+    .addOption(policyOption())
     .option("--batch <n>", "sequences that are decoded together", whole(1), 1)
     .addOption(weightsOption())
     .addOption(adapterOption())
@@ -56,9 +58,9 @@ async function warm(models: readonly string[], options: Options, context: Contex
   const { io } = context;
   const [{ openModel, parsePolicy, randomSource }, { adapterJson, adapterLine, withGpu }, { cachesOf }] =
     await Promise.all([import("../../models/index.ts"), import("../support/session.ts"), import("../warm/caches.ts")]);
-  const states = options.state ?? ["full"];
+  const { states, policies } = await givenStates(options.state ?? ["full"], options.policy);
   // What is wrong with any of them should not be found out after minutes of compiling.
-  for (const state of states) parsePolicy(state);
+  for (const state of states) parsePolicy(state, policies);
   const paths = [...models, ...(options.model ?? [])];
   const sources = await Promise.all(paths.map((path) => openModel(path)));
   sources.push(...(options.shape ?? []).map((name) => randomSource(name)));
@@ -70,7 +72,7 @@ async function warm(models: readonly string[], options: Options, context: Contex
     for (const note of gpu.device.notes) io.err(`         ${note}\n`);
     const decoders: DecoderReport[] = [];
     for (const source of sources) {
-      for (const state of states) decoders.push(await warmDecoder(gpu, source, state, options, context));
+      for (const state of states) decoders.push(await warmDecoder(gpu, source, { state, policies }, options, context));
     }
     const caches = await cachesOf(gpu.device);
     const took = performance.now() - began;
@@ -98,7 +100,7 @@ interface DecoderReport {
 async function warmDecoder(
   gpu: Gpu,
   source: ModelSource,
-  state: string,
+  given: { readonly state: string; readonly policies: readonly AnyPolicy[] },
   { batch, weights, json }: Options,
   { io }: Context,
 ): Promise<DecoderReport> {
@@ -109,11 +111,13 @@ async function warmDecoder(
   const show = (text: string): void => (json ? undefined : io.out(text));
   const before = gpu.device.pipelines;
   const began = performance.now();
-  const decoder = await Decoder.load(gpu, source, { state, batch, weights });
+  const decoder = await Decoder.load(gpu, source, { ...given, batch, weights });
   try {
     const load = { pipelines: gpu.device.pipelines - before, milliseconds: rounded(performance.now() - began) };
-    io.err(`memory   ${contractLine(source, state, decoder.contract)}\n`);
-    show(`${source.config.name}, ${state}, batch ${batch}, weights ${weights ?? "as stored"}\n${heading(COLUMNS)}\n`);
+    io.err(`memory   ${contractLine(source, given.state, decoder.contract)}\n`);
+    show(
+      `${source.config.name}, ${given.state}, batch ${batch}, weights ${weights ?? "as stored"}\n${heading(COLUMNS)}\n`,
+    );
     show(`${row(COLUMNS, ["loading: weights and step", String(load.pipelines), "", digits(load.milliseconds)])}\n`);
     const parts = await decoder.warm((part) => show(`${partRow(part)}\n`));
     const check = await checkText(gpu, decoder);

@@ -61,7 +61,7 @@ export async function compare(
   let each = 0;
   for (const state of ["full", `tova:${context / (PARTS[0] ?? 8)}`]) {
     const began = performance.now();
-    firsts.set(state, await scoreState(gpu, source, state, all.slice(0, 1), asked));
+    firsts.set(state, await scoreState(gpu, source, { state }, all.slice(0, 1), asked));
     each = Math.max(each, performance.now() - began);
   }
   const read = firsts.get("full")?.tokens ?? 0;
@@ -72,8 +72,8 @@ export async function compare(
   const readings = all.slice(0, tales);
   const score = async (state: string): Promise<StateScore> => {
     const first = firsts.get(state);
-    if (first === undefined) return scoreState(gpu, source, state, readings, asked);
-    return tales === 1 ? first : together(first, await scoreState(gpu, source, state, readings.slice(1)));
+    if (first === undefined) return scoreState(gpu, source, { state }, readings, asked);
+    return tales === 1 ? first : together(first, await scoreState(gpu, source, { state }, readings.slice(1)));
   };
   const full = await score("full");
   const long = Math.round(full.tokens / tales / 10) * 10;

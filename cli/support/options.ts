@@ -32,7 +32,7 @@ export function modelOption(): Option {
 export function stateOption(): Option {
   return new Option(
     "--state <policy>",
-    "how the cache is kept: full, window:C[,first=I], tova:C[,recent=R,first=I]",
+    "how the cache is kept: full, window:C[,first=I], tova:C[,recent=R,first=I], or ./mine.ts:C for a policy of your own",
   ).default("full");
 }
 

@@ -2,7 +2,7 @@
  * What one state policy makes of the recall questions: tales and a policy in, answers counted and timed out. `eval recall` and the demo share it.
  */
 import type { Asked, Reading, Score } from "../../models/eval/recall.ts";
-import type { ModelSource } from "../../models/index.ts";
+import type { DecoderOptions, ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
 
 /** One state's result with what it took. */
@@ -20,7 +20,7 @@ export interface StateScore extends Score {
 export async function scoreState(
   gpu: Gpu,
   source: ModelSource,
-  state: string,
+  { state, policies }: Pick<DecoderOptions, "state" | "policies">,
   readings: readonly Reading[],
   asked?: Asked,
 ): Promise<StateScore> {
@@ -28,7 +28,7 @@ export async function scoreState(
     import("../../models/index.ts"),
     import("../../models/eval/recall.ts"),
   ]);
-  const decoder = await Decoder.load(gpu, source, { state });
+  const decoder = await Decoder.load(gpu, source, { state, policies });
   try {
     // Adapters compile when a kernel first runs, those of a prompt in pieces too; that is not to be timed.
     await decoder.predict((readings[0]?.ids ?? [0]).slice(0, 48));
