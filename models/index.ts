@@ -1,5 +1,6 @@
 /** The models' doors: open a checkpoint, load a decoder, choose a state. */
 
+export { isPolicy } from "./cache/check.ts";
 export type {
   AnyPolicy,
   CachePolicy,

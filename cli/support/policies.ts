@@ -74,7 +74,7 @@ export async function givenState(
 async function policiesIn(file: string): Promise<readonly AnyPolicy[]> {
   const path = resolve(file);
   if (!existsSync(path)) throw new UserError(`${file}: no such file`);
-  const { isPolicy } = await import("../../models/cache/check.ts");
+  const { isPolicy } = await import("../../models/index.ts");
   let exported: Readonly<Record<string, unknown>>;
   try {
     exported = await imported(pathToFileURL(path).href);

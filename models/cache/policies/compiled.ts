@@ -2,11 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
-<<<<<<< HEAD
- "compiler": "7eca0987220f13fc359a1bf6",
-=======
- "compiler": "1b35bf1a8587ae76c7843223",
->>>>>>> 6351708 (The state by layer, with one owner; cache policies as objects that say how a slot is scored)
+ "compiler": "667d4b39c92b433ddce99c60",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
