@@ -34,7 +34,7 @@ export { type GenerateOptions, LogitsError, type Sampling } from "./decode/sampl
 export type { Warmed } from "./decode/warm.ts";
 export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
 export { type ByteSource, type Folder, memoryFolder } from "./io/bytes.ts";
-export { type Fetch, httpFolder } from "./io/http.ts";
+export { type Answer, type Fetch, httpFolder } from "./io/http.ts";
 export { openModel } from "./open.ts";
 export type { EncodeOptions, TextStream, Tokenizer } from "./tokenizers/tokenizer.ts";
 export { WEIGHT_FORMATS, type WeightFormat } from "./weights/formats.ts";

@@ -13,9 +13,13 @@ const FIRST: number = 64 << 10;
 
 /** What is looked at of an answer, of which the platform's `Response` has more. */
 export interface Answer {
+  /** The number of the status, as 206. */
   readonly status: number;
+  /** Its words, for messages; may be empty. */
   readonly statusText: string;
+  /** Fields of the answer by name, in any case of letters. */
   readonly headers: { get(name: string): string | null };
+  /** All of its bytes. */
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
