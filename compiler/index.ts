@@ -5,7 +5,7 @@ export { cacheEntries, cacheFolder, clearCache, tuningFolder } from "./artefacts
 export { type KernelModule, type Loaded, loadPrograms, type Shipped, templatesOf, type Way } from "./artefacts/load.ts";
 export { planPacking } from "./bindings/plan.ts";
 export { type Peek, type Traffic, type Work, workOf } from "./debug/cost.ts";
-export type { Statics, StaticValue } from "./frontend/syntax.ts";
+export type { Statics, StaticValue, Template, Templates } from "./frontend/syntax.ts";
 export { type Diagnostic, KernelError } from "./host/diagnostics.ts";
 export { sha256 } from "./host/hash.ts";
 export { cacheRoot, libraryRoots, makeFolder, readText, writeWhole } from "./host/paths.ts";

@@ -4,10 +4,16 @@ export { isPolicy } from "./cache/check.ts";
 export type {
   AnyPolicy,
   CachePolicy,
+  FractionOption,
+  NumberOption,
+  Observed,
   OptionTable,
+  OptionValues,
   PolicyMemory,
   PolicyOption,
   Protection,
+  StateShape,
+  WordOption,
 } from "./cache/policies/interface.ts";
 export { POLICIES, type PolicySpec, parsePolicy } from "./cache/policy.ts";
 export { type LlamaDims, llamaDims, llamaSpec } from "./config/families/llama.ts";
@@ -35,6 +41,7 @@ export type { Warmed } from "./decode/warm.ts";
 export { type RandomOptions, randomSource, SHAPES } from "./formats/random.ts";
 export { type ByteSource, type Folder, memoryFolder } from "./io/bytes.ts";
 export { type Answer, type Fetch, httpFolder } from "./io/http.ts";
+export type { RememberingView, ScoredView, SlotView } from "./kernels/evict.ts";
 export { openModel } from "./open.ts";
 export type { EncodeOptions, TextStream, Tokenizer } from "./tokenizers/tokenizer.ts";
 export { WEIGHT_FORMATS, type WeightFormat } from "./weights/formats.ts";

@@ -46,12 +46,17 @@ export interface KernelModule {
   >;
 }
 
-/** The templates of a module that can be read here, by name. */
-export function templatesOf({ templates = {} }: KernelModule): Templates {
-  const placed = Object.entries(templates).flatMap(([name, { url, kernel, object }]): [string, Template][] => {
-    const module = pathOf(url);
-    return module === undefined ? [] : [[name, { file: sourceOf(module), kernel, object }]];
-  });
+/**
+ * The templates of a module that can be read here, by name.
+ * @param from the module
+ */
+export function templatesOf(from: KernelModule): Templates {
+  const placed = Object.entries(from.templates ?? {}).flatMap(
+    ([name, { url, kernel, object }]): [string, Template][] => {
+      const module = pathOf(url);
+      return module === undefined ? [] : [[name, { file: sourceOf(module), kernel, object }]];
+    },
+  );
   return Object.fromEntries(placed);
 }
 

@@ -111,8 +111,11 @@ export interface Wanted {
  * loaded from, or of one that it imports, whose field `name` is `object`.
  */
 export interface Template {
+  /** Path of the file that declares the kernel. */
   readonly file: string;
+  /** Name of the kernel there. */
   readonly kernel: string;
+  /** What the object's field `name` holds. */
   readonly object: string;
 }
 

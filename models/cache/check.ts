@@ -7,7 +7,10 @@ import type { AnyPolicy, OptionTable, PolicyMemory, PolicyOption } from "./polic
 const MOST = 4;
 const WORD = /^[A-Za-z][A-Za-z0-9_]*$/;
 
-/** Is this meant to be a policy? */
+/**
+ * Is this meant to be a policy?
+ * @param x anything
+ */
 export function isPolicy(x: unknown): x is AnyPolicy {
   if (typeof x !== "object" || x === null) return false;
   const { name, score, module } = x as Readonly<Record<string, unknown>>;

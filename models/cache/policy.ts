@@ -21,9 +21,13 @@ export const POLICIES: Readonly<Record<string, AnyPolicy>> = {
 
 /** A policy with what it was asked to keep. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
 export interface PolicySpec {
+  /** As it was written. */
   readonly text: string;
+  /** Name of the policy. */
   readonly name: string;
+  /** The policy itself. */
   readonly policy: AnyPolicy;
+  /** Tokens kept between steps; undefined for `full` without a number. */
   readonly slots: number | undefined;
   /** Its options, protection included; a word by its place among the words. */
   readonly options: OptionValues;
@@ -107,7 +111,9 @@ export function policiesWith(own: readonly unknown[]): Readonly<Record<string, A
 
 /**
  * Reads `name`, `name:C` or `name:C,option=N,…`, where the name is that of a built-in policy or of one of `own`.
- * @throws UserError saying what is allowed.
+ * @param text what was written
+ * @param own policies beside the built-in ones
+ * @throws UserError saying what is allowed
  */
 export function parsePolicy(text: string, own: readonly AnyPolicy[] = []): PolicySpec {
   if (typeof text !== "string") throw new UserError(`expected a state, got ${describe(text)}`, { hint: EXAMPLE });
