@@ -2,7 +2,7 @@
 import type { Shipped } from "../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "667d4b39c92b433ddce99c60",
+ "compiler": "1ffba1b7294abeeccc25aedb",
  "sources": [
   {
    "file": "../../dsl/helpers.ts",

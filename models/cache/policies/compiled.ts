@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "667d4b39c92b433ddce99c60",
+ "compiler": "1ffba1b7294abeeccc25aedb",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
@@ -42,7 +42,7 @@ export const shipped: Shipped = {
   },
   {
    "file": "interface.ts",
-   "hash": "359bc283a470b7d4a55ee9ec"
+   "hash": "1076ce1a09d0edafa8714019"
   },
   {
    "file": "tova.ts",
