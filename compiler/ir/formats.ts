@@ -123,6 +123,11 @@ export function formatOf(storage: StorageType): StorageFormat {
   return found;
 }
 
+/** Is this the name of a format? */
+export function isFormat(name: unknown): name is StorageType {
+  return typeof name === "string" && known.has(name);
+}
+
 /** Adds a format that is in no table, as tests do; the result takes it away again. */
 export function addFormat(format: StorageFormat): () => void {
   if (known.has(format.name)) throw new Error(`there is a storage format "${format.name}"`);

@@ -1,7 +1,7 @@
 /**
  * What a tensor is made of: shape, element type and place, checked against what the device allows before anything is allocated.
  */
-import { blockOf } from "../../compiler/ir/formats.ts";
+import { blockOf, isFormat } from "../../compiler/ir/formats.ts";
 import { awaitHint, describe, listed } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
@@ -85,8 +85,7 @@ export function checkOptions(
 
 /** A dtype as it was passed. @throws UserError with those that there are. */
 export function checkDType(what: string, dtype: unknown): asserts dtype is DType {
-  if (!(DTYPES as readonly unknown[]).includes(dtype))
-    throw new UserError(`${what}: expected a dtype (${DTYPES.join(", ")}), got ${describe(dtype)}`);
+  if (!isFormat(dtype)) throw new UserError(`${what}: expected a dtype (${DTYPES.join(", ")}), got ${describe(dtype)}`);
 }
 
 /** A shape as it was passed: extents, and names where there are any. @throws UserError naming what is wrong with it. */
