@@ -188,6 +188,8 @@ export function printLanes(program: LaneProgram): string {
         put(`var ${s.name}: ${typeName(s.type)}${s.init === undefined ? "" : ` = ${atomText(s.init)}`}`);
       else if (s.op === "assign") put(`${s.name} = ${atomText(s.value)}`);
       else if (s.op === "store") put(`${elementText(s.buffer, s.index, s.part)} <- ${atomText(s.value)}`);
+      else if (s.op === "insert")
+        put(`${elementText(s.buffer, s.index)} <- ${s.bits} bits of ${atomText(s.value)} at bit ${atomText(s.shift)}`);
       else if (s.op === "atomic") put(`${elementText(s.buffer, s.index)} <- ${s.fn} with ${atomText(s.value)}, atomic`);
       else if (s.op === "write") put(`${elementText(s.room, s.index)} <- ${atomText(s.value)}`);
       else if (s.op === "barrier") put("barrier");

@@ -74,9 +74,11 @@ function collect(stmts: readonly Stmt[], used: Set<string>): void {
         break;
       case "store":
       case "atomic":
+      case "insert":
         read(s.index);
         read(s.value);
         if (s.op === "store") read(s.part);
+        if (s.op === "insert") read(s.shift);
         break;
     }
   }

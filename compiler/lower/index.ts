@@ -27,7 +27,10 @@ import { Regions } from "./regions.ts";
 import { Registers, type Tile } from "./registers.ts";
 
 export function lowerLanes(program: Specialised, schedule: Schedule, target: Target): LaneProgram {
-  return new Lanes(program, schedule, target).run();
+  const lanes = new Lanes(program, schedule, target);
+  const lowered = lanes.run();
+  // Which tensors have words that several lanes write shows when their stores are made.
+  return lanes.shared.size === 0 ? lowered : new Lanes(program, schedule, target, undefined, lanes.shared).run();
 }
 
 class Lanes {
@@ -48,7 +51,13 @@ class Lanes {
   readonly #open: readonly string[];
 
   /** `whole` is the lowering of the same kernel that this one, in another layout, is a part of. */
-  constructor(program: Specialised, schedule: Schedule, target: Target, whole?: Lanes) {
+  constructor(
+    program: Specialised,
+    schedule: Schedule,
+    target: Target,
+    whole?: Lanes,
+    atomic: ReadonlySet<string> = new Set(),
+  ) {
     this.#whole = whole;
     this.#e = whole === undefined ? new Emitter() : whole.#e;
     this.#buffers = whole === undefined ? new Map() : whole.#buffers;
@@ -60,7 +69,7 @@ class Lanes {
     this.#open = schedule.mode === "workgroup" ? (program.binding.packing?.writable ?? []) : [];
     this.#shared = sharedLoads(program, (axis) => schedule.axes[axis]?.spread === true, this.#open);
     this.#r = new Registers(program, schedule, this.#e);
-    if (whole === undefined) this.#declareBuffers();
+    if (whole === undefined) this.#declareBuffers(atomic);
     const words = new Words(this.#e, this.#buffers);
     this.#loads = new Loads(this.#e, words, target, (name) => panelOf(this.#p, name));
     this.#stores = new Stores(this.#e, words);
@@ -143,7 +152,13 @@ class Lanes {
     else this.#regions.loop(op);
   }
 
-  #declareBuffers(): void {
+  /** Tensors of which parts of words are stored, and that are not declared for it. */
+  get shared(): ReadonlySet<string> {
+    return this.#stores.shared;
+  }
+
+  /** `atomic`: tensors of which parts of words are stored. */
+  #declareBuffers(atomic: ReadonlySet<string>): void {
     const units = new Map<string, number>();
     const stagings = this.#s.tiles?.loops.flatMap((l): Staging[] => [...l.operands, ...l.sums]) ?? [];
     const staged = stagings.map((x) => stagingOf(this.#s, x));
@@ -168,10 +183,14 @@ class Lanes {
         this.#buffers.set(q.name, {
           name: q.name,
           storage,
-          unit: (q.atomic ? 1 : Math.max(units.get(q.name) ?? 1, perWord(storage))) as Buffer["unit"],
+          unit: q.atomic
+            ? 1
+            : atomic.has(q.name)
+              ? perWord(storage)
+              : (Math.max(units.get(q.name) ?? 1, perWord(storage)) as Buffer["unit"]),
           elements,
           writes: q.writes,
-          atomic: q.atomic === true,
+          atomic: q.atomic === true || atomic.has(q.name),
           ...writable(q.name),
           ...pitch(q.name),
         });
@@ -294,7 +313,7 @@ class Lanes {
     const strides = stridesOf(this.#p, op.param);
     const wide = wideness(this.#p, this.#s, this.#definitions, site);
     const width = this.#r.width(axes);
-    const combined = this.#buffers.get(op.param)?.atomic === true;
+    const combined = this.#p.params.some((p) => p.kind === "tensor" && p.name === op.param && p.atomic === true);
     // A value that every lane holds is written by one of them.
     const single = this.#r.owner(axes);
     const joined = wide > 1 && width === 1 && !combined ? this.#joined(op, axes, wide) : undefined;

@@ -45,6 +45,8 @@ function atomsOfStatement(s: Stmt): readonly (Atom | undefined)[] {
       return [s.cond];
     case "store":
       return [s.index, s.part, s.value];
+    case "insert":
+      return [s.index, s.shift, s.value];
     case "atomic":
       return [s.index, s.value];
     default:

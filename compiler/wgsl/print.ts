@@ -234,6 +234,13 @@ class Printer {
         return this.#put(depth, "}");
       case "atomic":
         return this.#atomic(s, depth);
+      case "insert": {
+        // Two steps, and only these bits change in either: whoever writes others meanwhile finds them as they were.
+        const place = `&${name(s.buffer)}[${this.#atom(s.index)}]`;
+        const shift = this.#atom(s.shift);
+        this.#put(depth, `atomicAnd(${place}, ~(${literal(2 ** s.bits - 1, "u32")} << ${shift}));`);
+        return this.#put(depth, `atomicOr(${place}, ${this.#atom(s.value)} << ${shift});`);
+      }
       case "write": {
         const { base, width } = this.#room(s.room);
         const half = width === 1 ? "f16" : `vec${width}<f16>`;

@@ -2,6 +2,7 @@
  * What a kernel is called with, checked before anything is done with it. A mistake is told in the words of the kernel, naming the parameter, what it expects and
  * what it got, and not in those of WebGPU at some later wait.
  */
+
 import {
   type Binding,
   type Packing,
@@ -11,6 +12,7 @@ import {
   type TensorParam,
   type TileProgram,
 } from "../../compiler/index.ts";
+import { isNarrow } from "../../compiler/ir/formats.ts";
 import { awaitHint, describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
 import type { Device } from "../device/device.ts";
@@ -194,7 +196,8 @@ export class Parameters {
       offset: t.offset,
       bytes: t.bytes,
       writes: this.#written.has(name),
-      atomic: this.#atomic.has(name),
+      // Elements of a word may be stored singly, by atomic operations.
+      atomic: this.#atomic.has(name) || (this.#written.has(name) && isNarrow(t.dtype)),
     }));
     const bindingBytes = this.#target.bindingBytes ?? this.#device.capabilities.limits.bindingBytes;
     const long = places.find((p) => p.writes && p.bytes > bindingBytes);

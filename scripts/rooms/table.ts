@@ -132,7 +132,10 @@ export const ROOMS: readonly Room[] = [
   { room: "runtime/adapters", imports: ["compiler", "runtime/common"] },
   { room: "runtime/device", imports: ["runtime/common", "runtime/adapters"] },
   { room: "runtime/memory", imports: ["compiler", FORMATS, "runtime/common", "runtime/device"] },
-  { room: "runtime/kernels", imports: ["dsl", "compiler", "runtime/common", "runtime/device", "runtime/memory"] },
+  {
+    room: "runtime/kernels",
+    imports: ["dsl", "compiler", FORMATS, "runtime/common", "runtime/device", "runtime/memory"],
+  },
   {
     room: "runtime/plans",
     imports: ["compiler", "runtime/common", "runtime/device", "runtime/memory", "runtime/kernels"],

@@ -237,7 +237,7 @@ async function runOn(
   const rungs = FORCED_PROFILE === undefined ? rungsOf(own) : rungsOf(own).slice(0, 1);
   if (FORCED_PROFILE === undefined) {
     if (adapter === adaptersUnderTest()[0]) rungs.push({ label: "in textures", target: own, textures: true });
-    if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own), ...parted(program, own, specs));
+    if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own, specs), ...parted(program, own, specs));
   }
   for (const rung of rungs) {
     if (use.tilesOnly === true && rung.tiles !== true) continue;
@@ -324,7 +324,7 @@ async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
       `binds ${bound} tensors, and this adapter allows ${allowed} a kernel`,
     );
   else variants.push(kernel.prepare(argumentsOf(alone)).variant);
-  const one = packed(program, { ...own, subgroup: 0, pinned: false });
+  const one = packed(program, { ...own, subgroup: 0, pinned: false }, specs);
   variants.push(new Kernel(device, program, one.target, {}).prepare(argumentsOf(together)).variant);
   const inBuffers = Object.values(textures).filter((t) => t.texture === undefined).length;
   if (inBuffers <= allowed) variants.push(kernel.prepare(argumentsOf(textures)).variant);

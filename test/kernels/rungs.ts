@@ -1,6 +1,7 @@
 /** Ways of running a kernel on an adapter, and where its tensors lie in each: harness.ts goes through them. */
 
 import type { TileProgram } from "../../compiler/index.ts";
+import { isNarrow } from "../../compiler/ir/formats.ts";
 import type { Knobs, Target } from "../../compiler/schedule/target.ts";
 import { TRAITS } from "../../runtime/adapters/traits.ts";
 import type { Device } from "../../runtime/device/device.ts";
@@ -38,8 +39,12 @@ export function inTextures(program: TileProgram, device: Device, specs: Specs): 
 }
 
 /** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
-export function packed(program: TileProgram, own: Target): Rung {
-  const alone = program.params.filter((p) => p.kind === "tensor" && p.atomic === true).length;
+export function packed(program: TileProgram, own: Target, specs: Readonly<Record<string, TensorSpec>>): Rung {
+  // Elements that are parts of words may be stored one by one, which are atomic operations.
+  const narrow = (name: string): boolean => isNarrow(specs[name]?.dtype ?? "f32");
+  const alone = program.params.filter(
+    (p) => p.kind === "tensor" && (p.atomic === true || (p.writes && narrow(p.name))),
+  ).length;
   return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
 }
 

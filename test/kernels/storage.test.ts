@@ -1,13 +1,15 @@
 /** Storage formats: what loads widen, what stores round, which stores cannot be, and scalars as numbers and as tensors. */
 
 import { describe, expect, test } from "vitest";
-import { generate, KernelError, type StorageType } from "../../compiler/index.ts";
+import { generate, KernelError, type StorageType, type TileProgram } from "../../compiler/index.ts";
+import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import {
   type bf16,
   block,
   dot,
   every,
   type f16,
+  type fp8,
   type i32,
   max,
   over,
@@ -19,7 +21,8 @@ import {
   type u32,
 } from "../../dsl/index.ts";
 import { TRAITS } from "../../runtime/adapters/traits.ts";
-import { decodeBF16, decodeF16 } from "../../runtime/memory/dtype.ts";
+import { type DType, decodeBF16, decodeF16, decodeFloats, encodeFloats } from "../../runtime/memory/dtype.ts";
+import { LANE_TARGETS, nameOf } from "../support/lanes.ts";
 import { kernelsOf } from "./harness.ts";
 
 /** Loads of every format, in every way an element can be reached: in blocks, in a loop, one by one, backwards. */
@@ -64,16 +67,32 @@ function halfRows(x: Tensor<"rows n", real>, y: Tensor<"rows n", f16 | bf16>, z:
   y.set([r], x.at(r) + 0 * peak);
 }
 
-function oddHalves(x: Tensor<"n">, y: Tensor<"n", f16 | bf16>): void {
+function oddHalves(x: Tensor<"n">, y: Tensor<"n", f16 | bf16 | fp8>): void {
   const i = block("n");
   y.set([i], x.at(i));
 }
 
-function oneHalf(x: Tensor<"n">, y: Tensor<"n", f16 | bf16>): void {
+function oneEach(x: Tensor<"n">, y: Tensor<"n", real>): void {
+  const i = program("n");
+  y.set([i], x.at(i));
+}
+
+function everyThird(x: Tensor<"n">, of: Tensor<"thirds">, y: Tensor<"n", real>): void {
+  const i = block("thirds");
+  y.set([i * 3], x.at(i * 3) + 0 * of.at(i));
+}
+
+/** A row of whole words, and of the next one an element. */
+function mixedHalves(x: Tensor<"n">, y: Tensor<"two n", real>): void {
+  for (const i of over("n")) y.set([0, i], x.at(i));
+  y.set([1, 3], 5);
+}
+
+function oneHalf(x: Tensor<"n">, y: Tensor<"n", f16 | bf16 | fp8>): void {
   y.set([3], x.at(0));
 }
 
-function cutHalves(x: Tensor<"n">, live: Scalar<u32>, y: Tensor<"n", f16 | bf16>): void {
+function cutHalves(x: Tensor<"n">, live: Scalar<u32>, y: Tensor<"n", f16 | bf16 | fp8>): void {
   for (const i of over("n", live)) y.set([i], x.at(i));
 }
 
@@ -121,6 +140,9 @@ const { check, programs } = kernelsOf(import.meta, {
   halves,
   halfRows,
   oddHalves,
+  oneEach,
+  everyThird,
+  mixedHalves,
   oneHalf,
   cutHalves,
   intoBlocks,
@@ -219,6 +241,91 @@ describe("storage formats (seed 1)", () => {
     }));
 });
 
+/** Neighbours in one word are stored by different lanes and programs, in whatever order; what nobody stores stays. */
+describe("single elements of a word", () => {
+  const FORMATS = ["f16", "bf16", "fp8"] as const;
+  const want = (n: number, from: ArrayLike<number>, format: DType): Float32Array =>
+    decodeFloats(
+      encodeFloats(
+        Float32Array.from({ length: n }, (_, i) => from[i] as number),
+        format,
+      ),
+      format,
+    );
+
+  test.each(FORMATS)("%s: rows that end within a word", async (storage) => {
+    for (const n of [1, 7, 131]) await check("oddHalves", { sizes: { n }, storage: { y: storage } });
+  });
+
+  test.each(FORMATS)("%s: a program for each element, every bit", async (storage) => {
+    const n = 1024;
+    const x = Float32Array.from({ length: n }, (_, i) => ((i * 37) % 256) - 128 + (i % 3) / 8);
+    await check("oneEach", { sizes: { n }, storage: { y: storage }, data: { x }, want: { y: want(n, x, storage) } });
+    await check("oneEach", { sizes: { n: 5 }, storage: { y: storage } });
+  });
+
+  test.each(FORMATS)("%s: what lies beside an element stays", async (storage) => {
+    const n = 96;
+    const old = want(
+      n,
+      Float32Array.from({ length: n }, (_, i) => 100 - i),
+      storage,
+    );
+    const x = Float32Array.from({ length: n }, (_, i) => i / 4);
+    const y = old.map((v, i) => (i % 3 === 0 ? (want(n, x, storage)[i] as number) : v));
+    const sizes = { n, thirds: n / 3 };
+    await check("everyThird", { sizes, storage: { y: storage }, data: { x, y: old }, want: { y } });
+    const one = old.map((v, i) => (i === 3 ? (want(n, x, storage)[0] as number) : v));
+    await check("oneHalf", { sizes: { n }, storage: { y: storage }, data: { x, y: old }, want: { y: one } });
+  });
+
+  test.each(FORMATS)("%s: up to a limit within a word", async (storage) => {
+    const n = 70;
+    const old = want(
+      n,
+      Float32Array.from({ length: n }, () => 7),
+      storage,
+    );
+    for (const live of [1, 6, 67]) {
+      const x = Float32Array.from({ length: n }, (_, i) => i - 30);
+      const y = old.map((v, i) => (i < live ? (want(n, x, storage)[i] as number) : v));
+      await check("cutHalves", {
+        sizes: { n },
+        storage: { y: storage },
+        scalars: { live },
+        data: { x, y: old },
+        want: { y },
+      });
+    }
+  });
+
+  test.each(FORMATS)("%s: single ones beside whole words, in one tensor", async (storage) => {
+    const [n, old] = [64, new Float32Array(128).fill(2)];
+    const x = Float32Array.from({ length: n }, (_, i) => i / 2);
+    const y = [...want(n, x, storage), ...old.subarray(n)];
+    y[n + 3] = 5;
+    await check("mixedHalves", { sizes: { two: 2, n }, storage: { y: storage }, data: { x, y: old }, want: { y } });
+  });
+
+  test.each(LANE_TARGETS.map((t) => [nameOf(t), t] as const))("simulated for %s", async (_, target) => {
+    const program = (await programs).get("oneEach") as TileProgram;
+    for (const storage of FORMATS) {
+      const x = Float32Array.from({ length: 37 }, (_, i) => i - 18);
+      const { lanes } = generate(program, { sizes: { n: 37 }, storage: { x: "f32", y: storage }, cells: [] }, target);
+      const y = new Float32Array(37).fill(1);
+      const tensors = { x: { shape: [37], storage: "f32", data: x }, y: { shape: [37], storage, data: y } } as const;
+      simulateTensors(lanes, tensors);
+      expect(y).toEqual(want(37, x, storage));
+    }
+  });
+
+  test("whole words are stored without atomic operations", async () => {
+    const program = (await programs).get("halves") as TileProgram;
+    const binding = { sizes: { rows: 3, n: 64 }, storage: { x: "f32", y: "f16", z: "bf16" }, cells: [] } as const;
+    for (const target of LANE_TARGETS) expect(generate(program, binding, target).wgsl).not.toContain("atomic");
+  });
+});
+
 describe("stores that cannot be", () => {
   const TARGET = {
     profile: "software",
@@ -243,19 +350,6 @@ describe("stores that cannot be", () => {
     }
     throw new Error("nothing was refused");
   }
-
-  test("single 16-bit elements", async () => {
-    expect(await complaint("oddHalves", 7, "f16")).toBe(
-      [
-        'storage.test.ts:N:3  TS-302  "y" is stored as f16, and here single elements of it would be written',
-        "  N |   y.set([i], x.at(i));",
-        "    |   ^^^^^^^^^^^^^^^^^^^",
-        "  help: 16-bit elements are written in pairs: the last dim must be even, and walked by a block, a whole dim or an over-loop without a run-time limit; or store f32",
-      ].join("\n"),
-    );
-    expect(await complaint("oneHalf", 8, "bf16")).toContain('"y" is stored as bf16, and here single elements of it');
-    expect(await complaint("cutHalves", 8, "f16")).toContain("TS-302");
-  });
 
   test("block formats", async () => {
     expect(await complaint("intoBlocks", 32, "q8")).toBe(

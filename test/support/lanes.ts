@@ -8,6 +8,7 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
+import { isNarrow } from "../../compiler/ir/formats.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
@@ -81,7 +82,10 @@ function packingFor(
     const bytes = t === undefined ? 4 : encodeBuffer(t).byteLength;
     const offset = end;
     end += Math.ceil(bytes / 256) * 256;
-    const [writes, atomic] = p.kind === "tensor" ? [p.writes, p.atomic === true] : [false, false];
+    const [writes, atomic] =
+      p.kind === "tensor"
+        ? [p.writes, p.atomic === true || (p.writes && isNarrow(t?.storage ?? "f32"))]
+        : [false, false];
     return [{ name: p.name, home: target.storageBuffers === 1 ? "one" : p.name, offset, bytes, writes, atomic }];
   });
   return planPacking(places, { bindings: target.storageBuffers, bindingBytes: target.bindingBytes ?? 2 ** 27 });

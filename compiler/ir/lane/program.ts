@@ -76,6 +76,18 @@ export type Stmt =
       readonly index: Atom;
       readonly value: Atom;
     }
+  /**
+   * Some bits of a word of an atomic buffer, from bit `shift` on: what others write to the rest of the word meanwhile
+   * stays. `value` has no bits above them.
+   */
+  | {
+      readonly op: "insert";
+      readonly buffer: string;
+      readonly index: Atom;
+      readonly shift: Atom;
+      readonly bits: number;
+      readonly value: Atom;
+    }
   /** One element of a room, rounded to what it holds. */
   | { readonly op: "write"; readonly room: string; readonly index: Atom; readonly value: Atom }
   /** All lanes of the workgroup wait for each other: what they wrote to rooms before may be read behind it. */

@@ -5,7 +5,7 @@
  * do together is reached by all of them. docs/architecture.md has the rules in words. A pass that breaks one is our defect, so the message names the pass.
  */
 
-import { elementCount, formatOf, perWord, wordType } from "../formats.ts";
+import { elementCount, formatOf, isNarrow, perWord, wordType } from "../formats.ts";
 import { type BinaryOp, compares, type UnaryOp } from "../operators.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, Rhs, Stmt } from "./program.ts";
 import { atomsOf } from "./traverse.ts";
@@ -160,6 +160,15 @@ class Checker {
           const b = this.#written(s.buffer);
           if (!b.atomic) this.#bad(`"${b.name}" is updated but not atomic`);
           this.#is(s.value, this.#element(b, s.index, undefined), `what "${b.name}" is updated with`);
+          break;
+        }
+        case "insert": {
+          const b = this.#written(s.buffer);
+          if (!b.atomic || !isNarrow(b.storage))
+            this.#bad(`bits of "${b.name}" are written, but it is not atomic words`);
+          if (!(s.bits > 0 && s.bits < 32)) this.#bad(`${s.bits} bits of "${b.name}" are written`);
+          this.#is(s.value, this.#element(b, s.index, undefined), `what goes into "${b.name}"`);
+          this.#is(s.shift, ONE.u32, `a bit of "${b.name}"`);
           break;
         }
       }

@@ -16,6 +16,8 @@ type StoreSite = Pick<Op & { op: "store" }, "param" | "span">;
 export class Stores {
   readonly #e: Emitter;
   readonly #words: Words;
+  /** Tensors of which parts of words are stored though their buffers are not atomic: nothing was stored there. */
+  readonly shared: Set<string> = new Set();
 
   constructor(e: Emitter, words: Words) {
     this.#e = e;
@@ -86,17 +88,10 @@ export class Stores {
     return wordOfBytes(e, codeOfFloat(e, e.compose(values), code));
   }
 
-  /** Stores one element; formats narrower than a word cannot, since two lanes would share one. */
+  /** Stores one element; where it is a part of a word, without touching the rest, which another lane may be writing. */
   storeOne(site: StoreSite, address: Atom, value: Atom): void {
     const b = this.#written(site);
-    if (isNarrow(b.storage)) {
-      throw unfit({
-        code: "TS-302",
-        message: `"${site.param}" is stored as ${b.storage}, and here single elements of it would be written`,
-        span: site.span,
-        help: "16-bit elements are written in pairs: the last dim must be even, and walked by a block, a whole dim or an over-loop without a run-time limit; or store f32",
-      });
-    }
+    if (isNarrow(b.storage)) return this.#insert(b, address, value);
     if (b.unit === 1) this.#e.push({ op: "store", buffer: b.name, index: this.#words.inside(b, address), value });
     else
       this.#e.push({
@@ -106,5 +101,27 @@ export class Stores {
         part: this.#e.low(address, Math.log2(b.unit)),
         value,
       });
+  }
+
+  #insert(b: Buffer, address: Atom, value: Atom): void {
+    if (!b.atomic) {
+      this.shared.add(b.name);
+      return;
+    }
+    const e = this.#e;
+    const { bits } = formatOf(b.storage);
+    const per = Math.log2(32 / bits);
+    const index = this.#words.inside(b, e.shift(address, per));
+    const shift = e.binary("mul", e.low(address, per), constant(bits, U32));
+    e.push({ op: "insert", buffer: b.name, index, shift, bits, value: this.#codeOf(b, value) });
+  }
+
+  /** The code of one element, in the low bits of a word. */
+  #codeOf(b: Buffer, value: Atom): Atom {
+    const { code, bits } = formatOf(b.storage);
+    if (code.kind !== "float") throw new Error(`no single elements of ${b.storage} are stored`);
+    if (bits < 16) return codeOfFloat(this.#e, value, code);
+    const none = constant(0, value.type);
+    return this.#e.pure({ op: "pack", format: halfFormat(b.storage), a: value, b: none }, U32, [value, none]);
   }
 }

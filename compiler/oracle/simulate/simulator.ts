@@ -142,6 +142,16 @@ export class Simulator {
       case "multiply":
       case "spill":
         return (active) => this.#rooms.matrix(s, active, (a) => this.#read(a));
+      case "insert": {
+        const b = this.#buffer(s.buffer);
+        const [index, shift, value] = [this.#read(s.index), this.#read(s.shift), this.#read(s.value)];
+        return (active) => {
+          for (const l of active) {
+            const me = this.#program * this.#p.lanes + l;
+            this.#check(b.insert(me, index[l] as number, shift[l] as number, s.bits, value[l] as number), l);
+          }
+        };
+      }
       case "atomic": {
         const b = this.#buffer(s.buffer);
         const [index, value] = [this.#read(s.index), this.#read(s.value)];
