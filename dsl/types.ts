@@ -16,17 +16,17 @@ export type bf16 = "bf16";
 export type fp8 = "fp8";
 /**
  * 8-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q8_0): storage only,
- * read-only in kernels.
+ * stored by kernels in whole blocks.
  */
 export type q8 = "q8";
 /**
  * 4-bit integers with one f16 scale for every 32 elements of the last dim (the values of GGUF's Q4_0): storage only,
- * read-only in kernels.
+ * stored by kernels in whole blocks.
  */
 export type q4 = "q4";
 /**
  * Unsigned 4-bit integers with one f16 scale and one f16 minimum for every 32 elements of the last dim (the values of
- * GGUF's Q4_1): storage only, read-only in kernels.
+ * GGUF's Q4_1): storage only, stored by kernels in whole blocks.
  */
 export type q4_1 = "q4_1";
 /** 32-bit unsigned integer. */

@@ -5,7 +5,7 @@
  * are computed like any others and ignored by reductions and stores.
  */
 
-import { perWord } from "../ir/formats.ts";
+import { inBlocks, perWord } from "../ir/formats.ts";
 import { Emitter } from "../ir/lane/emitter.ts";
 import type { Atom, Buffer, LaneProgram, Rhs } from "../ir/lane/program.ts";
 import { constant, U32, vector } from "../ir/lane/program.ts";
@@ -17,6 +17,7 @@ import type { Target } from "../schedule/target.ts";
 import type { Staging, TileLoop, TilePlan } from "../schedule/tile-plan.ts";
 import type { Schedule } from "../schedule/types.ts";
 import { Access, siteOf } from "./addressing.ts";
+import { blocksOf, neighbours } from "./blocks.ts";
 import { lowerTileLoop, type TileHost } from "./matmul-loop.ts";
 import { Loads } from "./memory/load.ts";
 import { panelOf, stridesOf, wideness } from "./memory/sites.ts";
@@ -185,7 +186,7 @@ class Lanes {
           storage,
           unit: q.atomic
             ? 1
-            : atomic.has(q.name)
+            : atomic.has(q.name) || (q.writes && inBlocks(storage))
               ? perWord(storage)
               : (Math.max(units.get(q.name) ?? 1, perWord(storage)) as Buffer["unit"]),
           elements,
@@ -308,6 +309,7 @@ class Lanes {
 
   #store(op: Op & { op: "store" }): void {
     const e = this.#e;
+    if (inBlocks(this.#p.binding.storage[op.param] ?? "f32")) return this.#storeBlocks(op);
     const axes = [...new Set(op.index.flatMap((i) => this.#r.tile(i).axes))];
     const site = siteOf(op);
     const strides = stridesOf(this.#p, op.param);
@@ -351,6 +353,16 @@ class Lanes {
     }
   }
 
+  #storeBlocks(op: Op & { op: "store" }): void {
+    const { e, r } = { e: this.#e, r: this.#r };
+    const context = { program: this.#p, schedule: this.#s, e, r, loads: this.#loads, definitions: this.#definitions };
+    for (const { first, values, cond } of blocksOf(context, this.#access, op) ?? this.#stores.refuse(op)) {
+      const write = (): void => this.#stores.storeBlock(op, first(), values());
+      if (cond === undefined) write();
+      else this.#guard(cond, write);
+    }
+  }
+
   /** The place in `axes` of the axis whose registers, one element each, are stored `run` at a time: if an edge never falls between them. */
   #joined(op: Op & { op: "store" }, axes: readonly number[], run: number): number | undefined {
     const axis = this.#definitions.walk(op.index.at(-1) ?? -1)?.axis ?? -1;
@@ -368,11 +380,6 @@ class Lanes {
 /** The schedule in the layout in which lanes fill a room. */
 function stagingOf(s: Schedule, staging: Staging): Schedule {
   return { ...s, axes: s.axes.map((own, a) => staging.layouts.get(a) ?? own) };
-}
-
-/** The coordinates of `run` registers side by side, from `at` on along one axis. */
-function neighbours(at: readonly number[], axis: number, run: number): readonly number[][] {
-  return Array.from({ length: run }, (_, n) => at.map((c, i) => (i === axis ? c + n : c)));
 }
 
 /** Tensors of a program, for callers that bind buffers. */

@@ -87,6 +87,11 @@ export function oracleFormat(storage: StorageType): OracleFormat {
   return found;
 }
 
+/** Do elements share scales? */
+export function inBlocks(storage: StorageType): boolean {
+  return oracleFormat(storage).block !== undefined;
+}
+
 /** Elements of which a word is made that lanes unpack at once: two halves, four bytes, eight nibbles; 1 otherwise. */
 export function perWord(storage: StorageType): number {
   const { bits, block } = oracleFormat(storage);

@@ -8,7 +8,8 @@
 import type { StorageType } from "../ir/formats.ts";
 import type { ReduceKind, ValueType } from "../ir/operators.ts";
 import type { Op, TileProgram, Value } from "../ir/tile/program.ts";
-import { encode } from "./round.ts";
+import { inBlocks } from "./formats.ts";
+import { encode, roundBlocks } from "./round.ts";
 import { binary, emptyReduction, reinterpret, saturate, settle, UNARY } from "./values.ts";
 
 /** A tensor of the host: elements decoded to numbers. */
@@ -75,6 +76,8 @@ class Interpreter {
   readonly #extents: Map<number, Extent> = new Map<number, Extent>();
   readonly #cells: Map<number, Cell> = new Map<number, Cell>();
   readonly #grid: Map<string, number> = new Map<string, number>();
+  /** Tensors in blocks -> elements of them that were stored: blocks are rounded once they are whole. */
+  readonly #stored: Map<string, Set<number>> = new Map();
   readonly #over: number;
   readonly #rows: number;
   /** The first power of a negative base, in words. */
@@ -130,6 +133,10 @@ class Interpreter {
         this.#extents.set(a.id, { base: 0, limit: n, size: n });
       }
       this.#ops(this.#p.body);
+    }
+    for (const [param, stored] of this.#stored) {
+      const part = roundBlocks(this.#tensor(param), stored);
+      if (part !== undefined) throw new Error(`${this.#p.name}: of block ${part} of "${param}" a part is stored`);
     }
   }
 
@@ -338,6 +345,8 @@ class Interpreter {
     const index = op.index.map((i) => this.#reader(this.#cell(i), axes));
     const value = this.#reader(this.#cell(op.value), axes);
     const t = this.#tensor(op.param);
+    const blocks = inBlocks(t.storage) ? (this.#stored.get(op.param) ?? new Set<number>()) : undefined;
+    if (blocks !== undefined) this.#stored.set(op.param, blocks);
     this.#each(axes, (_, at, alive) => {
       if (!alive) return;
       const address = this.#address(
@@ -360,6 +369,7 @@ class Interpreter {
               ? Math.max(old, given)
               : Math.min(old, given);
       t.data[address] = encode(next, t.storage);
+      blocks?.add(address);
     });
   }
 

@@ -3,7 +3,7 @@
  */
 
 import type { StorageType } from "../ir/formats.ts";
-import { codeOfFloat, floatOfCode, oracleFormat } from "./formats.ts";
+import { codeOfFloat, floatOfCode, oracleFormat, quantised } from "./formats.ts";
 
 const view = new DataView(new ArrayBuffer(4));
 
@@ -33,4 +33,23 @@ function roundHalf(x: number): number {
   const rest = scaled - floor;
   const rounded = (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor) * step;
   return Math.sign(x) * (rounded > 65504 ? Number.POSITIVE_INFINITY : rounded);
+}
+
+/** Rounds the blocks whose elements were stored, in place; the number of one that was stored in part, if there is any. */
+export function roundBlocks(
+  t: { readonly storage: StorageType; readonly data: Float32Array | Uint32Array | Int32Array },
+  stored: ReadonlySet<number>,
+): number | undefined {
+  const { block } = oracleFormat(t.storage);
+  if (block === undefined) return undefined;
+  const { size } = block;
+  const counts = new Map<number, number>();
+  for (const at of stored) counts.set(Math.floor(at / size), (counts.get(Math.floor(at / size)) ?? 0) + 1);
+  for (const [b, count] of counts) {
+    if (count < size) return b;
+    const part = t.data.subarray(b * size, (b + 1) * size);
+    const { scale, minimum, steps } = quantised(part, block);
+    for (const [i, step] of steps.entries()) part[i] = Math.fround(Math.fround(step * scale) + minimum);
+  }
+  return undefined;
 }

@@ -7,7 +7,7 @@
  */
 
 import { unfit } from "../host/diagnostics.ts";
-import { capacity, perWord } from "../ir/formats.ts";
+import { blockOf, capacity, inBlocks, perWord } from "../ir/formats.ts";
 import type { Op, PartialAxis, Specialised } from "../ir/tile/program.ts";
 import { isValue } from "../ir/tile/program.ts";
 import { everyOp, extentOf } from "../ir/tile/traverse.ts";
@@ -27,7 +27,7 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     const plan = finish(program, "subgroup", target.subgroup, axes, 1);
     return dealt === undefined ? plan : { ...plan, dealt };
   }
-  const { weights, conflicts, reduces, narrow, together } = survey(program);
+  const { weights, conflicts, reduces, narrow, together, blocked } = survey(program);
   const order = [...weights.keys()].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
   const best = order[0];
   const elementwise = reduces.size === 0 && (best === undefined || program.axes[best]?.kind === "block");
@@ -68,10 +68,15 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
   const planned = program.axes.map((axis, id): AxisLayout => {
     const extent = Math.max(1, extentOf(program, id));
     if (spread.has(id)) {
+      // Whole blocks that are stored lie in one lane.
+      const own = extent % 4 === 0 ? (blocked.get(id) ?? 0) / 4 : 0;
       const width =
-        ([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ??
-        wordsAlong(extent, together.get(id) ?? 1);
-      const chunk = width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
+        own > 0
+          ? 4
+          : (([4, 2] as const).find((v) => extent % v === 0 && (extent >= v * lanes || mode === "thread")) ??
+            wordsAlong(extent, together.get(id) ?? 1));
+      const chunk =
+        own > 0 ? own : width === 4 && axis.kind !== "block" ? widest(narrow.get(id) ?? 1, extent, lanes) : 1;
       const turn = lanes * width * chunk;
       const wanted =
         axis.kind === "whole"
@@ -92,8 +97,8 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
       axis.kind === "whole"
         ? extent
         : axis.kind === "block"
-          ? Math.min(extent, axis.size ?? knobs.rows ?? (blocks.length > 1 ? 2 : 4))
-          : Math.min(extent, knobs.unroll ?? 2);
+          ? Math.min(extent, axis.size ?? blocked.get(id) ?? knobs.rows ?? (blocks.length > 1 ? 2 : 4))
+          : Math.min(extent, blocked.get(id) ?? knobs.unroll ?? 2);
     return { spread: false, size, count: size, width: 1, chunk: 1 };
   });
 
@@ -207,6 +212,8 @@ interface Survey {
   readonly narrow: Map<number, number>;
   /** Axis -> elements that are stored along it in one word. */
   readonly together: Map<number, number>;
+  /** Axis -> elements of the blocks that are stored along it. */
+  readonly blocked: Map<number, number>;
 }
 
 /** How much memory each axis walks contiguously, which axes meet in one tile, and which are reduced. */
@@ -217,6 +224,7 @@ function survey(program: Specialised): Survey {
   const reduces = new Set<number>();
   const narrow = new Map<number, number>();
   const together = new Map<number, number>();
+  const blocked = new Map<number, number>();
   const size = (a: number): number => Math.max(1, extentOf(program, a));
   const meet = (axes: readonly number[]): void => {
     for (const a of axes) {
@@ -239,6 +247,8 @@ function survey(program: Specialised): Survey {
     if (walk === undefined) return;
     const storage = program.binding.storage[op.param] ?? "f32";
     if (op.op === "store") together.set(walk.axis, Math.max(together.get(walk.axis) ?? 1, perWord(storage)));
+    if (op.op === "store" && inBlocks(storage))
+      blocked.set(walk.axis, Math.max(blocked.get(walk.axis) ?? 1, blockOf(storage)));
     if (op.op === "load") narrow.set(walk.axis, Math.max(narrow.get(walk.axis) ?? 1, capacity(storage) / 4));
     let touched = [...own].reduce(
       (n, a) => n * (program.axes[a]?.kind === "block" ? (program.axes[a]?.size ?? size(a)) : size(a)),
@@ -250,5 +260,5 @@ function survey(program: Specialised): Survey {
       touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);
   });
-  return { weights, conflicts, reduces, narrow, together };
+  return { weights, conflicts, reduces, narrow, together, blocked };
 }

@@ -6,7 +6,7 @@
  * 4 x 8 lanes, 16-byte reads and writes, lines padded by one element so that neighbouring lanes meet different banks.
  */
 
-import { fitsHalf, perWord } from "../ir/formats.ts";
+import { fitsHalf, inBlocks, perWord } from "../ir/formats.ts";
 import type { Room, Width } from "../ir/lane/program.ts";
 import type { Op, Specialised } from "../ir/tile/program.ts";
 import { operands } from "../ir/tile/program.ts";
@@ -40,6 +40,9 @@ const PADDING = 8;
 export function tiledSchedule(program: Specialised, target: Target, knobs: Knobs = {}): Schedule | undefined {
   const lanes = Math.min(knobs.lanes ?? LANES, target.maxInvocations);
   if (target.profile !== "gpu" || knobs.tileRows === 0 || lanes < 64 || !isPower(lanes)) return undefined;
+  // Lanes of a tile hold a part of a block each.
+  if (program.params.some((p) => p.kind === "tensor" && p.writes && inBlocks(program.binding.storage[p.name] ?? "f32")))
+    return undefined;
   const products = productsOf(program);
   return products === undefined ? undefined : new Planner(program, target, knobs, products, lanes).plan();
 }

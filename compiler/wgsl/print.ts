@@ -235,11 +235,10 @@ class Printer {
       case "atomic":
         return this.#atomic(s, depth);
       case "insert": {
-        // Two steps, and only these bits change in either: whoever writes others meanwhile finds them as they were.
-        const place = `&${name(s.buffer)}[${this.#atom(s.index)}]`;
-        const shift = this.#atom(s.shift);
-        this.#put(depth, `atomicAnd(${place}, ~(${literal(2 ** s.bits - 1, "u32")} << ${shift}));`);
-        return this.#put(depth, `atomicOr(${place}, ${this.#atom(s.value)} << ${shift});`);
+        const [place, shift] = [`&${name(s.buffer)}[${this.#atom(s.index)}]`, this.#atom(s.shift)];
+        const all = literal(2 ** s.bits - 1, "u32"); // In both steps only these bits change.
+        const or = `atomicOr(${place}, ${this.#atom(s.value)} << ${shift});`;
+        return this.#put(depth, `atomicAnd(${place}, ~(${all} << ${shift})); ${or}`);
       }
       case "write": {
         const { base, width } = this.#room(s.room);

@@ -61,7 +61,7 @@ const CASES: readonly (readonly [string, string, Readonly<Record<string, Storage
   ],
   ["TS-301", `const all = x.at();\n  y.set([0], sum(sum(all, "columns"), "rows"));`],
   [
-    "TS-303",
+    "TS-302",
     `export function kernel(h: Tensor<"rows", q8>): void {\n  const i = block("rows");\n  h.set([i], 1);\n}\n`,
   ],
   [

@@ -321,12 +321,12 @@ const MISTAKES: Readonly<
   binding: [
     ["too large a tile", `y.set([0], sum(sum(x.at(), "rows")));`],
     [
-      "single 16-bit elements",
-      `export function kernel(y: Tensor<"n", f16>): void {\n  for (const j of over("n", 3)) y.set([j], 1);\n}`,
+      "a part of a block",
+      `export function kernel(y: Tensor<"n", q8>): void {\n  for (const j of over("n", 3)) y.set([j], 1);\n}`,
     ],
     [
       "a block format",
-      `export function kernel(y: Tensor<"n", q8>): void {\n  const i = block("n");\n  y.set([i], 1);\n}`,
+      `export function kernel(y: Tensor<"n", q8>): void {\n  const i = block("n", 16);\n  y.set([i], 1);\n}`,
     ],
   ],
 };

@@ -4,11 +4,16 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { compileFile } from "../../compiler/frontend/index.ts";
 import { generate } from "../../compiler/index.ts";
+import { addFormat, FORMATS, type StorageType } from "../../compiler/ir/formats.ts";
 import type { Atom, LaneProgram, Stmt } from "../../compiler/ir/lane/program.ts";
 import { BOOL, constant, F32, U32, vector } from "../../compiler/ir/lane/program.ts";
 import { verifyLanes } from "../../compiler/ir/lane/verify.ts";
 import { TRAITS } from "../../runtime/adapters/traits.ts";
 import { bufferOf, f, laneProgram, loop, ref, set, store, u, when } from "../support/lane-programs.ts";
+
+/** A format that kernels cannot store. */
+const READ_ONLY = "r8" as StorageType;
+addFormat({ ...FORMATS.q8, name: READ_ONLY, stores: "nothing" });
 
 const lane = ref("lane");
 const F4 = vector("f32", 4);
@@ -131,7 +136,18 @@ describe("memory", () => {
       '"y" is atomic but not written word by word',
       [bufferOf("y", { unit: 4, atomic: true })],
     ],
-    ["of block formats is not written", [], '"y" is q8 but written', [bufferOf("y", { unit: 4, storage: "q8" })]],
+    [
+      "of formats that are only read is not written",
+      [],
+      '"y" is r8 but written',
+      [bufferOf("y", { unit: 4, storage: READ_ONLY })],
+    ],
+    [
+      "is written by bits where it is atomic",
+      [{ op: "insert", buffer: "y", index: u(0), shift: u(16), bits: 16, value: u(1) }],
+      'bits of "y" are written, but it is not atomic words',
+      [bufferOf("y", { unit: 2, storage: "f16" })],
+    ],
     [
       "in a texture is not written",
       [],

@@ -351,13 +351,13 @@ describe("stores that cannot be", () => {
     throw new Error("nothing was refused");
   }
 
-  test("block formats", async () => {
-    expect(await complaint("intoBlocks", 32, "q8")).toBe(
+  test("parts of blocks", async () => {
+    expect(await complaint("intoBlocks", 40, "q8")).toBe(
       [
-        'storage.test.ts:N:3  TS-303  "y" is stored as q8, which kernels can only read',
+        'storage.test.ts:N:3  TS-302  "y" is stored as q8, and here parts of blocks of 32 would be written',
         "  N |   y.set([i], x.at(i));",
         "    |   ^^^^^^^^^^^^^^^^^^^",
-        "  help: write f32 and quantise on the host",
+        "  help: whole blocks are written along the last dim: by a block (with a size that is a multiple of theirs, if it has one), the whole dim or an over-loop without a run-time limit; or store f32",
       ].join("\n"),
     );
   });

@@ -92,7 +92,7 @@ class Checker {
         (b.writes || b.writable || b.members !== undefined || !Number.isInteger(Math.log2(b.pitch)))
       )
         this.#bad(`"${b.name}" cannot be bound as a texture with rows of ${b.pitch} texels`);
-      if (b.writes && formatOf(b.storage).stores !== "elements") this.#bad(`"${b.name}" is ${b.storage} but written`);
+      if (b.writes && formatOf(b.storage).stores === "nothing") this.#bad(`"${b.name}" is ${b.storage} but written`);
     }
   }
 

@@ -2,10 +2,11 @@
  * Stores of tiles as stores of buffer elements: how values become words of each storage format.
  */
 import { unfit } from "../../host/diagnostics.ts";
-import { formatOf, halfFormat, isNarrow, perWord } from "../../ir/formats.ts";
+import { blockOf, codeWords, formatOf, halfFormat, isNarrow, perWord } from "../../ir/formats.ts";
 import type { Emitter } from "../../ir/lane/emitter.ts";
 import { type Atom, type Buffer, constant, U32 } from "../../ir/lane/program.ts";
 import type { Op } from "../../ir/tile/program.ts";
+import { encodeBlock } from "./encode-blocks.ts";
 import { codeOfFloat, wordOfBytes } from "./small-floats.ts";
 import type { Words } from "./words.ts";
 
@@ -24,16 +25,24 @@ export class Stores {
     this.#words = words;
   }
 
-  #written(site: StoreSite): Buffer {
+  #written(site: StoreSite, blocks = false): Buffer {
     const b = this.#words.buffer(site.param);
-    if (formatOf(b.storage).stores !== "elements") {
+    const { stores, scale } = formatOf(b.storage);
+    if (stores === "elements") return b;
+    if (stores === "nothing")
       throw unfit({
-        code: "TS-303",
+        code: "TS-302",
         message: `"${site.param}" is stored as ${b.storage}, which kernels can only read`,
         span: site.span,
         help: "write f32 and quantise on the host",
       });
-    }
+    if (!blocks)
+      throw unfit({
+        code: "TS-302",
+        message: `"${site.param}" is stored as ${b.storage}, and here parts of blocks of ${scale?.per} would be written`,
+        span: site.span,
+        help: "whole blocks are written along the last dim: by a block (with a size that is a multiple of theirs, if it has one), the whole dim or an over-loop without a run-time limit; or store f32",
+      });
     return b;
   }
 
@@ -76,6 +85,39 @@ export class Stores {
         value: whole,
       });
     }
+  }
+
+  /** Stores a whole block, its elements in vectors of four, at the address of its first element. */
+  storeBlock(site: StoreSite, first: Atom, values: readonly Atom[]): void {
+    const b = this.#written(site, true);
+    const e = this.#e;
+    const format = formatOf(b.storage);
+    const codes = codeWords(b.storage, b.elements);
+    // The scales of two blocks share a word, where no minimum lies between them.
+    if (format.scale?.minimum !== true && !b.atomic) {
+      this.shared.add(b.name);
+      return;
+    }
+    const encoded = encodeBlock(e, format, values);
+    const store = (index: Atom, value: Atom): void =>
+      e.push({ op: "store", buffer: b.name, index: this.#words.inside(b, index), value });
+    const word = e.shift(first, Math.log2(perWord(b.storage)));
+    for (const [i, value] of encoded.words.entries()) store(e.binary("add", word, constant(i, U32)), value);
+    const block = e.shift(first, Math.log2(blockOf(b.storage)));
+    const { scale, minimum } = encoded;
+    if (minimum !== undefined) {
+      const both = e.binary("or", scale, e.binary("shl", minimum, constant(16, U32)));
+      return store(e.binary("add", block, constant(codes, U32)), both);
+    }
+    const index = this.#words.inside(b, e.binary("add", e.shift(block, 1), constant(codes, U32)));
+    const shift = e.binary("mul", e.low(block, 1), constant(16, U32));
+    e.push({ op: "insert", buffer: b.name, index, shift, bits: 16, value: scale });
+  }
+
+  /** Refuses a store that is not of whole blocks. */
+  refuse(site: StoreSite): never {
+    this.#written(site);
+    throw new Error(`"${site.param}" is stored by elements`);
   }
 
   /** The word that neighbours make. */
