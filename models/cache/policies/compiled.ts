@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "1ffba1b7294abeeccc25aedb",
+ "compiler": "c6a56958e1a0418f8385d495",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
@@ -18,7 +18,7 @@ export const shipped: Shipped = {
   },
   {
    "file": "../../../dsl/types.ts",
-   "hash": "5c4ec542d75f2f796a3a06f2"
+   "hash": "b97f20536c43e5264944dae6"
   },
   {
    "file": "../../../dsl/words.ts",
