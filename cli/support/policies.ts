@@ -92,11 +92,11 @@ async function policiesIn(file: string): Promise<readonly AnyPolicy[]> {
 
 /** A module, with a loader for TypeScript where the runtime has none. */
 async function imported(url: string): Promise<Readonly<Record<string, unknown>>> {
-  const { versions, features } = process;
-  const bare = versions.bun === undefined && versions.deno === undefined && !features.typescript;
-  if (bare && /\.[cm]?ts$/.test(url) && import.meta.url.endsWith(".js")) {
+  try {
+    return (await import(/* @vite-ignore */ url)) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    if ((error as { readonly code?: string }).code !== "ERR_UNKNOWN_FILE_EXTENSION") throw error;
     const { tsImport } = await import("tsx/esm/api");
     return (await tsImport(url, import.meta.url)) as Readonly<Record<string, unknown>>;
   }
-  return (await import(/* @vite-ignore */ url)) as Readonly<Record<string, unknown>>;
 }
