@@ -13,7 +13,7 @@ export interface Adapter {
   /** What the driver says of itself. */
   readonly driver: string;
   readonly kind: string;
-  readonly rung: string;
+  readonly featureLevel: string;
   /** system, embedded, null, native or given. */
   readonly origin: string;
   readonly subgroups: { readonly min: number; readonly max: number } | null;
@@ -52,7 +52,7 @@ export function surroundings(gpu: Gpu): Surroundings {
       architecture: c.architecture,
       driver: c.description,
       kind: c.kind,
-      rung: c.rung,
+      featureLevel: c.featureLevel,
       origin: gpu.device.origin,
       subgroups: c.subgroups ?? null,
       f16: c.f16,

@@ -1,7 +1,7 @@
 /** The runtime's doors. */
 
 export { type KernelBundle, registerBundle } from "../compiler/index.ts";
-export type { Capabilities, Limits, Rung, SubgroupMatrix } from "./adapters/capabilities.ts";
+export type { Capabilities, FeatureLevel, Limits, SubgroupMatrix } from "./adapters/capabilities.ts";
 export type { DawnRequest, Origin } from "./adapters/dawn.ts";
 export type { DawnModule } from "./adapters/dawn-module.ts";
 export { targetOf } from "./adapters/target.ts";

@@ -23,14 +23,16 @@ async function open({ root, sources, adapter }: PairExchanges["open"]["request"]
   // As the commands do; checkouts from before this option always asked for as many.
   const gpu = await door.open({ threads: "auto", ...(adapter === undefined ? {} : { adapter }) });
   opened = { checkout, sources, gpu };
-  const { name, vendor, kind, description, rung } = gpu.capabilities;
+  const { name, vendor, kind, description, featureLevel } = gpu.capabilities;
+  // Older checkouts call it so.
+  const { rung } = gpu.capabilities as { readonly rung?: string };
   const { name: js, version } = runtime();
   return {
     settings: { runtime: js, adapter: name, "adapter's vendor": vendor, "kind of adapter": kind },
     environment: {
       [`version of ${js}`]: version,
       driver: description,
-      rung,
+      "feature level": featureLevel ?? rung,
       // A checkout may set some of them when it opens the GPU.
       ...variables(),
     },

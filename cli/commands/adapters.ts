@@ -20,7 +20,7 @@ async function adapters(options: { json?: boolean }, { io }: Context): Promise<v
 
 function linesOf(one: Listed): string[] {
   if ("problem" in one) return [`${one.name}: ${one.problem}`];
-  const { kind, description, rung, profile, subgroups, f16, limits, traits } = one.capabilities;
+  const { kind, description, featureLevel, profile, subgroups, f16, limits, traits } = one.capabilities;
   const lanes =
     subgroups === undefined
       ? "no subgroups"
@@ -28,7 +28,7 @@ function linesOf(one: Listed): string[] {
   const lines: [string, string][] = [
     ["driver", `${description || "unnamed"} (${one.origin})`],
     ["kind", `${kind === "unknown" ? "GPU" : kind}, schedules for ${profile === "gpu" ? "GPUs" : "software adapters"}`],
-    ["features", `rung ${rung}, ${lanes}, ${f16 ? "f16" : "no f16"}`],
+    ["features", `feature level ${featureLevel}, ${lanes}, ${f16 ? "f16" : "no f16"}`],
     ["binding", `${bytes(limits.bindingBytes)}, ${limits.storageBuffers} a kernel`],
     ["workgroup", `${limits.workgroupInvocations} invocations, ${bytes(limits.workgroupBytes)}`],
     ["traits", ""],

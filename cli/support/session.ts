@@ -26,12 +26,12 @@ export async function withGpu<T>(
   }
 }
 
-/** `llvmpipe (…), software, rung L2`. */
+/** `llvmpipe (…), software, feature level L2`. */
 export function adapterLine(gpu: Gpu): string {
-  const { name, description, kind, rung, subgroups } = gpu.capabilities;
+  const { name, description, kind, featureLevel, subgroups } = gpu.capabilities;
   const more = description === "" || description === name ? "" : ` (${description})`;
   const lanes = subgroups === undefined ? "no subgroups" : `subgroups of ${span(subgroups.min, subgroups.max)}`;
-  return `${name}${more}: ${kind === "unknown" ? "GPU" : kind}, ${lanes}, rung ${rung}`;
+  return `${name}${more}: ${kind === "unknown" ? "GPU" : kind}, ${lanes}, feature level ${featureLevel}`;
 }
 
 function span(min: number, max: number): string {
@@ -40,8 +40,8 @@ function span(min: number, max: number): string {
 
 /** What was opened, for `--json`. */
 export function adapterJson(gpu: Gpu): Record<string, unknown> {
-  const { name, description, kind, rung } = gpu.capabilities;
-  return { name, description, kind, rung, origin: gpu.device.origin };
+  const { name, description, kind, featureLevel } = gpu.capabilities;
+  return { name, description, kind, featureLevel, origin: gpu.device.origin };
 }
 
 /** One line that says what the model and its state take. */

@@ -7,9 +7,9 @@ import type { AdapterTraits } from "./traits.ts";
 export interface Target {
   /** A CPU that acts as a GPU, or a GPU: which of the two kinds of schedule is used. */
   readonly profile: "software" | "gpu";
-  /** Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (rung L0). */
+  /** Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (feature level L0). */
   readonly subgroup: number;
-  /** The size is pinned by the shader, since the adapter has several (rung L3). */
+  /** The size is pinned by the shader, since the adapter has several (feature level L3). */
   readonly pinned: boolean;
   /** Most invocations in a workgroup. */
   readonly maxInvocations: number;
@@ -17,7 +17,7 @@ export interface Target {
   readonly storageBuffers: number;
   /** Bytes of workgroup memory; what every WebGPU has unless told. */
   readonly workgroupBytes?: number;
-  /** Shapes that the subgroup's matrix units multiply (rung L4). */
+  /** Shapes that the subgroup's matrix units multiply (feature level L4). */
   readonly matrix?: readonly MatrixShape[];
   /** Bytes of one binding; the adapter's own limit unless told. */
   readonly bindingBytes?: number;

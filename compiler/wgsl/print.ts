@@ -102,7 +102,7 @@ class Printer {
     return `${[...head, ...body, "}"].join("\n")}\n`;
   }
 
-  /** Rung L0: a tree in workgroup memory, for adapters without subgroup operations. */
+  /** Feature level L0: a tree in workgroup memory, for adapters without subgroup operations. */
   #treeReduction(id: string): string[] {
     const [fn, type] = id.split(":") as [ReduceKind | "first", string];
     const n = this.#p.lanes;
@@ -147,7 +147,7 @@ class Printer {
     ];
   }
 
-  /** Rung L0: sums over the lanes before each, doubling the reach in every round. */
+  /** Feature level L0: sums over the lanes before each, doubling the reach in every round. */
   #scanHelper(type: string): string[] {
     const n = this.#p.lanes;
     return [

@@ -1,8 +1,8 @@
 /**
  * What an adapter can do, as the compiler and the kernels' schedules need to know it.
  *
- * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles); and a ladder of rungs says which
- * features the generated code may lean on. Each rung includes those below it, so a variant is named by one word.
+ * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles); and feature levels say which
+ * features the generated code may lean on. Each feature level includes those below it, so a variant is named by one word.
  */
 import type { AdapterTraits } from "../../compiler/index.ts";
 import { env } from "../common/env.ts";
@@ -10,7 +10,7 @@ import { UserError } from "../common/errors.ts";
 import { familyOf, traitsOf } from "./traits.ts";
 
 /** L0 core WebGPU; L1 subgroups of unknown size; L2 f16 storage; L3 pinned subgroup size; L4 subgroup matrices. */
-export type Rung = "L0" | "L1" | "L2" | "L3" | "L4";
+export type FeatureLevel = "L0" | "L1" | "L2" | "L3" | "L4";
 
 /** One shape that the adapter's matrix units multiply: [M, K] x [K, N] of `component` into [M, N] of `result`. */
 export interface SubgroupMatrix {
@@ -73,7 +73,7 @@ export interface Capabilities {
   /** The largest sizes a kernel may use. */
   readonly limits: Limits;
   /** The features that generated code leans on. */
-  readonly rung: Rung;
+  readonly featureLevel: FeatureLevel;
   /** What it is like beyond features and limits. */
   readonly traits: AdapterTraits;
 }
@@ -85,13 +85,13 @@ export interface AdapterFacts {
   readonly limits: GPUSupportedLimits;
 }
 
-const RUNGS: readonly Rung[] = ["L0", "L1", "L2", "L3", "L4"];
+const FEATURE_LEVELS: readonly FeatureLevel[] = ["L0", "L1", "L2", "L3", "L4"];
 
 /**
  * Describes an adapter, or a device through `{ info: device.adapterInfo, features: device.features, limits: device.limits }`.
- * TILESTATE_RUNG lowers the rung, and never raises it.
+ * TILESTATE_FEATURE_LEVEL lowers the feature level, and never raises it.
  * @param traits that count in place of the adapter's own, for tests and experiments.
- * @throws UserError when TILESTATE_RUNG is not a rung, and for traits that are none.
+ * @throws UserError when TILESTATE_FEATURE_LEVEL is not a feature level, and for traits that are none.
  */
 export function describeAdapter(adapter: AdapterFacts, traits: Partial<AdapterTraits> = {}): Capabilities {
   const { info, features, limits } = adapter;
@@ -124,7 +124,7 @@ export function describeAdapter(adapter: AdapterFacts, traits: Partial<AdapterTr
       storageTextures: limits.maxStorageTexturesPerShaderStage,
       textureExtent: limits.maxTextureDimension2D,
     },
-    rung: lowered(rungOf(found)),
+    featureLevel: lowered(featureLevelOf(found)),
     traits: traitsOf(info, traits),
   };
 }
@@ -189,17 +189,20 @@ function matricesOf(info: GPUAdapterInfo): readonly SubgroupMatrix[] {
   }));
 }
 
-function rungOf(found: Pick<Capabilities, "f16" | "subgroups" | "subgroupSizeControl" | "subgroupMatrix">): Rung {
+function featureLevelOf(
+  found: Pick<Capabilities, "f16" | "subgroups" | "subgroupSizeControl" | "subgroupMatrix">,
+): FeatureLevel {
   if (found.subgroups === undefined) return "L0";
   if (!found.f16) return "L1";
   if (!found.subgroupSizeControl) return "L2";
   return found.subgroupMatrix.length === 0 ? "L3" : "L4";
 }
 
-function lowered(rung: Rung): Rung {
-  const wish = env("TILESTATE_RUNG")?.toUpperCase();
-  if (wish === undefined) return rung;
-  const index = RUNGS.indexOf(wish as Rung);
-  if (index < 0) throw new UserError(`TILESTATE_RUNG: expected one of ${RUNGS.join(", ")}, got "${wish}"`);
-  return RUNGS[Math.min(index, RUNGS.indexOf(rung))] as Rung;
+function lowered(featureLevel: FeatureLevel): FeatureLevel {
+  const wish = env("TILESTATE_FEATURE_LEVEL")?.toUpperCase();
+  if (wish === undefined) return featureLevel;
+  const index = FEATURE_LEVELS.indexOf(wish as FeatureLevel);
+  if (index < 0)
+    throw new UserError(`TILESTATE_FEATURE_LEVEL: expected one of ${FEATURE_LEVELS.join(", ")}, got "${wish}"`);
+  return FEATURE_LEVELS[Math.min(index, FEATURE_LEVELS.indexOf(featureLevel))] as FeatureLevel;
 }

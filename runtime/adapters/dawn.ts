@@ -28,8 +28,8 @@ export interface DawnRequest {
   /** Dawn toggles to switch on; with a leading "-", off. */
   readonly toggles?: readonly string[] | undefined;
   /**
-   * Use the matrix units of a GPU that has some (rung L4). Dawn offers them among its unsafe APIs only, which are off otherwise: turn this on for kernels that
-   * you trust. Left out, TILESTATE_RUNG=L4 turns it on.
+   * Use the matrix units of a GPU that has some (feature level L4). Dawn offers them among its unsafe APIs only, which are off otherwise: turn this on for kernels that
+   * you trust. Left out, TILESTATE_FEATURE_LEVEL=L4 turns it on.
    */
   readonly matrixUnits?: boolean | undefined;
   /**
@@ -78,7 +78,7 @@ async function openWanted(request: DawnRequest): Promise<Dawn> {
   const wish = (request.adapter ?? env("TILESTATE_ADAPTER") ?? "auto").trim().toLowerCase();
   const name = ALIASES[wish] ?? (wish || "auto");
   const { dawn } = request;
-  const matrixUnits = request.matrixUnits ?? env("TILESTATE_RUNG")?.toUpperCase() === "L4";
+  const matrixUnits = request.matrixUnits ?? env("TILESTATE_FEATURE_LEVEL")?.toUpperCase() === "L4";
   const toggles: Toggles = {
     always: request.toggles ?? [],
     onGpus: [...GPU_TOGGLES, ...(matrixUnits ? MATRIX_TOGGLES : [])],
@@ -137,7 +137,7 @@ async function openSystem(
 }
 
 async function openNull(toggles: Toggles, given: DawnModule | undefined): Promise<Dawn> {
-  // It runs nothing, so nothing is unsafe: all rungs can be compiled there.
+  // It runs nothing, so nothing is unsafe: all feature levels can be compiled there.
   const all = { ...toggles, always: ["allow_unsafe_apis", ...toggles.always] };
   const found = await openSystem(["backend=null"], all, given);
   if (found === undefined) throw new UserError("Dawn's null backend gave no adapter");

@@ -8,10 +8,10 @@ import type { Capabilities } from "./capabilities.ts";
  */
 export function targetOf(c: Capabilities): Target {
   const order = ["L0", "L1", "L2", "L3", "L4"];
-  const rung = order.indexOf(c.rung);
+  const featureLevel = order.indexOf(c.featureLevel);
   const { subgroups } = c;
-  const fixed = rung >= 1 && subgroups !== undefined && subgroups.min === subgroups.max;
-  const pinned = !fixed && rung >= 3 && subgroups !== undefined;
+  const fixed = featureLevel >= 1 && subgroups !== undefined && subgroups.min === subgroups.max;
+  const pinned = !fixed && featureLevel >= 3 && subgroups !== undefined;
   return {
     profile: c.profile,
     subgroup: fixed ? subgroups.min : pinned ? Math.min(32, subgroups.max) : 0,
@@ -20,6 +20,6 @@ export function targetOf(c: Capabilities): Target {
     storageBuffers: c.limits.storageBuffers,
     workgroupBytes: c.limits.workgroupBytes,
     traits: c.traits,
-    ...(rung >= 4 ? { matrix: c.subgroupMatrix } : {}),
+    ...(featureLevel >= 4 ? { matrix: c.subgroupMatrix } : {}),
   };
 }

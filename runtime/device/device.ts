@@ -68,7 +68,7 @@ export async function openDevice(request: DeviceRequest = {}): Promise<Device> {
   return new Device(raw, dawn?.origin ?? "given", all, { dawn, waiting, capabilities });
 }
 
-/** The capabilities of a device whose subgroups are what its adapter tells, where that is not known yet; on rung L0, with a note, where they are not. */
+/** The capabilities of a device whose subgroups are what its adapter tells, where that is not known yet; on feature level L0, with a note, where they are not. */
 async function checked(
   raw: GPUDevice,
   told: Capabilities,
@@ -77,8 +77,8 @@ async function checked(
   if (told.traits.linearSubgroups || isNullBackend(raw.adapterInfo)) return { capabilities: told, notes: [] };
   const problem = await subgroupProblem(raw, targetOf(told));
   if (problem === undefined) return { capabilities: told, notes: [] };
-  const note = `The subgroups of ${told.name} are not those that kernels are compiled for: ${problem}. Kernels run without them, on rung L0.`;
-  return { capabilities: { ...told, rung: "L0" }, notes: [note] };
+  const note = `The subgroups of ${told.name} are not those that kernels are compiled for: ${problem}. Kernels run without them, on feature level L0.`;
+  return { capabilities: { ...told, featureLevel: "L0" }, notes: [note] };
 }
 
 async function requestDevice({ adapter }: Dawn): Promise<GPUDevice> {

@@ -18,12 +18,12 @@ const FORMAT = 1;
 /** Bytes of a file of records beyond which it is none of ours. */
 const LARGEST = 64 << 20;
 
-/** Names an adapter for records: without versions of drivers, and with the rung and the sizes of subgroups, which decide what code is generated. */
+/** Names an adapter for records: without versions of drivers, and with the feature level and the sizes of subgroups, which decide what code is generated. */
 export function adapterKey(c: Capabilities): string {
   // The names of software adapters go on with the version of their compiler.
   const name = c.kind === "software" ? c.name.split(" ", 1)[0] : c.name;
   const { min = 0, max = 0 } = c.subgroups ?? {};
-  return [c.vendor, name, c.rung, min === max ? min : `${min}-${max}`].join("/").toLowerCase();
+  return [c.vendor, name, c.featureLevel, min === max ? min : `${min}-${max}`].join("/").toLowerCase();
 }
 
 /**

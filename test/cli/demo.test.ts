@@ -82,7 +82,7 @@ test("adapter, memory, a tale and the table", async () => {
   const args = ["--adapter", fastest, "--tokens", "12", "--cut", "400", "--seconds", "280"];
   const { code, out, err } = await cli("demo", ...args);
   expect([code, err]).toEqual([0, ""]);
-  expect(out).toMatch(/^adapter {2}.*rung L\d$/m);
+  expect(out).toMatch(/^adapter {2}.*feature level L\d$/m);
   expect(out).toMatch(/^memory {3}hearth, .*weights .*, state .* \(tova:128, 128 \+ 1 slots/m);
   expect(out).toContain("A tale from ");
   expect(out).toMatch(/^12 tokens at [\d.]+ tokens\/s$/m);

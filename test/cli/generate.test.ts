@@ -10,7 +10,7 @@ import { cli, cliJson } from "./run.ts";
 interface Generated {
   readonly model: string;
   readonly state: string;
-  readonly adapter: { readonly name: string; readonly rung: string };
+  readonly adapter: { readonly name: string; readonly featureLevel: string };
   readonly bytes: { readonly weights: number; readonly state: number; readonly scratch: number };
   readonly prompt_ids: number[];
   readonly ids: number[];
@@ -37,7 +37,7 @@ describe.each(adaptersUnderTest())("on %s", (adapter) => {
     const { code, out, err } = await cli("generate", "A tale from", "--tokens", "12", "--adapter", adapter);
     expect(code).toBe(0);
     expect(greedy.text.startsWith(out.trimEnd())).toBe(true);
-    expect(err).toMatch(/^adapter {2}.*rung L\d$/m);
+    expect(err).toMatch(/^adapter {2}.*feature level L\d$/m);
     expect(err).toMatch(/^memory {3}hearth, 4\.39 M parameters: weights .*state 6\.0\d MiB \(full, 1024 \+ 1 slots/m);
     expect(err).toMatch(/3 prompt tokens in \d+ ms, 12 new ones at [\d.]+ tokens\/s/);
   });
@@ -60,7 +60,7 @@ test.each(everyAdapter().filter((name) => name === "native"))(
     const { greedy } = await golden("hearth");
     const got = await cliJson<Generated>("generate", "--gpu", "native", "--tokens", "40");
     expect([...got.prompt_ids, ...got.ids]).toEqual(greedy.ids.slice(0, greedy.prompt_ids.length + 40));
-    expect(got.adapter.rung).toBe("L0");
+    expect(got.adapter.featureLevel).toBe("L0");
   },
 );
 

@@ -282,7 +282,7 @@ describe("what is only bound for writing", () => {
     expect(printWgsl(laneProgram(meet("n"), { buffers: open }))).toContain("var<storage, read_write> p_x");
   });
 
-  it("must not decide where lanes meet, at rung L0", () => {
+  it("must not decide where lanes meet, at feature level L0", () => {
     const program = laneProgram(meet("n"), { buffers: open, mode: "workgroup" });
     expect(() => verifyLanes(program, "trial")).toThrow("the bounds of loop i vary by lane");
     expect(

@@ -35,7 +35,7 @@ describe.each(shown)("lanes.md:$line", ({ text }) => {
   });
 });
 
-test("the page shows three kernels, both profiles, and the lowest and the highest rung", () => {
+test("the page shows three kernels, both profiles, and the lowest and the highest feature level", () => {
   const commands = shown.map((b) => b.text.split("\n")[0] ?? "");
   for (const part of ["matvec", "flash", "matmul", "lavapipe", "--target gpu", "--target L0", "--target L4"]) {
     expect(

@@ -1,5 +1,5 @@
 /**
- * Runs example kernels three ways (interpreter, every adapter, every rung and profile that changes the code) and compares each with given numbers.
+ * Runs example kernels three ways (interpreter, every adapter, every feature level and profile that changes the code) and compares each with given numbers.
  *
  * The numbers come from plain f64 arithmetic in the tests. Tensors without data start as NaN (integers as a loud pattern), so that an element that no program
  * wrote shows as a difference.
@@ -56,7 +56,7 @@ export async function compareInterpreter(c: Comparison): Promise<void> {
   }
 }
 
-/** Targets that make different code for one adapter: its own, rung L0, and the other profile. */
+/** Targets that make different code for one adapter: its own, feature level L0, and the other profile. */
 function targetsOf(own: Target): Readonly<Record<string, Target>> {
   const L0: Target = { ...own, subgroup: 0, pinned: false };
   return { ...(own.subgroup === 0 ? {} : { own }), L0, gpu: { ...own, profile: "gpu", traits: TRAITS.gpu } };

@@ -21,7 +21,7 @@ export interface Comparison {
   readonly want: Readonly<Record<string, ArrayLike<number>>>;
   /** Largest difference, relative to the largest magnitude wanted (1e-5 unless told; 0 for integers). */
   readonly tolerance?: number;
-  /** Rung L0 makes more barriers of it than lavapipe compiles in a minute: there, only SwiftShader runs that rung. */
+  /** Feature level L0 makes more barriers of it than lavapipe compiles in a minute: there, only SwiftShader runs that feature level. */
   readonly manyBarriers?: boolean;
 }
 

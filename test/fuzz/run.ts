@@ -123,7 +123,7 @@ function expected(
 /** What runs the compiled kernels: an adapter, or the simulator for targets that no adapter here has. */
 export type Runner = Gpu | "simulator";
 
-/** The first differing element of each plan's outputs, on this runner with each of the targets. Tests of this function give the runner other programs. One program in `oneIn` runs on the slower rung, too. */
+/** The first differing element of each plan's outputs, on this runner with each of the targets. Tests of this function give the runner other programs. One program in `oneIn` runs on the slower feature level, too. */
 export async function compare(
   gpu: Runner,
   plans: readonly KernelPlan[],
@@ -138,7 +138,7 @@ export async function compare(
   for (const [which, target] of targets.entries()) {
     const where = `${gpu.capabilities.name}${which === 1 ? " at L0" : ""}`;
     const jobs = plans.flatMap((plan, i) => {
-      // The slower rung is sampled.
+      // The slower feature level is sampled.
       if (which === 1 && i % oneIn !== seed % oneIn) return [];
       const program = programs.get(plan.name);
       if (program === undefined) return [];

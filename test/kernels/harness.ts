@@ -1,10 +1,10 @@
 /**
  * The check that every kernel has to pass.
  *
- * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own rung, at rung L0
+ * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own feature level, at feature level L0
  * (workgroup memory, no subgroups), with one thread a program and, products of matrices, as the workgroup tiles of the GPU profile, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
  * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
- * writes must be written everywhere, and what it leaves must be left everywhere. With TILESTATE_TEST_PROFILE=gpu only the adapters' own rungs run, with those schedules.
+ * writes must be written everywhere, and what it leaves must be left everywhere. With TILESTATE_TEST_PROFILE=gpu only the adapters' own feature levels run, with those schedules.
  */
 
 import { expect } from "vitest";
@@ -24,7 +24,7 @@ import { readMany } from "../../runtime/memory/read.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 import { adaptersUnderTest, everyAdapter, FORCED_PROFILE, withDevice } from "../support/gpu.ts";
 import { normal, uniform } from "../support/random.ts";
-import { inTextures, packed, parted, rungsOf, separate } from "./rungs.ts";
+import { inTextures, levelsOf, packed, parted, separate } from "./levels.ts";
 
 type Values = Float32Array | Uint32Array | Int32Array;
 
@@ -233,37 +233,37 @@ async function runOn(
     specs[p.name] = { shape, dtype, data, panel: use.panels?.[p.name] };
   }
   const own = targetOf(device.capabilities);
-  // With the other profile forced on it, this rung is all that is new; the rest compiles long there.
-  const rungs = FORCED_PROFILE === undefined ? rungsOf(own) : rungsOf(own).slice(0, 1);
+  // With the other profile forced on it, this feature level is all that is new; the rest compiles long there.
+  const levels = FORCED_PROFILE === undefined ? levelsOf(own) : levelsOf(own).slice(0, 1);
   if (FORCED_PROFILE === undefined) {
-    if (adapter === adaptersUnderTest()[0]) rungs.push({ label: "in textures", target: own, textures: true });
-    if (adapter === adaptersUnderTest().at(-1)) rungs.push(packed(program, own, specs), ...parted(program, own, specs));
+    if (adapter === adaptersUnderTest()[0]) levels.push({ label: "in textures", target: own, textures: true });
+    if (adapter === adaptersUnderTest().at(-1)) levels.push(packed(program, own, specs), ...parted(program, own, specs));
   }
-  for (const rung of rungs) {
-    if (use.tilesOnly === true && rung.tiles !== true) continue;
-    const made = rung.together
+  for (const level of levels) {
+    if (use.tilesOnly === true && level.tiles !== true) continue;
+    const made = level.together
       ? Object.entries(createTensors(device, specs))
-      : separate(device, specs, rung.textures === true ? inTextures(program, device, specs) : []);
+      : separate(device, specs, level.textures === true ? inTextures(program, device, specs) : []);
     const tensors = new Map(made);
     const args = program.params.map((p) => tensors.get(p.name) ?? use.scalars?.[p.name]);
     try {
-      const dispatch = new Kernel(device, program, rung.target, rung.knobs ?? {}).prepare(args);
+      const dispatch = new Kernel(device, program, level.target, level.knobs ?? {}).prepare(args);
       // Only products of matrices are anything else for the other profile.
-      if (rung.tiles === true && dispatch.variant.generated.schedule.tiles === undefined) {
+      if (level.tiles === true && dispatch.variant.generated.schedule.tiles === undefined) {
         for (const t of tensors.values()) t.destroy();
         continue;
       }
       // A thread that holds what lanes should share is a long shader, which lavapipe takes minutes to compile.
-      if (rung.knobs !== undefined && dispatch.variant.generated.wgsl.length > LONG) {
+      if (level.knobs !== undefined && dispatch.variant.generated.wgsl.length > LONG) {
         for (const t of tensors.values()) t.destroy();
         continue;
       }
-      runs.push({ label: `${adapter}, ${rung.label}`, tensors, dispatch });
+      runs.push({ label: `${adapter}, ${level.label}`, tensors, dispatch });
     } catch (error) {
       // A tile that many lanes hold may be too much for one.
       const crowded = error instanceof KernelError && error.diagnostics[0]?.code === "TS-301";
       for (const t of tensors.values()) t.destroy();
-      if (!(crowded && rung.knobs !== undefined)) throw error;
+      if (!(crowded && level.knobs !== undefined)) throw error;
     }
   }
   await compileAll(
@@ -291,7 +291,7 @@ async function runOn(
   for (const { tensor } of all) tensor.destroy();
 }
 
-/** Rung L3 and the GPU profile, and one binding at rung L0, where barriers must not depend on it: validated and compiled, not run. */
+/** Feature level L3 and the GPU profile, and one binding at feature level L0, where barriers must not depend on it: validated and compiled, not run. */
 async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   const device = await withDevice("null");
   const own = targetOf(device.capabilities);

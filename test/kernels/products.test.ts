@@ -74,7 +74,7 @@ describe("Dawn compiles products for matrix units", () => {
   test.each(shapes)("of $M x $N x $K in $component", async (shape) => {
     const device = await withDevice("null");
     const own = targetOf(device.capabilities);
-    expect(device.capabilities.rung).toBe("L4");
+    expect(device.capabilities.featureLevel).toBe("L4");
     const target = { ...own, subgroup: 32, pinned: true, matrix: [{ ...shape, result: "f32" }] };
     for (const [name, sizes] of forms) {
       const program = (await programs).get(name) as TileProgram;

@@ -1,4 +1,4 @@
-/** Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and rung. */
+/** Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and feature level. */
 import { describe, expect, test } from "vitest";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import { POLICY_KERNELS } from "../../models/cache/eviction.ts";

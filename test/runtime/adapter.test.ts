@@ -21,7 +21,7 @@ import { adaptersUnderTest, EMBEDDED, withDevice } from "../support/gpu.ts";
 
 const kept = { ...process.env };
 afterEach(() => {
-  for (const name of ["TILESTATE_ADAPTER", "TILESTATE_RUNG", "TILESTATE_CACHE", "TMPDIR"]) {
+  for (const name of ["TILESTATE_ADAPTER", "TILESTATE_FEATURE_LEVEL", "TILESTATE_CACHE", "TMPDIR"]) {
     if (kept[name] === undefined) delete process.env[name];
     else process.env[name] = kept[name];
   }
@@ -60,14 +60,14 @@ describe("the description of an adapter", () => {
     ["L2", ["subgroups", "shader-f16"]],
     ["L3", ["subgroups", "shader-f16", "subgroup-size-control"]],
     ["L4", ["subgroups", "shader-f16", "subgroup-size-control", MATRIX]],
-  ] as const)("reaches rung %s with %j", (rung, features) => {
+  ] as const)("reaches feature level %s with %j", (featureLevel, features) => {
     const matrix = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
     const adapter = paper({ vendor: "nvidia", device: "nvidia-h100-pcie", ...SUBGROUPS }, features, [matrix]);
     const found = describeAdapter(adapter);
-    expect(found.rung).toBe(rung);
+    expect(found.featureLevel).toBe(featureLevel);
     expect(found).toMatchObject({ name: "nvidia h100 pcie", kind: "discrete", profile: "gpu" });
     expect(found.subgroupMatrix).toEqual(
-      rung === "L4" ? [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }] : [],
+      featureLevel === "L4" ? [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }] : [],
     );
     expect(found.limits).toEqual({
       bindingBytes: 1,
@@ -81,17 +81,19 @@ describe("the description of an adapter", () => {
 
   it("has the feature of matrices but no shape of them: stays below L4", () => {
     const all = ["subgroups", "shader-f16", "subgroup-size-control", MATRIX];
-    expect(describeAdapter(paper({ vendor: "intel", ...SUBGROUPS }, all)).rung).toBe("L3");
+    expect(describeAdapter(paper({ vendor: "intel", ...SUBGROUPS }, all)).featureLevel).toBe("L3");
   });
 
-  it("is lowered by TILESTATE_RUNG and never raised", () => {
+  it("is lowered by TILESTATE_FEATURE_LEVEL and never raised", () => {
     const adapter = paper(SUBGROUPS, ["subgroups", "shader-f16"]);
-    process.env.TILESTATE_RUNG = "l1";
-    expect(describeAdapter(adapter).rung).toBe("L1");
-    process.env.TILESTATE_RUNG = "L4";
-    expect(describeAdapter(adapter).rung).toBe("L2");
-    process.env.TILESTATE_RUNG = "9";
-    expect(() => describeAdapter(adapter)).toThrow('TILESTATE_RUNG: expected one of L0, L1, L2, L3, L4, got "9"');
+    process.env.TILESTATE_FEATURE_LEVEL = "l1";
+    expect(describeAdapter(adapter).featureLevel).toBe("L1");
+    process.env.TILESTATE_FEATURE_LEVEL = "L4";
+    expect(describeAdapter(adapter).featureLevel).toBe("L2");
+    process.env.TILESTATE_FEATURE_LEVEL = "9";
+    expect(() => describeAdapter(adapter)).toThrow(
+      'TILESTATE_FEATURE_LEVEL: expected one of L0, L1, L2, L3, L4, got "9"',
+    );
   });
 
   it.each([
@@ -117,19 +119,19 @@ describe("opening an adapter", () => {
     expect(origin).toBe(name === "swiftshader" ? "embedded" : "system");
     expect(`${capabilities.name} ${capabilities.description}`.toLowerCase()).toContain(name);
     expect(capabilities.subgroups?.min).toBeGreaterThanOrEqual(4);
-    // SwiftShader has no f16, so it proves the rung below.
+    // SwiftShader has no f16, so it proves the feature level below.
     if (name === "swiftshader")
-      expect(capabilities).toMatchObject({ f16: false, rung: "L1", subgroups: { min: 4, max: 4 } });
-    else expect(capabilities).toMatchObject({ f16: true, subgroupSizeControl: true, rung: "L3" });
+      expect(capabilities).toMatchObject({ f16: false, featureLevel: "L1", subgroups: { min: 4, max: 4 } });
+    else expect(capabilities).toMatchObject({ f16: true, subgroupSizeControl: true, featureLevel: "L3" });
     expect(capabilities.limits.bindingBytes).toBeGreaterThanOrEqual(128 << 20);
     expect(capabilities.limits.workgroupInvocations).toBeGreaterThanOrEqual(256);
     expect(capabilities.timestamps).toBe(true);
   });
 
-  it("knows the null backend, which compiles every rung", async () => {
+  it("knows the null backend, which compiles every feature level", async () => {
     const device = await openDevice({ adapter: "null" });
     expect(device.origin).toBe("null");
-    expect(device.capabilities).toMatchObject({ rung: "L4", profile: "gpu", f16: true });
+    expect(device.capabilities).toMatchObject({ featureLevel: "L4", profile: "gpu", f16: true });
     expect(device.capabilities.subgroupMatrix.length).toBeGreaterThan(0);
     await device.close();
   });
@@ -187,10 +189,10 @@ describe("the unsafe APIs of Dawn", () => {
     expect(await optionsFor("amd", { toggles: ["allow_unsafe_apis"] })).toContain("allow_unsafe_apis");
   });
 
-  it("come with rung L4, if that is asked for", async () => {
-    process.env.TILESTATE_RUNG = "L3";
+  it("come with feature level L4, if that is asked for", async () => {
+    process.env.TILESTATE_FEATURE_LEVEL = "L3";
     expect(await optionsFor("nvidia")).not.toContain("allow_unsafe_apis");
-    process.env.TILESTATE_RUNG = "L4";
+    process.env.TILESTATE_FEATURE_LEVEL = "L4";
     expect(await optionsFor("nvidia")).toContain("allow_unsafe_apis");
     expect(await optionsFor("nvidia", { matrixUnits: false })).not.toContain("allow_unsafe_apis");
   });

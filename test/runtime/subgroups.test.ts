@@ -1,4 +1,4 @@
-/** Subgroups are looked at before kernels lean on them, and a device whose subgroups are others opens on rung L0 and says so. */
+/** Subgroups are looked at before kernels lean on them, and a device whose subgroups are others opens on feature level L0 and says so. */
 import { describe, expect, it, test } from "vitest";
 import { openDawn } from "../../runtime/adapters/dawn.ts";
 import { problemOf } from "../../runtime/adapters/subgroups.ts";
@@ -65,10 +65,10 @@ describe.each(adaptersUnderTest())("%s", (adapter) => {
     return { raw, asked: () => asked };
   }
 
-  test("passes the probe on its own rung", async () => {
+  test("passes the probe on its own feature level", async () => {
     const usual = await openDevice({ adapter });
     const looked = await openDevice({ adapter, traits: { linearSubgroups: false } });
-    expect(looked.capabilities.rung).toBe(usual.capabilities.rung);
+    expect(looked.capabilities.featureLevel).toBe(usual.capabilities.featureLevel);
     expect(looked.notes).toEqual(usual.notes);
     await Promise.all([usual.close(), looked.close()]);
   });
@@ -77,14 +77,14 @@ describe.each(adaptersUnderTest())("%s", (adapter) => {
     ["another size", "vec4<u32>(size,", "vec4<u32>(size * 2u,", /expected (\d+) lanes, got \d+/],
     ["other invocations", "subgroupMax(lid)", "subgroupMax(lid) + 1u", /expected invocations 0 to \d+ in one, got /],
     ["a shader that it refuses", "enable subgroups;", "enable subgroups; oops", /a kernel that looks at them failed/],
-  ])("with subgroups of %s opens on rung L0, says so, and computes the same", async (_, from, to, problem) => {
+  ])("with subgroups of %s opens on feature level L0, says so, and computes the same", async (_, from, to, problem) => {
     const { raw, asked } = await spoilt((code) => code.replace(from, to));
     const device = await openDevice({ device: raw, traits: { linearSubgroups: false } });
     expect(asked()).toBe(1);
-    expect(device.capabilities.rung).toBe("L0");
+    expect(device.capabilities.featureLevel).toBe("L0");
     expect(device.notes).toHaveLength(1);
     expect(device.notes[0]).toMatch(problem);
-    expect(device.notes[0]).toMatch(/^The subgroups of .* Kernels run without them, on rung L0\.$/);
+    expect(device.notes[0]).toMatch(/^The subgroups of .* Kernels run without them, on feature level L0\.$/);
     const gpu = new Gpu(device);
     expect(gpu.target.subgroup).toBe(0);
     for (const { what, worst, wgsl } of await runProducts(gpu, ["f32"])) {
@@ -95,10 +95,10 @@ describe.each(adaptersUnderTest())("%s", (adapter) => {
     raw.destroy();
   });
 
-  test("with lanes in another order keeps its rung", async () => {
+  test("with lanes in another order keeps its feature level", async () => {
     const { raw } = await spoilt((code) => code.replace("(size, lane,", "(size, size - 1u - lane,"));
     const device = await openDevice({ device: raw, traits: { linearSubgroups: false } });
-    expect([device.capabilities.rung === "L0", device.notes]).toEqual([false, []]);
+    expect([device.capabilities.featureLevel === "L0", device.notes]).toEqual([false, []]);
     await device.close();
     raw.destroy();
   });

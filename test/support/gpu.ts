@@ -3,7 +3,7 @@
  *
  * Two software adapters with different subgroup sizes, features and limits keep kernels honest; adapters.ts settles which of them a run is about.
  *
- * Deno brings a WebGPU of its own (wgpu, on rung L0, with another reader of WGSL). There it is a third adapter for those who ask for `everyAdapter`: all kernel
+ * Deno brings a WebGPU of its own (wgpu, on feature level L0, with another reader of WGSL). There it is a third adapter for those who ask for `everyAdapter`: all kernel
  * checks and a decoder, which shows that the shaders are not Dawn's alone. Whatever else uses a GPU leaves it out, since each of its submissions takes 12 ms.
  *
  * TILESTATE_TEST_PROFILE=gpu gives kernels and decoders the schedules that real GPUs get, on these adapters.

@@ -14,7 +14,7 @@ import { encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { TRAITS } from "../../runtime/adapters/traits.ts";
 
-/** Subgroups of the sizes that adapters have (0: none may be used, rung L0), for both profiles; two that bind one buffer, for tensors that
+/** Subgroups of the sizes that adapters have (0: none may be used, feature level L0), for both profiles; two that bind one buffer, for tensors that
  * share it; and two that bind 256 bytes at once. */
 export const LANE_TARGETS: readonly Target[] = [
   ...[8, 4, 32, 0].flatMap((subgroup) =>

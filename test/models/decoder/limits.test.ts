@@ -1,6 +1,6 @@
 /**
  * A decoder on what every browser promises and no more: 8 storage buffers a kernel, fewer than the q/k/v kernel has tensors. Once with the adapter's features
- * and once without any, which is rung L0.
+ * and once without any, which is feature level L0.
  */
 import { describe, expect, test } from "vitest";
 import { Decoder, openModel } from "../../../models/index.ts";
@@ -40,7 +40,7 @@ describe.each([
     const { greedy } = await golden("hearth");
     const ids = await modest(featured, async (gpu) => {
       expect(gpu.target.storageBuffers).toBe(8);
-      expect(gpu.capabilities.rung === "L0").toBe(!featured);
+      expect(gpu.capabilities.featureLevel === "L0").toBe(!featured);
       const decoder = await Decoder.load(gpu, await openModel("hearth"));
       const made = await continued(decoder, greedy.prompt_ids, { tokens: TOLD, stop: [] });
       decoder.destroy();

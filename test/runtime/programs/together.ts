@@ -7,7 +7,7 @@ export function pick(from: Tensor<"n">, where: Tensor<"n", u32>, by: Scalar, to:
   to.set([i], from.at(where.at(i)) * by);
 }
 
-/** Sum of the largest elements of the first `live` rows: at rung L0 lanes meet as often as memory says. */
+/** Sum of the largest elements of the first `live` rows: at feature level L0 lanes meet as often as memory says. */
 export function peaks(x: Tensor<"rows n">, live: Scalar<u32>, to: Tensor<"one">): void {
   let sum = 0;
   for (const r of range(live)) {

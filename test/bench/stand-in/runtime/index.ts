@@ -2,13 +2,13 @@
 import { note, standIn } from "../said.ts";
 
 export interface FakeGpu {
-  readonly capabilities: Readonly<Record<"name" | "vendor" | "kind" | "description" | "rung", string>>;
+  readonly capabilities: Readonly<Record<"name" | "vendor" | "kind" | "description" | "featureLevel", string>>;
   wait(): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function open(): Promise<FakeGpu> {
   note("opens");
-  const capabilities = { name: standIn.adapter, vendor: "", kind: "software", description: "", rung: "L0" };
+  const capabilities = { name: standIn.adapter, vendor: "", kind: "software", description: "", featureLevel: "L0" };
   return { capabilities, wait: async () => note("idle"), close: async () => {} };
 }

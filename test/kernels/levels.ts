@@ -10,7 +10,7 @@ import { bytesOf, type DType } from "../../runtime/memory/dtype.ts";
 import type { DeviceTensor } from "../../runtime/memory/tensor.ts";
 
 /** A way of running a kernel on an adapter. */
-export interface Rung {
+export interface Level {
   readonly label: string;
   readonly target: Target;
   readonly knobs?: Knobs;
@@ -39,7 +39,7 @@ export function inTextures(program: TileProgram, device: Device, specs: Specs): 
 }
 
 /** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
-export function packed(program: TileProgram, own: Target, specs: Readonly<Record<string, TensorSpec>>): Rung {
+export function packed(program: TileProgram, own: Target, specs: Readonly<Record<string, TensorSpec>>): Level {
   // Elements that are parts of words may be stored one by one, which are atomic operations.
   const narrow = (name: string): boolean => isNarrow(specs[name]?.dtype ?? "f32");
   const alone = program.params.filter(
@@ -53,7 +53,7 @@ export function parted(
   program: TileProgram,
   own: Target,
   specs: Readonly<Record<string, TensorSpec & { dtype: DType }>>,
-): Rung[] {
+): Level[] {
   const bytes = (name: string): number => {
     const { shape, dtype } = specs[name] as TensorSpec & { dtype: DType };
     return bytesOf(dtype) * (shape as readonly number[]).reduce((a, b) => a * b, 1);
@@ -69,8 +69,8 @@ export function parted(
   return [];
 }
 
-/** The rungs that every adapter has, and its own. */
-export function rungsOf(own: Target): Rung[] {
+/** The levels that every adapter has, and its own. */
+export function levelsOf(own: Target): Level[] {
   const none = { ...own, subgroup: 0, pinned: false };
   return [
     ...(own.subgroup === 0 ? [] : [{ label: `${own.subgroup} lanes`, target: own }]),
