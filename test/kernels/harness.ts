@@ -237,7 +237,8 @@ async function runOn(
   const levels = FORCED_PROFILE === undefined ? levelsOf(own) : levelsOf(own).slice(0, 1);
   if (FORCED_PROFILE === undefined) {
     if (adapter === adaptersUnderTest()[0]) levels.push({ label: "in textures", target: own, textures: true });
-    if (adapter === adaptersUnderTest().at(-1)) levels.push(packed(program, own, specs), ...parted(program, own, specs));
+    if (adapter === adaptersUnderTest().at(-1))
+      levels.push(packed(program, own, specs), ...parted(program, own, specs));
   }
   for (const level of levels) {
     if (use.tilesOnly === true && level.tiles !== true) continue;

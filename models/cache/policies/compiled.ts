@@ -2,7 +2,7 @@
 import type { Shipped } from "../../../compiler/index.ts";
 
 export const shipped: Shipped = {
- "compiler": "c6a56958e1a0418f8385d495",
+ "compiler": "8e4127f3f823c75f553a9f60",
  "sources": [
   {
    "file": "../../../dsl/helpers.ts",
