@@ -9,7 +9,7 @@ import { isValue, type TileProgram } from "../ir/tile/program.ts";
 import { everyOp } from "../ir/tile/traverse.ts";
 import { type AxisLayout, lanesAlong } from "../schedule/layout.ts";
 import type { Schedule } from "../schedule/types.ts";
-import { elementType } from "../wgsl/print.ts";
+import { elementType } from "../wgsl/words.ts";
 import { digitsText, matrixText, roomText, stagings, tileLines } from "./print-matmul.ts";
 
 /** Where one element of an axis's block sits. */

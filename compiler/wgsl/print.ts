@@ -2,21 +2,12 @@
  * The printer: lane IR to WGSL text. With texture.ts and wgsl-words.ts the only place in the project where WGSL is written.
  */
 
-import { elementCount, perWord, wordType } from "../ir/formats.ts";
+import { elementCount, perWord } from "../ir/formats.ts";
 import type { Atom, Buffer, LaneProgram, LaneType, MatrixStmt, Rhs, Room, Stmt } from "../ir/lane/program.ts";
 import { BINARY, type ReduceKind } from "../ir/operators.ts";
 import { constantVectors } from "./inline.ts";
 import { textureOf } from "./texture.ts";
-import { atom, INFINITIES, literal, SUBGROUP, typeName } from "./words.ts";
-
-/** WGSL type of one element of a buffer. */
-export function elementType(b: Buffer): string {
-  if (b.atomic) return `atomic<${b.storage === "i32" ? "i32" : "u32"}>`;
-  const per = perWord(b.storage);
-  const width = b.unit / per;
-  const base = wordType(b.storage);
-  return width === 1 ? base : `vec${width}<${base}>`;
-}
+import { atom, elementType, INFINITIES, literal, SUBGROUP, typeName } from "./words.ts";
 
 class Printer {
   readonly #p: LaneProgram;

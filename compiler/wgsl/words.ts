@@ -1,6 +1,7 @@
 /** How the printer writes operators, types and constants. */
 
-import type { Atom, LaneType } from "../ir/lane/program.ts";
+import { perWord, wordType } from "../ir/formats.ts";
+import type { Atom, Buffer, LaneType } from "../ir/lane/program.ts";
 import type { ReduceKind, ValueType } from "../ir/operators.ts";
 
 /** What a subgroup does together. */
@@ -34,3 +35,12 @@ export const INFINITIES: Readonly<Record<"highest" | "lowest", string>> = {
   highest: "0x7f800000u",
   lowest: "0xff800000u",
 };
+
+/** WGSL type of one element of a buffer. */
+export function elementType(b: Buffer): string {
+  if (b.atomic) return `atomic<${b.storage === "i32" ? "i32" : "u32"}>`;
+  const per = perWord(b.storage);
+  const width = b.unit / per;
+  const base = wordType(b.storage);
+  return width === 1 ? base : `vec${width}<${base}>`;
+}

@@ -1,6 +1,6 @@
 /** Products of matrices of random sizes, formats, adapters and knobs, as workgroup tiles: lane simulator against tile interpreter. */
 import type { Knobs, Target } from "../../compiler/index.ts";
-import type { StorageType } from "../../compiler/ir/formats.ts";
+import { blockOf, type StorageType } from "../../compiler/ir/formats.ts";
 import type { LaneProgram } from "../../compiler/ir/lane/program.ts";
 import { check, GPU, KERNELS, programs, type Use } from "../support/product-runs.ts";
 import { Choices } from "./choices.ts";
@@ -29,7 +29,7 @@ function useOf(c: Choices): Use {
     if (p.kind !== "tensor") continue;
     for (const d of p.dims) sizes[d] ??= size(d);
     const last = sizes[p.dims.at(-1) ?? ""] ?? 1;
-    const stored = p.storage.filter((s) => (p.writes ? s === "f32" : (s !== "q8" && s !== "q4") || last % 32 === 0));
+    const stored = p.storage.filter((s) => (p.writes ? s === "f32" : last % blockOf(s) === 0));
     storage[p.name] = c.of(stored);
   }
   const knobs: Knobs = {

@@ -10,7 +10,7 @@ import {
   type Target,
   type TileProgram,
 } from "../../compiler/index.ts";
-import type { StorageType } from "../../compiler/ir/formats.ts";
+import { blockOf, type StorageType } from "../../compiler/ir/formats.ts";
 import type { LaneProgram } from "../../compiler/ir/lane/program.ts";
 import { encode } from "../../compiler/oracle/round.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
@@ -66,10 +66,11 @@ function inputs(program: TileProgram, use: Use, seed: number): Record<string, Ho
     const real = Float32Array.from({ length }, (_, n) => {
       if (storage === "q8") return n % 32 === 0 ? 127 / 128 : (c.below(255) - 127) / 128;
       if (storage === "q4") return n % 32 === 0 ? -1 : (c.below(16) - 8) / 8;
+      if (storage === "q4_1") return n % 32 === 0 ? -1 : n % 32 === 1 ? 0.875 : (c.below(16) - 8) / 8;
       return (c.below(33) - 16) / 16;
     });
-    const blocks = storage === "q8" || storage === "q4";
-    const data = blocks ? dequantise(quantise(real, storage), length, storage) : real.map((x) => encode(x, storage));
+    const data =
+      blockOf(storage) > 1 ? dequantise(quantise(real, storage), length, storage) : real.map((x) => encode(x, storage));
     made[p.name] = { shape, storage, data };
   }
   return made;
