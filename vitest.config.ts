@@ -1,13 +1,17 @@
 /**
  * How the tests run, in Node, Bun and Deno alike.
  *
- * Node and Deno get a process per worker: Dawn's native module does not survive being unloaded with a worker thread there. Bun gets threads, because
- * vitest's forks do not work in it. Two workers at most: software adapters use every core already.
+ * Node and Deno get a process per worker: Dawn's native module does not survive being unloaded with a worker thread
+ * there. Bun gets threads, because vitest's forks do not work in it. Two workers at most: software adapters use every
+ * core already.
  */
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 import { projectFiles } from "./test/projects.ts";
 
-/** With TILESTATE_TEST_REPORT=FILE a JSON report is written as well; continuous integration counts with it, and tests leave their figures in it. */
+/**
+ * With TILESTATE_TEST_REPORT=FILE a JSON report is written as well; continuous integration counts with it, and tests
+ * leave their figures in it.
+ */
 const report = process.env.TILESTATE_TEST_REPORT;
 
 const config: ViteUserConfig = defineConfig({

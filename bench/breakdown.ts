@@ -1,9 +1,10 @@
 /**
  * Where a step's time goes, kernel by kernel.
  *
- * The dispatches of the recorded step are grouped by kernel and shape. Each group is timed in two ways: by timestamps around every dispatch of a replayed step,
- * and alone, its dispatches back to back in one pass as often as a batch takes. The sum of the latter over all groups is what the step would take if nothing
- * came between its kernels; what a token takes beyond that is waiting, submitting and reading back. Bytes and operations are counted from the plan.
+ * The dispatches of the recorded step are grouped by kernel and shape. Each group is timed in two ways: by timestamps
+ * around every dispatch of a replayed step, and alone, its dispatches back to back in one pass as often as a batch
+ * takes. The sum of the latter over all groups is what the step would take if nothing came between its kernels; what a
+ * token takes beyond that is waiting, submitting and reading back. Bytes and operations are counted from the plan.
  */
 import { type DeviceTensor, type DispatchWork, type Gpu, type Plan, planWork } from "../runtime/index.ts";
 import type { Ceiling } from "./ceiling.ts";
@@ -67,7 +68,10 @@ export function group(work: readonly DispatchWork[]): Group[] {
 const BATCH_MS = 40;
 const SMALL = 4096;
 
-/** Times the groups of a plan. What its kernels count and point with (small integer tensors) is put back after each batch; everything else is left as it falls. */
+/**
+ * Times the groups of a plan. What its kernels count and point with (small integer tensors) is put back after each
+ * batch; everything else is left as it falls.
+ */
 export class Breakdown {
   readonly groups: readonly Group[];
   readonly #gpu: Gpu;

@@ -1,7 +1,9 @@
 /**
- * What is measured: kernels of the language beside the hand-written shaders that do the same, at the shapes that language models and their neighbours use.
+ * What is measured: kernels of the language beside the hand-written shaders that do the same, at the shapes that
+ * language models and their neighbours use.
  *
- * A case makes its tensors when it is run and frees them afterwards. The numbers in them come from a fixed hash, so that every run does the same work.
+ * A case makes its tensors when it is run and frees them afterwards. The numbers in them come from a fixed hash, so
+ * that every run does the same work.
  */
 import type { panelOn } from "../models/weights/load.ts";
 import type { DeviceTensor, DType, Gpu } from "../runtime/index.ts";
@@ -113,7 +115,10 @@ function numbers(length: number, seed: number): Float32Array<ArrayBuffer> {
 
 const STORED: Readonly<Record<WeightFormat, number>> = { f32: 4, f16: 2, q8: 1 + 2 / 32, q4: 0.5 + 2 / 32 };
 
-/** `asWeights`: the matrix lies as a decoder's weights do on this adapter, in panels in a texture on lavapipe, and not row after row in a buffer. */
+/**
+ * `asWeights`: the matrix lies as a decoder's weights do on this adapter, in panels in a texture on lavapipe, and not
+ * row after row in a buffer.
+ */
 export function matvecCase(format: WeightFormat, rows: number, k: number, asWeights = false): Case {
   return {
     name: asWeights ? "weights" : "matvec",

@@ -1,6 +1,7 @@
 /**
- * What the adapter can do at best, measured before anything else: the rate at which it copies memory and the rate at which it multiplies and adds in f32. Every
- * kernel's rates are given as parts of these. Data that stays in a cache may beat the copy.
+ * What the adapter can do at best, measured before anything else: the rate at which it copies memory and the rate at
+ * which it multiplies and adds in f32. Every kernel's rates are given as parts of these. Data that stays in a cache may
+ * beat the copy.
  */
 import { type Gpu, planWork } from "../runtime/index.ts";
 import { copyRate, finished } from "./harness.ts";

@@ -1,6 +1,7 @@
 /**
- * A cold start as a user meets it: the time from starting the process to the first piece of text, and to its end, of `tilestate generate` on the embedded model.
- * The process is new each time; the caches of kernels and of the driver are warm after the first run, which is reported apart.
+ * A cold start as a user meets it: the time from starting the process to the first piece of text, and to its end, of
+ * `tilestate generate` on the embedded model. The process is new each time; the caches of kernels and of the driver are
+ * warm after the first run, which is reported apart.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";

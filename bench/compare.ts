@@ -1,9 +1,11 @@
 /**
  * Two reports of a benchmark: what changed, and what of it is more than noise.
  *
- * Settings have to be the same: another adapter, model, state or batch is another measurement. Figures are matched by name. A change counts when the middle halves
- * of the rounds (quartile to quartile) lie apart, the medians differ by more than a given factor, and both sides have rounds enough to tell; whatever else differs is noise until more rounds say otherwise. Figures of other machines, and of a machine
- * that was busy with something else, are no change of ours: that is said first.
+ * Settings have to be the same: another adapter, model, state or batch is another measurement. Figures are matched by
+ * name. A change counts when the middle halves of the rounds (quartile to quartile) lie apart, the medians differ by
+ * more than a given factor, and both sides have rounds enough to tell; whatever else differs is noise until more rounds
+ * say otherwise. Figures of other machines, and of a machine that was busy with something else, are no change of ours:
+ * that is said first.
  */
 import { UserError } from "../runtime/index.ts";
 import { differenceLine, differences, type Facts } from "./facts.ts";

@@ -1,9 +1,10 @@
 /**
- * How long one kernel file of a hundred lines takes to compile from nothing: `bun bench/compile.ts [ROUNDS]`, and the same with node (through tsx) or deno.
+ * How long one kernel file of a hundred lines takes to compile from nothing: `bun bench/compile.ts [ROUNDS]`, and the
+ * same with node (through tsx) or deno.
  *
- * Each round is a process of its own without the artefact cache, since what matters is the first run after an edit. The time of the process is told apart from
- * loading ts-morph (with all of TypeScript in it) and from the compiler proper: reading, checking, lowering and verifying. The back half, from a tile program
- * to WGSL, is timed cold as well.
+ * Each round is a process of its own without the artefact cache, since what matters is the first run after an edit. The
+ * time of the process is told apart from loading ts-morph (with all of TypeScript in it) and from the compiler proper:
+ * reading, checking, lowering and verifying. The back half, from a tile program to WGSL, is timed cold as well.
  */
 
 import { spawnSync } from "node:child_process";
@@ -18,7 +19,10 @@ const KERNELS: readonly string[] = ["attend", "gated", "likeliest", "normed", "p
 interface Round {
   readonly parser_ms: number;
   readonly compile_ms: number;
-  /** Of the thread that compiles where the runtime can tell, else of all; compare this one on a machine that does other things as well. */
+  /**
+   * Of the thread that compiles where the runtime can tell, else of all; compare this one on a machine that does other
+   * things as well.
+   */
   readonly compile_cpu_ms: number;
   readonly generate_ms: number;
   readonly process_ms: number;

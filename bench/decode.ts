@@ -1,8 +1,9 @@
 /**
  * How fast a decoder reads and writes, end to end: what a caller of `generate` sees.
  *
- * Each round reads the prompt from an empty state and writes the tokens; the time to the first token is the prefill's, the rest is decoding. Beside the rates
- * stand what the host spent: CPU time of this thread, which encodes, submits and waits.
+ * Each round reads the prompt from an empty state and writes the tokens; the time to the first token is the prefill's,
+ * the rest is decoding. Beside the rates stand what the host spent: CPU time of this thread, which encodes, submits and
+ * waits.
  */
 import type { Decoder } from "../models/index.ts";
 import { UserError } from "../runtime/common/errors.ts";
@@ -26,8 +27,8 @@ export interface Pass {
 }
 
 /**
- * Reads the prompt and writes `tokens` greedy tokens, at least two, none of which ends the text. A decoder of a batch reads it for every sequence; what counts is
- * the stretch in which all of them write.
+ * Reads the prompt and writes `tokens` greedy tokens, at least two, none of which ends the text. A decoder of a batch
+ * reads it for every sequence; what counts is the stretch in which all of them write.
  */
 export async function pass(decoder: Decoder, prompt: readonly number[], tokens: number): Promise<Pass> {
   return decoder.batch > 1 ? batchPass(decoder, prompt, tokens) : singlePass(decoder, prompt, tokens);
@@ -56,8 +57,9 @@ async function singlePass(decoder: Decoder, prompt: readonly number[], tokens: n
 }
 
 /**
- * Tokens that each sequence of a batch may write for `tokens` of them to be timed: those that begin first write while the others' prompts are read, which takes no
- * longer than as many steps as the prompts have tokens, and some for what comes with a prompt.
+ * Tokens that each sequence of a batch may write for `tokens` of them to be timed: those that begin first write while
+ * the others' prompts are read, which takes no longer than as many steps as the prompts have tokens, and some for what
+ * comes with a prompt.
  */
 export function tokensOfBatch(batch: number, tokens: number, context: number): number {
   return batch > 1 ? tokens + batch * (context + 64) : tokens;

@@ -1,4 +1,6 @@
-/** Facts about two runs, and which of them differ: settings, which must not, and surroundings, which are worth a word. */
+/**
+ * Facts about two runs, and which of them differ: settings, which must not, and surroundings, which are worth a word.
+ */
 
 export type Fact = string | number | boolean;
 /** Facts by the words for them. */

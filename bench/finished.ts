@@ -1,6 +1,6 @@
 /**
- * The part of the harness that needs nothing of the library but a GPU that it is given, of whichever checkout: what kind of adapter it is, how many runs make a
- * batch, and when a batch is done.
+ * The part of the harness that needs nothing of the library but a GPU that it is given, of whichever checkout: what
+ * kind of adapter it is, how many runs make a batch, and when a batch is done.
  */
 import type { Gpu } from "../runtime/index.ts";
 import type { Machine } from "./handwritten/shader.ts";
@@ -19,13 +19,15 @@ export function runsOf(wanted: number): number {
   return Math.min(20_000, Math.max(1, Math.ceil(wanted)));
 }
 
-/** Milliseconds between two looks at whether a batch is done: short against a batch, and long against what a look costs. */
+/**
+ * Milliseconds between two looks at whether a batch is done: short against a batch, and long against what a look costs.
+ */
 const STEP_MS = 1;
 const idle: Int32Array = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Waits for all submitted work with steps of one length. The runtime's own wait rests for most of the time that the last one took, which is kinder to the
- * machine, but carries the noise of one batch into the next.
+ * Waits for all submitted work with steps of one length. The runtime's own wait rests for most of the time that the
+ * last one took, which is kinder to the machine, but carries the noise of one batch into the next.
  */
 export async function finished(gpu: Gpu): Promise<void> {
   let done = false;

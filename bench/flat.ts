@@ -1,9 +1,10 @@
 /**
  * Whether a fixed state is as fast and as small at token 100,000 as at token 1,000.
  *
- * A decoder writes on until the late step; resident memory is looked at early and late. Then its recorded step is timed as the early one and as the late one, in
- * turn, by telling it where it is: the same buffers and the same stretch of time, so that neither what the machine does meanwhile nor where memory happens to lie
- * (two decoders of one model were seen to differ by 8 %) is taken for an effect of the step's number.
+ * A decoder writes on until the late step; resident memory is looked at early and late. Then its recorded step is timed
+ * as the early one and as the late one, in turn, by telling it where it is: the same buffers and the same stretch of
+ * time, so that neither what the machine does meanwhile nor where memory happens to lie (two decoders of one model were
+ * seen to differ by 8 %) is taken for an effect of the step's number.
  */
 import { Decoder, type DecoderOptions, type ModelSource } from "../models/index.ts";
 import { type Gpu, UserError } from "../runtime/index.ts";
@@ -21,7 +22,10 @@ export interface FlatResult {
   readonly ratio: number;
   /** The same by CPU time of the process, which on software adapters is the work itself; null on others. */
   readonly cpu_ratio: number | null;
-  /** What the process kept, in bytes, once its runtime had given back what it could (see resident.ts), and what it had before it was asked to. */
+  /**
+   * What the process kept, in bytes, once its runtime had given back what it could (see resident.ts), and what it had
+   * before it was asked to.
+   */
   readonly resident_early: number;
   readonly resident_late: number;
   readonly resident_ratio: number;

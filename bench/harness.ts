@@ -1,9 +1,10 @@
 /**
  * Measuring two ways of doing the same work against each other.
  *
- * Both sides are checked against one another first. Then they run in turn, in batches of equal length, first one ahead and then the other, and what counts is
- * the median of the ratios of neighbouring batches: whatever else the machine does meanwhile hits both alike. Beside wall time stands the CPU time of the
- * process, which on software adapters is the work itself and stays put on a busy machine; on GPUs it says nothing and is left out.
+ * Both sides are checked against one another first. Then they run in turn, in batches of equal length, first one ahead
+ * and then the other, and what counts is the median of the ratios of neighbouring batches: whatever else the machine
+ * does meanwhile hits both alike. Beside wall time stands the CPU time of the process, which on software adapters is
+ * the work itself and stays put on a busy machine; on GPUs it says nothing and is left out.
  */
 
 import { settle } from "../runtime/device/wait.ts";
@@ -28,7 +29,10 @@ export interface Duel {
   readonly tolerance: number;
 }
 
-/** Milliseconds of one run, medians over the rounds; ratios are ours over hand-written, medians of the rounds' own ratios. */
+/**
+ * Milliseconds of one run, medians over the rounds; ratios are ours over hand-written, medians of the rounds' own
+ * ratios.
+ */
 export interface Times {
   readonly ours_ms: number;
   readonly handwritten_ms: number;

@@ -1,6 +1,7 @@
 /**
- * What the host pays for a dispatch: a recorded step replayed on Dawn's null backend, which takes commands and computes nothing, so that all CPU time that
- * passes is the host's own. Encoding, submitting and (once a batch) asking whether the work is done are in it; what a driver would add is not.
+ * What the host pays for a dispatch: a recorded step replayed on Dawn's null backend, which takes commands and computes
+ * nothing, so that all CPU time that passes is the host's own. Encoding, submitting and (once a batch) asking whether
+ * the work is done are in it; what a driver would add is not.
  */
 import { Decoder, type ModelSource } from "../models/index.ts";
 import { type Gpu, open, UserError } from "../runtime/index.ts";
@@ -21,8 +22,8 @@ const STEPS = 32;
 const SUBMISSIONS = 20;
 
 /**
- * Measures the step of this model, which is loaded onto the null backend. That one holds 512 MiB, so take a small model: what a dispatch costs does not depend
- * on its size.
+ * Measures the step of this model, which is loaded onto the null backend. That one holds 512 MiB, so take a small
+ * model: what a dispatch costs does not depend on its size.
  * @throws UserError where a thread's CPU time cannot be read.
  */
 export async function measureHost(source: ModelSource, state: string, rounds: number): Promise<HostResult> {

@@ -1,8 +1,9 @@
 /**
- * What importing the runtime costs a program: the time of a new process that imports `tilestate/runtime`, less that of one that does nothing, in turn.
+ * What importing the runtime costs a program: the time of a new process that imports `tilestate/runtime`, less that of
+ * one that does nothing, in turn.
  *
- * In the package, and in a checkout that has `dist/` (npm run release makes it), that is the built JavaScript; else the sources, which the runtime's TypeScript
- * loader has to read first.
+ * In the package, and in a checkout that has `dist/` (npm run release makes it), that is the built JavaScript; else the
+ * sources, which the runtime's TypeScript loader has to read first.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -101,8 +101,9 @@ export interface StepLine {
 }
 
 /**
- * The decoder's own matrix kernels, with norm, rotation, residual and SiLU in them, against bare hand-written products: `lines` are those of `casesOfShape` in this
- * format. Each kernel runs over all layers in a row, so ours reads its weights from memory where the products' one matrix may stay in a cache.
+ * The decoder's own matrix kernels, with norm, rotation, residual and SiLU in them, against bare hand-written products:
+ * `lines` are those of `casesOfShape` in this format. Each kernel runs over all layers in a row, so ours reads its
+ * weights from memory where the products' one matrix may stay in a cache.
  */
 export async function stepLine(
   gpu: Gpu,

@@ -1,8 +1,9 @@
 /**
  * What a process keeps in memory: its resident bytes after the runtime was told that memory is scarce.
  *
- * Engines keep room for garbage to come, pages that were in use once, and code that loading ran; how much depends on when they last collected. V8 alone was
- * seen to hold 17 to 47 MiB for the same 13 of live objects. Whether a program grows shows only without that, looked at in the same way each time.
+ * Engines keep room for garbage to come, pages that were in use once, and code that loading ran; how much depends on
+ * when they last collected. V8 alone was seen to hold 17 to 47 MiB for the same 13 of live objects. Whether a program
+ * grows shows only without that, looked at in the same way each time.
  */
 import type { Session } from "node:inspector";
 
@@ -20,8 +21,9 @@ const FALL = 0.002;
 const MOST_LOOKS = 480;
 
 /**
- * Asks the runtime to give back, and looks until memory has not fallen for `settle` seconds. Engines give back when they are idle, allocators some time later,
- * and threads that the runtime keeps for itself (Node's loader of modules is one) later still: 14 seconds after loading were seen.
+ * Asks the runtime to give back, and looks until memory has not fallen for `settle` seconds. Engines give back when
+ * they are idle, allocators some time later, and threads that the runtime keeps for itself (Node's loader of modules is
+ * one) later still: 14 seconds after loading were seen.
  */
 export async function resident(settle: number): Promise<Resident> {
   const standing = process.memoryUsage.rss();

@@ -1,7 +1,9 @@
 /**
- * The roofline of a step as SVG (Williams, Waterman & Patterson 2009): each kernel by its operations a byte and its rate, under what memory and arithmetic allow.
+ * The roofline of a step as SVG (Williams, Waterman & Patterson 2009): each kernel by its operations a byte and its
+ * rate, under what memory and arithmetic allow.
  *
- * Drawn by Vega, which needs neither a browser nor a canvas for that. It is an optional dependency and loaded only here.
+ * Drawn by Vega, which needs neither a browser nor a canvas for that. It is an optional dependency and loaded only
+ * here.
  */
 import type { Spec, View } from "vega";
 import { UserError } from "../runtime/index.ts";
@@ -25,7 +27,9 @@ export function pointsOf(lines: readonly KernelLine[]): Point[] {
     .map((l) => ({ label: l.kernel, intensity: l.operations / l.bytes, gflop_s: l.gflop_s, share: l.share }));
 }
 
-/** The roof from `from` to `to` operations a byte: a slope as steep as memory is fast, and the arithmetic's flat top. */
+/**
+ * The roof from `from` to `to` operations a byte: a slope as steep as memory is fast, and the arithmetic's flat top.
+ */
 export function roof(
   ceiling: Pick<Ceiling, "copy_gb_s" | "arithmetic_gflop_s">,
   from: number,

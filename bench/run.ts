@@ -1,8 +1,9 @@
 /**
  * Runs of decoders: one of them in depth, or several side by side.
  *
- * Side by side, all decoders are loaded and take turns, a pass each a round, so that what the machine does meanwhile hits all alike, and ratios are medians of the
- * rounds' own ratios. Where they do not fit into memory together they come one after the other instead.
+ * Side by side, all decoders are loaded and take turns, a pass each a round, so that what the machine does meanwhile
+ * hits all alike, and ratios are medians of the rounds' own ratios. Where they do not fit into memory together they
+ * come one after the other instead.
  */
 import { totalmem } from "node:os";
 import { contract, Decoder, type DecoderOptions, type ModelSource, parsePolicy } from "../models/index.ts";
@@ -62,7 +63,10 @@ export function roomFor(context: number, tokens: number, batch = 1): number {
   return context + tokensOfBatch(batch, tokens, context) + 8;
 }
 
-/** One decoder in depth: rates, host, kernels and greedy ids. Throws a `UserError` when the state cannot hold prompt and tokens. */
+/**
+ * One decoder in depth: rates, host, kernels and greedy ids. Throws a `UserError` when the state cannot hold prompt and
+ * tokens.
+ */
 export async function runDecode(gpu: Gpu, ceiling: Ceiling, options: RunOptions): Promise<DecodeReport> {
   const { source, context, tokens, ids, rounds } = options;
   const state = stateFor(
@@ -153,7 +157,10 @@ function stepReport(
   return { measures: [kernels, { ...over, judged: false }], step };
 }
 
-/** Multiplications and additions of one token in the layers' matrices: how a prompt is read is the decoder's choice, but these have to be made. */
+/**
+ * Multiplications and additions of one token in the layers' matrices: how a prompt is read is the decoder's choice, but
+ * these have to be made.
+ */
 export function matrixOperations({ config }: ModelSource): number {
   let count = 0;
   for (const [name, shape] of canonicalShapes(config)) {

@@ -55,13 +55,17 @@ export interface Interval {
   readonly count: number;
 }
 
-/** Fewer values than this have no interval of 95 %: that the true median lies outside all n of them happens with a chance of 2^(1-n). */
+/**
+ * Fewer values than this have no interval of 95 %: that the true median lies outside all n of them happens with a
+ * chance of 2^(1-n).
+ */
 export const FEWEST_FOR_INTERVAL = 6;
 
 /**
- * The interval of the median between two of the sorted values, as far from either end: the narrowest that holds the true median with a chance of 95 % at least.
- * The number of values below the true median is binomial with a chance of one half, which assumes that values do not depend on one another and nothing else
- * (the sign test turned round). Of fewer than six values it goes from -Infinity to Infinity.
+ * The interval of the median between two of the sorted values, as far from either end: the narrowest that holds the
+ * true median with a chance of 95 % at least. The number of values below the true median is binomial with a chance of
+ * one half, which assumes that values do not depend on one another and nothing else (the sign test turned round). Of
+ * fewer than six values it goes from -Infinity to Infinity.
  */
 export function medianInterval(values: readonly number[]): Interval {
   const sorted = values.toSorted((a, b) => a - b);

@@ -1,5 +1,6 @@
 /**
- * Where a measurement was made, and what else went on there meanwhile: a figure without its adapter, runtime and load is a rumour.
+ * Where a measurement was made, and what else went on there meanwhile: a figure without its adapter, runtime and load
+ * is a rumour.
  */
 import { readFileSync } from "node:fs";
 import { arch, cpus, loadavg, platform, totalmem } from "node:os";

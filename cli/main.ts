@@ -1,8 +1,9 @@
 /**
  * The commands of `tilestate`.
  *
- * Only the command that was asked for is loaded, and it loads the runtime and the models only when it runs, so that help comes at once. Exit codes: 0, 1 for
- * what went wrong (one clear message, no stack trace unless --stack asks for it), 2 for wrong usage, 130 after Ctrl-C.
+ * Only the command that was asked for is loaded, and it loads the runtime and the models only when it runs, so that
+ * help comes at once. Exit codes: 0, 1 for what went wrong (one clear message, no stack trace unless --stack asks for
+ * it), 2 for wrong usage, 130 after Ctrl-C.
  */
 import { Command, CommanderError } from "commander";
 import { KernelError } from "../compiler/host/diagnostics.ts";

@@ -2,9 +2,10 @@
 /**
  * The `tilestate` command: hands the arguments to cli/main.ts and leaves with its exit code.
  *
- * In the package that is JavaScript. In a checkout it is TypeScript, which Bun, Deno and Node from 22.18 on run as it stands. Older Nodes run what transpile.mjs
- * makes of it, and with tsx's loader where nothing can be written.
- * This file is plain JavaScript because it must run before that is settled, and so that old Nodes get a sentence instead of a syntax error.
+ * In the package that is JavaScript. In a checkout it is TypeScript, which Bun, Deno and Node from 22.18 on run as it
+ * stands. Older Nodes run what transpile.mjs makes of it, and with tsx's loader where nothing can be written. This file
+ * is plain JavaScript because it must run before that is settled, and so that old Nodes get a sentence instead of a
+ * syntax error.
  */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";

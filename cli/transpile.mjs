@@ -1,12 +1,15 @@
 /**
  * The rooms as JavaScript, for a checkout on a Node that does not run TypeScript.
  *
- * A loader's hook costs a millisecond a module at each start, and there are hundreds. So esbuild, which tsx is made of, bundles what cli/main.ts leads to, a file
- * for each set of modules that are loaded together, into a folder of `.cache/node/`, once; `rooms.json` beside it says which folder counts, and for which files:
- * those that were read and those that were written, each with its size and time. As long as they are as they were, a start reads nothing else. A folder that no
- * longer counts stays for some hours, because processes that began with it may import the rest of it late.
+ * A loader's hook costs a millisecond a module at each start, and there are hundreds. So esbuild, which tsx is made of,
+ * bundles what cli/main.ts leads to, a file for each set of modules that are loaded together, into a folder of
+ * `.cache/node/`, once; `rooms.json` beside it says which folder counts, and for which files: those that were read and
+ * those that were written, each with its size and time. As long as they are as they were, a start reads nothing else. A
+ * folder that no longer counts stays for some hours, because processes that began with it may import the rest of it
+ * late.
  *
- * To itself each module lies where its source does: `import.meta.url` is that of the TypeScript, so that models, kernels and programs are found from it as ever.
+ * To itself each module lies where its source does: `import.meta.url` is that of the TypeScript, so that models,
+ * kernels and programs are found from it as ever.
  */
 import {
   mkdirSync,
@@ -27,8 +30,9 @@ const FOLDERS = "rooms-";
 const KEPT_MS = 6 * 3600 * 1000;
 
 /**
- * The URL of cli/main.ts as JavaScript, for the checkout in the folder `root`, made anew where a source has changed. Undefined where it cannot be made: in a folder
- * that cannot be written, without esbuild, and of sources that are no TypeScript.
+ * The URL of cli/main.ts as JavaScript, for the checkout in the folder `root`, made anew where a source has changed.
+ * Undefined where it cannot be made: in a folder that cannot be written, without esbuild, and of sources that are no
+ * TypeScript.
  */
 export async function transpiled(root) {
   const cache = join(root, ".cache", "node");
@@ -110,7 +114,10 @@ async function bundle(root, out) {
 const PLACES = `const tilestate$root = new URL("../../../", import.meta.url);
 const tilestate$at = (path) => ({ url: new URL(path, tilestate$root).href, resolve: import.meta.resolve });`;
 
-/** A module as it is bundled: it knows where its source lies and what its classes are called, and nothing hides its imports. */
+/**
+ * A module as it is bundled: it knows where its source lies and what its classes are called, and nothing hides its
+ * imports.
+ */
 function placed(root, path, text) {
   const place = relative(root, path).replaceAll(sep, "/").split("/").map(encodeURIComponent).join("/");
   const meta = `const tilestate$meta = /* @__PURE__ */ tilestate$at(${JSON.stringify(`./${place}`)});`;
@@ -118,7 +125,10 @@ function placed(root, path, text) {
   return [meta + code, ...named(code)].join("\n");
 }
 
-/** Keeps the names of a module's classes, which messages say. esbuild would keep those of all closures as well, for a twentieth of the time of a start. */
+/**
+ * Keeps the names of a module's classes, which messages say. esbuild would keep those of all closures as well, for a
+ * twentieth of the time of a start.
+ */
 function named(text) {
   const classes = text.matchAll(/^(?:export )?(?:abstract )?class (\w+)/gm);
   return [...classes].map(([, name]) => `Object.defineProperty(${name}, "name", { value: "${name}" });`);

@@ -1,4 +1,7 @@
-/** The compiler's doors: load kernels, generate shaders, interpret programs. Nothing here imports ts-morph until source must be compiled. */
+/**
+ * The compiler's doors: load kernels, generate shaders, interpret programs. Nothing here imports ts-morph until source
+ * must be compiled.
+ */
 
 export { BundleError, bundle, isBundle, type KernelBundle, programsOf, registerBundle } from "./artefacts/bundle.ts";
 export { cacheEntries, cacheFolder, clearCache, tuningFolder } from "./artefacts/cache.ts";

@@ -1,9 +1,10 @@
 /**
  * The back half of the compiler: tile program, sizes and adapter in; WGSL out.
  *
- * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are an array, in the order in which they run: passes on
- * tile IR, lowering, passes on lane IR, bindings, print. The driver verifies after each. The form is that of Go's cmd/compile: named passes, and the order
- * that they need as pairs, which are checked when the module is loaded.
+ * Runs when a kernel is bound to real tensors, without TypeScript or the source at hand. The passes are an array, in
+ * the order in which they run: passes on tile IR, lowering, passes on lane IR, bindings, print. The driver verifies
+ * after each. The form is that of Go's cmd/compile: named passes, and the order that they need as pairs, which are
+ * checked when the module is loaded.
  */
 
 import { pack } from "./bindings/merge.ts";
@@ -71,7 +72,8 @@ checkOrder(PASSES, ORDER);
  * @param binding sizes, storage and shared bindings
  * @param target the adapter, as far as code depends on it
  * @param knobs choices of the schedule that are made already
- * @throws KernelError where the kernel cannot be had with these sizes and formats; Error where a pass breaks a rule of an intermediate language, naming the pass
+ * @throws KernelError where the kernel cannot be had with these sizes and formats; Error where a pass breaks a rule of
+ *   an intermediate language, naming the pass
  */
 export function generate(program: TileProgram, binding: Binding, target: Target, knobs: Knobs = {}): Generated {
   const times: PassTime[] | undefined = timing(program.name) ? [] : undefined;
@@ -89,7 +91,8 @@ export function generate(program: TileProgram, binding: Binding, target: Target,
 }
 
 /**
- * What a kernel is once the pass of this name has had its turn; `applied`: whether it applies to this kernel on this adapter.
+ * What a kernel is once the pass of this name has had its turn; `applied`: whether it applies to this kernel on this
+ * adapter.
  *
  * @throws Error listing the passes where there is none of this name
  */
@@ -148,7 +151,10 @@ function specialised(w: Work): Partial<Work> {
   return { fixed, program: fixed };
 }
 
-/** Tiles of workgroup memory where the adapter wants them and the kernel allows them, else the schedule for all kernels, of the kernel as it was. */
+/**
+ * Tiles of workgroup memory where the adapter wants them and the kernel allows them, else the schedule for all kernels,
+ * of the kernel as it was.
+ */
 function scheduled(w: Work): Partial<Work> {
   const tiled = onGpu(w) ? tiledSchedule(w.program, w.target, w.knobs) : undefined;
   return tiled === undefined

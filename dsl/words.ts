@@ -13,7 +13,7 @@ function word(name: string): never {
   );
 }
 
-// ---- Where am I, how large is it --------------------------------------------------------------------------------------------
+// ---- Where am I, how large is it ------------------------------------------------------------------------------------
 
 /**
  * The grid: one program for each index of `dim`; the value is this program's index (u32). Several calls span a grid of
@@ -47,7 +47,7 @@ export function size(dim: string): number {
   return word(`size("${dim}")`);
 }
 
-// ---- Loops ------------------------------------------------------------------------------------------------------------------
+// ---- Loops ----------------------------------------------------------------------------------------------------------
 
 /**
  * Device loop over blocks of indices 0 … limit-1 of `dim` (the whole dim unless given, and never beyond it); each turn
@@ -75,7 +75,7 @@ export function unroll(a: number, b?: number): Iterable<number> {
   return word(`unroll(${a}, ${b})`);
 }
 
-// ---- New tiles --------------------------------------------------------------------------------------------------------------
+// ---- New tiles ------------------------------------------------------------------------------------------------------
 
 /**
  * A tile of zeros over all of the named dims.
@@ -100,7 +100,7 @@ export function zerosLike<D extends string>(tile: Tile<D>): Tile<D> {
   return word(`zerosLike(${tile})`);
 }
 
-// ---- Element-wise maths -----------------------------------------------------------------------------------------------------
+// ---- Element-wise maths ---------------------------------------------------------------------------------------------
 
 /**
  * e to the power of x, of an f32. WGSL allows an error of 3 + 2 |x| units in the last place, and 0 for what is below
@@ -256,7 +256,7 @@ export function bitcast(x: number, to: "f32" | "u32" | "i32"): Tile {
   return word(`bitcast(${x}, ${to})`);
 }
 
-// ---- Reductions: over the one dim of the tile, or over the named one ----------------------------------------------------------
+// ---- Reductions: over the one dim of the tile, or over the named one ------------------------------------------------
 
 /**
  * The sum of the elements along a dim, in an order that the schedule decides: results of f32 may differ in their last

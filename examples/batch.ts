@@ -1,4 +1,5 @@
-// Several texts at once. Each row of the batch has a state of its own; the weights are read once for all of them, and a text begins as soon as another has ended.
+// Several texts at once. Each row of the batch has a state of its own; the weights are read once for all of them, and a
+// text begins as soon as another has ended.
 import { Decoder, type GenerateOptions, openModel } from "tilestate/models";
 import { open } from "tilestate/runtime";
 

@@ -1,4 +1,5 @@
-// Text from a model whose state does not grow: the same bytes after ten tokens and after ten million. `generate.ts [MODEL] [STATE] [PROMPT]`
+// Text from a model whose state does not grow: the same bytes after ten tokens and after ten million.
+// `generate.ts [MODEL] [STATE] [PROMPT]`
 import { Decoder, openModel } from "tilestate/models";
 import { open } from "tilestate/runtime";
 

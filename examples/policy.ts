@@ -1,4 +1,5 @@
-// A cache policy of one's own (my-policy.ts) beside those that come with the package: what each answers about an earlier part of its text, and what it has kept of it.
+// A cache policy of one's own (my-policy.ts) beside those that come with the package: what each answers about an
+// earlier part of its text, and what it has kept of it.
 import { Decoder, openModel } from "tilestate/models";
 import { open } from "tilestate/runtime";
 import { unloved } from "./my-policy.ts";

@@ -1,4 +1,5 @@
-// The first kernel in plain JavaScript: its types stand in comments. Run it with node (20 or newer), bun run, or deno run -A; there is nothing to build.
+// The first kernel in plain JavaScript: its types stand in comments. Run it with node (20 or newer), bun run, or deno
+// run -A; there is nothing to build.
 /** @import { Tensor } from "tilestate/dsl" */
 import { amax, exp, program, sum } from "tilestate/dsl";
 import { open } from "tilestate/runtime";

@@ -1,4 +1,5 @@
-// A first kernel: every row of x becomes probabilities. Run it with bun run, deno run -A, or node (22.18 or newer); there is nothing to build.
+// A first kernel: every row of x becomes probabilities. Run it with bun run, deno run -A, or node (22.18 or newer);
+// there is nothing to build.
 import { amax, exp, program, sum, type Tensor } from "tilestate/dsl";
 import { open } from "tilestate/runtime";
 

@@ -1,4 +1,7 @@
-/** Which kernels come compiled with the package: those of the decoder and those of the cache policies, each with the module they are loaded from. */
+/**
+ * Which kernels come compiled with the package: those of the decoder and those of the cache policies, each with the
+ * module they are loaded from.
+ */
 import type { KernelModule } from "../compiler/index.ts";
 import { POLICY_KERNELS } from "./cache/eviction.ts";
 import * as kernels from "./kernels/index.ts";

@@ -1,6 +1,7 @@
 /**
- * What is deterministic about speed, as a page: dispatches of a decode step, and for every built-in kernel the lines of its WGSL and the operations of its lane
- * program on six adapters. `npm run ship` writes the page and `npm run check` compares it, so that a change of either shows where it is made.
+ * What is deterministic about speed, as a page: dispatches of a decode step, and for every built-in kernel the lines of
+ * its WGSL and the operations of its lane program on six adapters. `npm run ship` writes the page and `npm run check`
+ * compares it, so that a change of either shows where it is made.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -70,8 +71,8 @@ export async function kernelsTable(): Promise<string> {
     "|---|---|",
     ...(await stepRows()),
     "",
-    "Lines of WGSL / operations of the lane program of every built-in kernel, at hearth's sizes, on the adapters of `tilestate kernels show` and on a GPU without",
-    "subgroups:",
+    "Lines of WGSL / operations of the lane program of every built-in kernel, at hearth's sizes, on the adapters of",
+    "`tilestate kernels show` and on a GPU without subgroups:",
     "",
     `| kernel | ${names.join(" | ")} |`,
     `|---|${names.map(() => "---|").join("")}`,

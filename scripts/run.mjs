@@ -1,5 +1,6 @@
 /**
- * Runs a program of the repository, TypeScript or not, in the runtime that this was started with: `node scripts/run.mjs FILE [arguments]`.
+ * Runs a program of the repository, TypeScript or not, in the runtime that this was started with:
+ * `node scripts/run.mjs FILE [arguments]`.
  */
 import { ensureInstalled, runArguments, start } from "./runtime.mjs";
 

@@ -1,5 +1,6 @@
 /**
- * What the scripts share: which runtime this is, installing the packages where they are missing, and starting programs in the same runtime.
+ * What the scripts share: which runtime this is, installing the packages where they are missing, and starting programs
+ * in the same runtime.
  *
  * Plain JavaScript without a single dependency, because it has to work in a fresh clone before anything is installed.
  */
@@ -22,10 +23,14 @@ export function runArguments(program) {
   return process.features.typescript || !program.endsWith(".ts") ? [] : ["--import", "tsx"];
 }
 
-/** Starts a program in this runtime, in the package's folder, and gives its exit code (128 + the number of the signal that ended it). */
+/**
+ * Starts a program in this runtime, in the package's folder, and gives its exit code (128 + the number of the signal
+ * that ended it).
+ */
 export async function start(args, env = {}) {
   const child = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } });
-  // The child sits in the same terminal and gets Ctrl-C itself: the parent only has to outlive it. Other signals come to the parent alone.
+  // The child sits in the same terminal and gets Ctrl-C itself: the parent only has to outlive it. Other signals come
+  // to the parent alone.
   const ignore = () => {};
   const forward = () => child.kill("SIGTERM");
   process.on("SIGINT", ignore);
@@ -39,8 +44,9 @@ export async function start(args, env = {}) {
 }
 
 /**
- * Installs the packages when one of them is missing or has another version than package.json asks for; with `dev` those of development as well.
- * Uses npm, which knows the lock file, and else the runtime's own installer. Ends the process with code 1 when that fails.
+ * Installs the packages when one of them is missing or has another version than package.json asks for; with `dev` those
+ * of development as well. Uses npm, which knows the lock file, and else the runtime's own installer. Ends the process
+ * with code 1 when that fails.
  */
 export async function ensureInstalled({ dev }) {
   const missing = missingPackages(dev);

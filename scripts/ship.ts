@@ -1,4 +1,7 @@
-/** Writes the `compiled.ts` of the built-in kernels, and the page of their numbers: run it after changing a kernel or the front half of the compiler. */
+/**
+ * Writes the `compiled.ts` of the built-in kernels, and the page of their numbers: run it after changing a kernel or
+ * the front half of the compiler.
+ */
 import { writeFileSync } from "node:fs";
 import { shippedText } from "../compiler/artefacts/build-shipped.ts";
 import { builtIns } from "../models/builtins.ts";

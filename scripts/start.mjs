@@ -1,5 +1,6 @@
 /**
- * `npm start`, `bun run start`, `deno task start`: installs what a run needs, then shows the demo in the runtime that this was started with.
+ * `npm start`, `bun run start`, `deno task start`: installs what a run needs, then shows the demo in the runtime that
+ * this was started with.
  */
 import { ensureInstalled, runArguments, start } from "./runtime.mjs";
 

@@ -1,10 +1,10 @@
 /**
- * Sums up the JSON reports of vitest: `node scripts/summary.mjs FAILED REPORT.json=ADAPTER,ADAPTER ...`, where FAILED counts what went wrong outside of the
- * tests, and the adapters are those that tests must have run on.
+ * Sums up the JSON reports of vitest: `node scripts/summary.mjs FAILED REPORT.json=ADAPTER,ADAPTER ...`, where FAILED
+ * counts what went wrong outside of the tests, and the adapters are those that tests must have run on.
  *
- * Prints one line per report and closes with `N passed, N failed`. A report that is absent, a suite that could not be loaded, a test that was left out, an
- * adapter that no test ran on, and a run that left with a failure (told by a file REPORT.failed) although no test failed all count as failures: a run
- * without its GPU suites must not pass.
+ * Prints one line per report and closes with `N passed, N failed`. A report that is absent, a suite that could not be
+ * loaded, a test that was left out, an adapter that no test ran on, and a run that left with a failure (told by a file
+ * REPORT.failed) although no test failed all count as failures: a run without its GPU suites must not pass.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";

@@ -1,8 +1,9 @@
 /**
  * The four parts of the suite, and which test file belongs to which.
  *
- * `pure` needs no GPU and says the same in every runtime; `gpu` runs kernels on adapters; `models` runs decoders and the commands around them; `endurance`
- * runs one of them for long. `npm test -- --project pure` runs one part. test/smoke/projects.test.ts checks that every test file is in exactly one.
+ * `pure` needs no GPU and says the same in every runtime; `gpu` runs kernels on adapters; `models` runs decoders and
+ * the commands around them; `endurance` runs one of them for long. `npm test -- --project pure` runs one part.
+ * test/smoke/projects.test.ts checks that every test file is in exactly one.
  */
 
 export type ProjectName = "pure" | "gpu" | "models" | "endurance";

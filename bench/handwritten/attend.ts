@@ -1,10 +1,11 @@
 /**
- * Attention of one query by hand: one subgroup a head, the softmax computed as the slots go by (Milakov & Gimelshein 2018), scores and the log of their sum
- * left behind as the kernel leaves them.
+ * Attention of one query by hand: one subgroup a head, the softmax computed as the slots go by (Milakov & Gimelshein
+ * 2018), scores and the log of their sum left behind as the kernel leaves them.
  *
- * Lanes lie across the head's dim. A few keys are taken in one turn, so that the running maximum and the rescaling are paid once for all of them, but never
- * more than keeps the loads of a turn few: software adapters spill registers beyond that, and lose what was gained. (Scores with a lane for each slot need no
- * subgroupAdd, and took 1.1 to 2.2 times as long: their loads are scattered.)
+ * Lanes lie across the head's dim. A few keys are taken in one turn, so that the running maximum and the rescaling are
+ * paid once for all of them, but never more than keeps the loads of a turn few: software adapters spill registers
+ * beyond that, and lose what was gained. (Scores with a lane for each slot need no subgroupAdd, and took 1.1 to 2.2
+ * times as long: their loads are scattered.)
  */
 import { binding, frame, type Handwritten, type Machine, repeat } from "./shader.ts";
 

@@ -1,8 +1,10 @@
 /**
- * Matrix products by hand: a lane owns columns of the result, that is rows of b, and the rows of a are handed around the subgroup.
+ * Matrix products by hand: a lane owns columns of the result, that is rows of b, and the rows of a are handed around
+ * the subgroup.
  *
- * Each lane loads four neighbours along k of one row of a and of each of its columns; subgroupBroadcast with a constant lane then gives every lane the row of
- * a that another one loaded. So memory is read once for `rows` x `columns` products, and no shared memory and no barrier is needed.
+ * Each lane loads four neighbours along k of one row of a and of each of its columns; subgroupBroadcast with a constant
+ * lane then gives every lane the row of a that another one loaded. So memory is read once for `rows` x `columns`
+ * products, and no shared memory and no barrier is needed.
  */
 import { binding, frame, type Handwritten, type Machine, repeat } from "./shader.ts";
 

@@ -1,10 +1,12 @@
 /**
  * Matrix-vector products by hand, in the two shapes that win.
  *
- * "k": the lanes of a program walk along k side by side, each with 16-byte loads, and meet in one subgroupAdd a row. "rows": every lane owns rows of its own;
- * x is loaded once a subgroup, a piece a lane, and handed around by subgroupBroadcast. The second spares software adapters, which load memory lane by lane,
- * most loads of x: these outnumber the loads of the weights as soon as a weight takes less than a word. Either way a row's sum is one scalar: software
- * adapters blend every live register in every turn of a loop, so a vector of partial sums costs four blends where a scalar costs one.
+ * "k": the lanes of a program walk along k side by side, each with 16-byte loads, and meet in one subgroupAdd a row.
+ * "rows": every lane owns rows of its own; x is loaded once a subgroup, a piece a lane, and handed around by
+ * subgroupBroadcast. The second spares software adapters, which load memory lane by lane, most loads of x: these
+ * outnumber the loads of the weights as soon as a weight takes less than a word. Either way a row's sum is one scalar:
+ * software adapters blend every live register in every turn of a loop, so a vector of partial sums costs four blends
+ * where a scalar costs one.
  */
 import { binding, frame, type Handwritten, type Machine, repeat } from "./shader.ts";
 
@@ -19,7 +21,10 @@ export interface MatvecShape {
   readonly workgroup: number;
   /** "rows" only: components and loads of x that a lane fetches in one turn. */
   readonly x?: readonly [width: 1 | 4, loads: number];
-  /** q8, q4 and f16: whether elements are masked where they lie in their word, their place being divided out of x, or moved to its low end first. */
+  /**
+   * q8, q4 and f16: whether elements are masked where they lie in their word, their place being divided out of x, or
+   * moved to its low end first.
+   */
   readonly inPlace?: boolean;
 }
 
@@ -104,7 +109,8 @@ class Decoder {
     const vectors = this.#turn / 4;
     const blocks = Math.max(1, this.#turn / BLOCK);
     const total = (b: number): string => repeat(vectors / blocks, (v) => `x${(b * vectors) / blocks + v}`, " + ");
-    // Nibbles stand for -8 … 7: eight times the sum of a block's x comes off once, instead of eight off every element. In place, bytes have an offset too.
+    // Nibbles stand for -8 … 7: eight times the sum of a block's x comes off once, instead of eight off every element.
+    // In place, bytes have an offset too.
     if (this.#format === "q4" && !this.#inPlace)
       lines.push(repeat(blocks, (b) => `let less${b} = 8.0f * dot(${total(b)}, vec4<f32>(1.0f));`));
     if (!this.#inPlace) return lines.join("\n    ");
@@ -184,7 +190,8 @@ class Decoder {
 export function best(machine: Machine, format: WeightFormat): MatvecShape {
   if (machine.kind === "gpu") return { across: "k", rows: 4, workgroup: 64 };
   const [rows, width, loads] = SHAPES[machine.kind][format];
-  // SwiftShader shifts vectors one lane at a time, so elements stay where they lie; for codes of blocks that is the faster way on lavapipe, too.
+  // SwiftShader shifts vectors one lane at a time, so elements stay where they lie; for codes of blocks that is the
+  // faster way on lavapipe, too.
   const inPlace = format === "q8" || format === "q4" || (machine.kind === "swiftshader" && format === "f16");
   return { across: "rows", rows, workgroup: machine.subgroup, x: [width, loads], inPlace };
 }

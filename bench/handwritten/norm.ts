@@ -1,4 +1,7 @@
-/** Root-mean-square norm by hand: one subgroup owns a few rows, so that the scales it loads serve all of them; each row is read twice and written once. */
+/**
+ * Root-mean-square norm by hand: one subgroup owns a few rows, so that the scales it loads serve all of them; each row
+ * is read twice and written once.
+ */
 import { binding, frame, type Handwritten, type Machine, repeat } from "./shader.ts";
 
 export interface NormShape {
@@ -7,7 +10,10 @@ export interface NormShape {
   readonly workgroup: number;
 }
 
-/** y[rows, dim] = x / sqrt(mean(x²) + eps) · gamma: x, gamma, y, and eps in a uniform buffer, as in bench/kernels/norm.ts. */
+/**
+ * y[rows, dim] = x / sqrt(mean(x²) + eps) · gamma: x, gamma, y, and eps in a uniform buffer, as in
+ * bench/kernels/norm.ts.
+ */
 export function norm(machine: Machine, rows: number, dim: number, shape: NormShape = best(machine)): Handwritten {
   const W = machine.subgroup;
   const quarter = dim / 4;

@@ -1,8 +1,10 @@
 /**
- * What the hand-written shaders share: the shape of a program that one subgroup or one thread runs, and the text around it.
+ * What the hand-written shaders share: the shape of a program that one subgroup or one thread runs, and the text around
+ * it.
  *
- * These shaders are the yardstick for generated code, so each is written for the adapter it runs on, with sizes as literals and as few cross-lane steps as
- * the work allows. Templates spare writing the same row four times; every instruction in them is deliberate.
+ * These shaders are the yardstick for generated code, so each is written for the adapter it runs on, with sizes as
+ * literals and as few cross-lane steps as the work allows. Templates spare writing the same row four times; every
+ * instruction in them is deliberate.
  */
 
 /** Who runs a hand-written shader. */
@@ -25,7 +27,10 @@ export function repeat(count: number, text: (i: number) => string, separator = "
   return Array.from({ length: count }, (_, i) => text(i)).join(separator);
 }
 
-/** One program for each subgroup or, with `lanes` 1, for each thread: the directives and the head of `main`, which defines `pid` and `lane`. */
+/**
+ * One program for each subgroup or, with `lanes` 1, for each thread: the directives and the head of `main`, which
+ * defines `pid` and `lane`.
+ */
 export function frame(machine: Machine, lanes: number, workgroup: number, declarations: string, body: string): string {
   const grouped = lanes > 1;
   const head = grouped

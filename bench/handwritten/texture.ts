@@ -1,8 +1,9 @@
 /**
  * The matrix-vector product by hand where the weights lie in panels in a texture, as a decoder's do on lavapipe.
  *
- * A program takes the rows of one panel, up to four a lane, so that all it reads is one stream of texels. x is loaded once a turn, a piece by each lane, and
- * handed around. Fewer rows a lane, longer turns, panels of fewer rows than a program has, and touching ahead of time what comes next were slower.
+ * A program takes the rows of one panel, up to four a lane, so that all it reads is one stream of texels. x is loaded
+ * once a turn, a piece by each lane, and handed around. Fewer rows a lane, longer turns, panels of fewer rows than a
+ * program has, and touching ahead of time what comes next were slower.
  */
 import type { WeightFormat } from "./matvec.ts";
 import { binding, frame, type Handwritten, type Machine, repeat } from "./shader.ts";
@@ -11,8 +12,9 @@ import { binding, frame, type Handwritten, type Machine, repeat } from "./shader
 export type TexelFormat = WeightFormat & ("f32" | "f16");
 
 /**
- * y[rows] = w[rows, k] · x[k] with w in panels of `panel` rows in texels of rows of `pitch`. `panel` is 1, 2 or 4 times the lanes; k must be a multiple of four times the lanes
- * over that, and of what a texel holds, and rows one of the panel.
+ * y[rows] = w[rows, k] · x[k] with w in panels of `panel` rows in texels of rows of `pitch`. `panel` is 1, 2 or 4 times
+ * the lanes; k must be a multiple of four times the lanes over that, and of what a texel holds, and rows one of the
+ * panel.
  */
 export function matvecTexture(
   machine: Machine,

@@ -1,7 +1,9 @@
 /**
- * A file of a hundred lines, for measuring the compiler: what a decoder's layer looks like when it is written in one place.
+ * A file of a hundred lines, for measuring the compiler: what a decoder's layer looks like when it is written in one
+ * place.
  *
- * Generic matrix kernel with prologue and epilogue, norm, attention with an online softmax, top-k, and helpers among them.
+ * Generic matrix kernel with prologue and epilogue, norm, attention with an online softmax, top-k, and helpers among
+ * them.
  */
 import {
   amax,

@@ -1,4 +1,7 @@
-/** The measured kernels, loaded for one GPU. They have a module of their own because a kernel is found by the name it has where it is loaded. */
+/**
+ * The measured kernels, loaded for one GPU. They have a module of their own because a kernel is found by the name it
+ * has where it is loaded.
+ */
 import { attend } from "../../models/kernels/attend.ts";
 import type { Gpu, Launch } from "../../runtime/index.ts";
 import { arithmetic } from "./arithmetic.ts";

@@ -1,4 +1,7 @@
-/** Root-mean-square norm (Zhang & Sennrich 2019) of many rows, each read twice, once for its length and once to scale it; two rows share one read of gamma. */
+/**
+ * Root-mean-square norm (Zhang & Sennrich 2019) of many rows, each read twice, once for its length and once to scale
+ * it; two rows share one read of gamma.
+ */
 import { block, over, rsqrt, type Scalar, size, sum, type Tensor } from "../../dsl/index.ts";
 
 /** y[rows, dim] = x / sqrt(mean(x²) + eps) · gamma. */

@@ -1,5 +1,6 @@
 /**
- * Another checkout (or this one), seen from outside: its version and packages, and its doors, which are imported from where its package.json says they are.
+ * Another checkout (or this one), seen from outside: its version and packages, and its doors, which are imported from
+ * where its package.json says they are.
  *
  * What a door lacks is said in one sentence: an older commit may not have what is measured.
  */
@@ -108,7 +109,10 @@ export class Checkout {
     return (await import(/* @vite-ignore */ pathToFileURL(this.doorFile(name)).href)) as T;
   }
 
-  /** Imports a file that is no door, by its path in the checkout; of several, those it has had over time, the first that is there. */
+  /**
+   * Imports a file that is no door, by its path in the checkout; of several, those it has had over time, the first that
+   * is there.
+   */
   async file<T>(...paths: readonly [string, ...string[]]): Promise<T> {
     const path = paths.find((one) => existsSync(join(this.root, one)));
     if (path === undefined) throw new Missing(`it has no ${paths[0]}`);

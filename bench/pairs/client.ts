@@ -1,5 +1,6 @@
 /**
- * The benchmark's side of the lines: a child process that is stopped whenever another one works, so that no idle thread of it takes part.
+ * The benchmark's side of the lines: a child process that is stopped whenever another one works, so that no idle thread
+ * of it takes part.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -29,7 +30,10 @@ export interface ClientOptions {
   readonly cwd: string;
 }
 
-/** Arguments with which the runtime of this process starts a program of ours that is written in TypeScript and works in the folder `cwd`. */
+/**
+ * Arguments with which the runtime of this process starts a program of ours that is written in TypeScript and works in
+ * the folder `cwd`.
+ */
 export function programArguments(cwd: string): string[] {
   if (process.versions.bun !== undefined) return ["--bun"];
   if (process.versions.deno !== undefined) {
@@ -119,7 +123,8 @@ export class Client<E extends Exchanges<Extract<keyof E, string>>> {
 }
 
 /**
- * Runs `work` and then ends the processes in `open`, also when this one is told to end: a stopped process would outlive it.
+ * Runs `work` and then ends the processes in `open`, also when this one is told to end: a stopped process would outlive
+ * it.
  */
 export async function closing<T>(open: readonly { close(): void }[], work: () => Promise<T>): Promise<T> {
   const end = (): void => {

@@ -1,8 +1,9 @@
 /**
  * The process that measures one checkout: started by run.ts, asked over stdin.
  *
- * Its code is that of the checkout that compares, and all it takes of the measured one is what that one's doors offer. Nothing of this checkout's library may be
- * loaded here but types (and errors.ts, which has no state), so that the process is the measured library's alone.
+ * Its code is that of the checkout that compares, and all it takes of the measured one is what that one's doors offer.
+ * Nothing of this checkout's library may be loaded here but types (and errors.ts, which has no state), so that the
+ * process is the measured library's alone.
  */
 import type { Gpu } from "../../runtime/index.ts";
 import { processCpu, runtime, variables } from "../surroundings.ts";

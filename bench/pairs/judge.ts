@@ -9,8 +9,8 @@ export const ENOUGH_PAIRS = 15;
 export const WORSE = 1.03;
 
 /**
- * `worse` where the interval lies wholly beyond the limit, `as before` where its upper end does not reach beyond it in at least 15 pairs, and otherwise `undecided`:
- * more rounds may tell.
+ * `worse` where the interval lies wholly beyond the limit, `as before` where its upper end does not reach beyond it in
+ * at least 15 pairs, and otherwise `undecided`: more rounds may tell.
  */
 export type Verdict = "as before" | "undecided" | "worse";
 
@@ -20,7 +20,10 @@ export interface Ratio extends Interval {
   readonly rounds: readonly number[];
 }
 
-/** One figure of a case, in milliseconds: the medians of both sides, and the ratios of the rounds, this side's over the other's. */
+/**
+ * One figure of a case, in milliseconds: the medians of both sides, and the ratios of the rounds, this side's over the
+ * other's.
+ */
 export interface CaseReport {
   readonly name: string;
   readonly this_ms: number;

@@ -1,4 +1,7 @@
-/** What a benchmark and the processes it measures say to each other: one JSON object a line, a request in and a reply out, over stdin and stdout. */
+/**
+ * What a benchmark and the processes it measures say to each other: one JSON object a line, a request in and a reply
+ * out, over stdin and stdout.
+ */
 import { createInterface } from "node:readline";
 
 /** Requests and replies by what is asked for. */

@@ -1,6 +1,7 @@
 /**
- * Runs a program as if it had been started itself, and writes the CPU milliseconds of its process to a file when it ends:
- * `node meter.mjs FILE PROGRAM ARGUMENTS…`. Plain JavaScript, because it runs before anything of the program does.
+ * Runs a program as if it had been started itself, and writes the CPU milliseconds of its process to a file when it
+ * ends: `node meter.mjs FILE PROGRAM ARGUMENTS…`. Plain JavaScript, because it runs before anything of the program
+ * does.
  */
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";

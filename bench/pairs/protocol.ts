@@ -1,6 +1,6 @@
 /**
- * What is asked of a process that measures one checkout. It runs this checkout's measuring code on the library of the checkout that it is told to open, so that two
- * commits are measured by the same code.
+ * What is asked of a process that measures one checkout. It runs this checkout's measuring code on the library of the
+ * checkout that it is told to open, so that two commits are measured by the same code.
  */
 import type { WeightFormat } from "../../models/index.ts";
 import type { Facts } from "../facts.ts";

@@ -1,9 +1,10 @@
 /**
- * Two checkouts measured against each other: a process each, which take turns on the same adapter, the other one stopped meanwhile.
+ * Two checkouts measured against each other: a process each, which take turns on the same adapter, the other one
+ * stopped meanwhile.
  *
- * What counts are the rounds' own ratios, so that whatever else the machine does hits both sides of one alike. Each round starts new processes: two
- * processes of the same code are not equally fast, where their memory happens to lie being one reason, and turns of one process would all repeat that. See
- * docs/benchmark.md.
+ * What counts are the rounds' own ratios, so that whatever else the machine does hits both sides of one alike. Each
+ * round starts new processes: two processes of the same code are not equally fast, where their memory happens to lie
+ * being one reason, and turns of one process would all repeat that. See docs/benchmark.md.
  */
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -71,7 +72,8 @@ interface Seat extends Side {
 
 /**
  * Measures the jobs.
- * @throws UserError when the sides have different settings, when a folder is no checkout, and when nothing could be measured.
+ * @throws UserError when the sides have different settings, when a folder is no checkout, and when nothing could be
+ *   measured.
  */
 export async function runPairs(options: PairsOptions): Promise<PairsReport> {
   const checkouts: Pair<Checkout> = [new Checkout(options.here), new Checkout(options.there)];
@@ -134,7 +136,10 @@ class Match {
     return { this: here, other: there, settings: this.#settings, notes: [...this.#notes] };
   }
 
-  /** One turn of each side in every job, in new processes; gives what is known of both, which was known from the second round on. */
+  /**
+   * One turn of each side in every job, in new processes; gives what is known of both, which was known from the second
+   * round on.
+   */
   async #round(round: number, known: Pair<Facts>): Promise<Pair<Facts>> {
     const { jobs } = this.#options;
     if (round > 0 && jobs.every((j) => j.kind === "cold")) {

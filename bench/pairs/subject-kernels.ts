@@ -1,8 +1,9 @@
 /**
  * Generated kernels of a checkout, on the benchmark's own cases.
  *
- * The kernels' sources are this checkout's, copied to where their imports lead into the measured one: the same source, two compilers. Where the other compiler does
- * not take them, the language having changed, its own source of the same kernel is measured instead, which is said.
+ * The kernels' sources are this checkout's, copied to where their imports lead into the measured one: the same source,
+ * two compilers. Where the other compiler does not take them, the language having changed, its own source of the same
+ * kernel is measured instead, which is said.
  */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -16,7 +17,9 @@ import { type Checkout, Missing, need } from "./checkout.ts";
 import type { KernelJob, Part } from "./protocol.ts";
 import type { Subject } from "./subject.ts";
 
-/** For adapters without subgroups of one size, where the hand-written shaders, which are not run here, are of no use. */
+/**
+ * For adapters without subgroups of one size, where the hand-written shaders, which are not run here, are of no use.
+ */
 const ANY: Machine = { kind: "gpu", subgroup: 32, pinned: false };
 /** The kernel of each kind of case. */
 const KERNEL_OF: Readonly<Record<string, keyof Kernels>> = {
@@ -88,7 +91,10 @@ function caseOf({ title, matrix }: KernelJob): Case {
   return found;
 }
 
-/** Tensors, a recorded call and as many runs as make a batch; what the kernel wrote is summed up, so that both sides can be seen to compute the same. */
+/**
+ * Tensors, a recorded call and as many runs as make a batch; what the kernel wrote is summed up, so that both sides can
+ * be seen to compute the same.
+ */
 export async function prepareKernel(checkout: Checkout, sources: string, gpu: Gpu, job: KernelJob): Promise<Subject> {
   need(gpu, "Gpu", "kernels", "tensor", "record", "read");
   const c = caseOf(job);
@@ -111,7 +117,8 @@ export async function prepareKernel(checkout: Checkout, sources: string, gpu: Gp
     await finished(gpu);
     return { clock_ms: (performance.now() - clock) / times, cpu_ms: (processCpu() - cpu) / times };
   };
-  // The first run compiles; the first guess contains the step of the wait, and the second is made on a batch that is long against it.
+  // The first run compiles; the first guess contains the step of the wait, and the second is made on a batch that is
+  // long against it.
   await batch(1);
   let times = job.times ?? 1;
   if (job.times !== undefined) await batch(times);

@@ -1,8 +1,8 @@
 /**
  * One adapter for all engines.
  *
- * Each brings or shares a Dawn of its own, but all of them find adapters through the system's Vulkan loader; naming one driver to the loader is what makes
- * them meet, since ONNX Runtime offers no other choice.
+ * Each brings or shares a Dawn of its own, but all of them find adapters through the system's Vulkan loader; naming one
+ * driver to the loader is what makes them meet, since ONNX Runtime offers no other choice.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,8 +20,9 @@ export interface Choice {
 }
 
 /**
- * `auto` leaves the choice to the loader and Dawn; `lavapipe` is Mesa's; `swiftshader` the one that the package embeds; anything else is the path of a
- * driver's manifest (VK_DRIVER_FILES). Throws a `UserError` when there is no such driver.
+ * `auto` leaves the choice to the loader and Dawn; `lavapipe` is Mesa's; `swiftshader` the one that the package embeds;
+ * anything else is the path of a driver's manifest (VK_DRIVER_FILES). Throws a `UserError` when there is no such
+ * driver.
  */
 export function chooseAdapter(name: string): Choice {
   if (name === "auto") return { env: { TILESTATE_ADAPTER: "auto" }, done: () => {} };

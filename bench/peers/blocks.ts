@@ -1,8 +1,9 @@
 /**
- * 4-bit blocks in the two layouts that matter here: ours (runtime/memory/quantise.ts) and that of ONNX Runtime's MatMulNBits.
+ * 4-bit blocks in the two layouts that matter here: ours (runtime/memory/quantise.ts) and that of ONNX Runtime's
+ * MatMulNBits.
  *
- * Both hold 32 neighbours of a row as (q - 8) · scale. MatMulNBits wants elements 2j and 2j+1 in byte j, and takes scales as f32; ours are f16, widened
- * here, so that both sides multiply the very same numbers.
+ * Both hold 32 neighbours of a row as (q - 8) · scale. MatMulNBits wants elements 2j and 2j+1 in byte j, and takes
+ * scales as f32; ours are f16, widened here, so that both sides multiply the very same numbers.
  */
 
 import { blockOf } from "../../compiler/ir/formats.ts";

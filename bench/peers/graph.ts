@@ -1,10 +1,10 @@
 /**
- * A Llama as an ONNX graph, written the way ONNX Runtime runs it fastest: its own fused operators where it has them (attention with RoPE and cache in one,
- * norm with residual in one, 4-bit products), plain products else.
+ * A Llama as an ONNX graph, written the way ONNX Runtime runs it fastest: its own fused operators where it has them
+ * (attention with RoPE and cache in one, norm with residual in one, 4-bit products), plain products else.
  *
- * Plain data, so that it can be checked without ONNX; theirs/onnx.ts writes it down. Inputs are `input_ids` [1, n], the caches of all layers, and two
- * numbers that say how long the text is; outputs are `logits` [1, n or 1, vocab] and the caches with n more positions. Sources: the operator documents of ONNX
- * and of ONNX Runtime's contributed operators.
+ * Plain data, so that it can be checked without ONNX; theirs/onnx.ts writes it down. Inputs are `input_ids` [1, n], the
+ * caches of all layers, and two numbers that say how long the text is; outputs are `logits` [1, n or 1, vocab] and the
+ * caches with n more positions. Sources: the operator documents of ONNX and of ONNX Runtime's contributed operators.
  */
 
 import { blockOf } from "../../compiler/ir/formats.ts";

@@ -1,8 +1,10 @@
 /**
- * Other WebGPU runtimes beside us: `bun run bench/peers/main.ts --shape stories15M --context 128 --tokens 32 --rounds 5 --json`.
+ * Other WebGPU runtimes beside us: `bun run bench/peers/main.ts --shape stories15M --context 128 --tokens 32 --rounds 5
+ * --json`.
  *
- * All engines load the same random weights and read the same ids on the same adapter. They take turns, each a process that is stopped while others work;
- * a ratio is the median over the rounds, so that whatever else the machine does meanwhile hits all sides alike. See README.md.
+ * All engines load the same random weights and read the same ids on the same adapter. They take turns, each a process
+ * that is stopped while others work; a ratio is the median over the rounds, so that whatever else the machine does
+ * meanwhile hits all sides alike. See README.md.
  */
 import { existsSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
@@ -62,8 +64,9 @@ interface Seat {
 }
 
 /**
- * Tokens of a prompt that ONNX Runtime reads right on every adapter: up to 31 go through the attention that it decodes with. Its attention for longer
- * pieces (1.30) is wrong where subgroups are narrow, as on software adapters; it is measured all the same, being its fastest.
+ * Tokens of a prompt that ONNX Runtime reads right on every adapter: up to 31 go through the attention that it decodes
+ * with. Its attention for longer pieces (1.30) is wrong where subgroups are narrow, as on software adapters; it is
+ * measured all the same, being its fastest.
  */
 const SMALL_PIECE = 24;
 /** Tokens that an engine makes after the prompt to warm up. */

@@ -1,7 +1,8 @@
 /**
  * What the benchmark and an engine say to each other, over the lines of pairs/lines.ts.
  *
- * Every engine is a process of its own, so that two copies of Dawn never meet, its CPU time is its own, and it can be stopped while another one works.
+ * Every engine is a process of its own, so that two copies of Dawn never meet, its CPU time is its own, and it can be
+ * stopped while another one works.
  */
 import type { PeerWeights } from "./graph.ts";
 
@@ -11,7 +12,10 @@ export interface Setup {
   readonly weights: PeerWeights;
   /** Positions that prompt and answer need together. */
   readonly capacity: number;
-  /** Whether the graph for ONNX Runtime makes logits for the last token of a prompt only, as the others do, or for all, as most exported graphs do. */
+  /**
+   * Whether the graph for ONNX Runtime makes logits for the last token of a prompt only, as the others do, or for all,
+   * as most exported graphs do.
+   */
   readonly logits: "last" | "all";
 }
 

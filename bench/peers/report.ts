@@ -35,7 +35,10 @@ export interface Comparison extends Agreement {
   readonly against: string;
   readonly prefill: Ratio;
   readonly decode: Ratio;
-  /** The same for a run outside the measurement, in which they read the prompt in small pieces; only where the measured texts part. */
+  /**
+   * The same for a run outside the measurement, in which they read the prompt in small pieces; only where the measured
+   * texts part.
+   */
   readonly in_pieces?: Agreement & { readonly piece: number };
 }
 

@@ -10,15 +10,18 @@ export interface Engine {
   /** Greedy tokens after `prompt`, from an empty state. The first one is handed out as soon as it is known. */
   generate(prompt: readonly number[], tokens: number, piece?: number): AsyncIterable<number>;
   /**
-   * For engines that work ahead of what they hand out: waits until nothing is under way, and gives the number of tokens that went through the model since
-   * the prompt's start. Without it, a token is made when it is asked for.
+   * For engines that work ahead of what they hand out: waits until nothing is under way, and gives the number of tokens
+   * that went through the model since the prompt's start. Without it, a token is made when it is asked for.
    */
   progress?(): Promise<number>;
   /** Logits after the last of `ids`. */
   logits(ids: readonly number[], piece?: number): Promise<Float32Array>;
 }
 
-/** Tokens that are asked for beyond those that are wanted, from an engine that works ahead: so that enough are left to measure. */
+/**
+ * Tokens that are asked for beyond those that are wanted, from an engine that works ahead: so that enough are left to
+ * measure.
+ */
 export const AHEAD = 32;
 
 /** Answers requests until stdin ends. */

@@ -29,7 +29,10 @@ const HOME: string = fileURLToPath(new URL("../../", import.meta.url));
 /** Room for a state without a number of slots. */
 const HOST_POSITIONS = 256;
 
-/** Measures both, says what came of it, and writes it where it was asked for. Throws a `UserError` when this checkout is worse. */
+/**
+ * Measures both, says what came of it, and writes it where it was asked for. Throws a `UserError` when this checkout is
+ * worse.
+ */
 export async function benchAgainst(
   benchmark: PairedBenchmark,
   options: AgainstOptions,

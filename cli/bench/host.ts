@@ -1,4 +1,7 @@
-/** `tilestate bench host | cold | flat`: what the host pays, how long a start takes, and whether late steps are like early ones. */
+/**
+ * `tilestate bench host | cold | flat`: what the host pays, how long a start takes, and whether late steps are like
+ * early ones.
+ */
 import { measureCold } from "../../bench/cold.ts";
 import type { Facts } from "../../bench/facts.ts";
 import { measureFlat } from "../../bench/flat.ts";

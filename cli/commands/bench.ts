@@ -1,4 +1,7 @@
-/** `tilestate bench`: how fast decoders and kernels are, where the time goes, and what changed. Each benchmark is loaded when it is asked for. */
+/**
+ * `tilestate bench`: how fast decoders and kernels are, where the time goes, and what changed. Each benchmark is loaded
+ * when it is asked for.
+ */
 import type { Command } from "commander";
 import { REALS } from "../../compiler/ir/formats.ts";
 import type { PairedBenchmark } from "../bench/against.ts";

@@ -1,8 +1,9 @@
 /**
- * `tilestate demo`: what `npm start` runs. A tale from the embedded model, then one table: how much of long tales is remembered with the full cache, and with
- * an eighth, a quarter and a half of it, under a window and under TOVA.
+ * `tilestate demo`: what `npm start` runs. A tale from the embedded model, then one table: how much of long tales is
+ * remembered with the full cache, and with an eighth, a quarter and a half of it, under a window and under TOVA.
  *
- * It has to be done in two minutes on any machine, so the first tale's time decides how many are read; on very slow ones the last rows are left out.
+ * It has to be done in two minutes on any machine, so the first tale's time decides how many are read; on very slow
+ * ones the last rows are left out.
  */
 import { type Command, Option } from "commander";
 import type { ModelSource } from "../../models/index.ts";

@@ -1,4 +1,7 @@
-/** `tilestate forward`: logits after each of the given tokens, as a safetensors file. What a reference implementation is compared with. */
+/**
+ * `tilestate forward`: logits after each of the given tokens, as a safetensors file. What a reference implementation is
+ * compared with.
+ */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { WeightFormat } from "../../models/index.ts";

@@ -1,4 +1,7 @@
-/** `tilestate kernels`: what kernels there are, what the compiler makes of them, whether a file of one's own compiles, and the cache of compiled ones. */
+/**
+ * `tilestate kernels`: what kernels there are, what the compiler makes of them, whether a file of one's own compiles,
+ * and the cache of compiled ones.
+ */
 import { basename, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";

@@ -1,4 +1,7 @@
-/** `tilestate trace`: a state policy's own kernels over recorded queries, keys and values; writes what is kept after each step. */
+/**
+ * `tilestate trace`: a state policy's own kernels over recorded queries, keys and values; writes what is kept after
+ * each step.
+ */
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { Recording } from "../../models/eval/trace.ts";

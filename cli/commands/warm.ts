@@ -1,4 +1,7 @@
-/** `tilestate warm`: compiles all that runs of a model can need, so that the first real one on this machine or in this image need not. */
+/**
+ * `tilestate warm`: compiles all that runs of a model can need, so that the first real one on this machine or in this
+ * image need not.
+ */
 import type { Command } from "commander";
 import type { AnyPolicy, Decoder, ModelSource, Warmed, WeightFormat } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";
@@ -152,7 +155,10 @@ interface Check {
   readonly milliseconds_each: number | undefined;
 }
 
-/** Writes a short text on a decoder that was warmed up. Throws when that makes a pipeline, or when no token can be chosen. */
+/**
+ * Writes a short text on a decoder that was warmed up. Throws when that makes a pipeline, or when no token can be
+ * chosen.
+ */
 async function checkText(gpu: Gpu, decoder: Decoder): Promise<Check> {
   const before = gpu.device.pipelines;
   const began = performance.now();

@@ -1,8 +1,9 @@
 /**
- * The table of the demo: how much of long tales is remembered with the full cache, and with an eighth, a quarter and a half of it, under a window and under TOVA.
+ * The table of the demo: how much of long tales is remembered with the full cache, and with an eighth, a quarter and a
+ * half of it, under a window and under TOVA.
  *
- * Beside what is measured here stands what was recorded of the same model before it was trained for a bounded state, on the same questions; and what each state
- * answers to one question about something that was said far back.
+ * Beside what is measured here stands what was recorded of the same model before it was trained for a bounded state, on
+ * the same questions; and what each state answers to one question about something that was said far back.
  */
 import type { Asked, Reading } from "../../models/eval/recall.ts";
 import { type Recorded, recordedAnswers } from "../../models/eval/recorded.ts";
@@ -17,8 +18,9 @@ import { scoreState, share } from "../support/score-state.ts";
 const PARTS: readonly number[] = [8, 4, 2];
 
 /**
- * Which of the 48 tales are read, in this order. A few tales are a small sample, so these are the ones whose first one, two, three, … together come closest
- * to the recorded figures of all 48, for both models (test/cli/demo.test.ts holds them to that).
+ * Which of the 48 tales are read, in this order. A few tales are a small sample, so these are the ones whose first one,
+ * two, three, … together come closest to the recorded figures of all 48, for both models (test/cli/demo.test.ts holds
+ * them to that).
  */
 export const TYPICAL: readonly number[] = [8, 22, 41, 13, 45, 30, 43, 34];
 
@@ -55,8 +57,9 @@ export async function compare(
 ): Promise<void> {
   const { context } = source.config;
   const rows = PARTS.flatMap((part) => statesOf(context / part).map((state) => ({ part, state })));
-  // Which state is slowest depends on the adapter: one that keeps all, or one that drops a token for each it reads. The slower one's time for a tale (and a
-  // tenth for what else the machine does) tells how many tales there is time for. The question is asked once a state, however many there are.
+  // Which state is slowest depends on the adapter: one that keeps all, or one that drops a token for each it reads. The
+  // slower one's time for a tale (and a tenth for what else the machine does) tells how many tales there is time for.
+  // The question is asked once a state, however many there are.
   const firsts = new Map<string, StateScore>();
   let each = 0;
   for (const state of ["full", `tova:${context / (PARTS[0] ?? 8)}`]) {

@@ -1,4 +1,7 @@
-/** `tilestate kernels build`: compiles kernels into a module that programs carry with them (compiler/artefacts/bundle.ts). */
+/**
+ * `tilestate kernels build`: compiles kernels into a module that programs carry with them
+ * (compiler/artefacts/bundle.ts).
+ */
 import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import type { Command } from "commander";

@@ -1,4 +1,7 @@
-/** The kernels that ship with the package: where each is written, and which module it is loaded from (the one that a compiled artefact lies beside). */
+/**
+ * The kernels that ship with the package: where each is written, and which module it is loaded from (the one that a
+ * compiled artefact lies beside).
+ */
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { sourceOf as sourceOfModule } from "../../compiler/host/home.ts";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
@@ -27,7 +30,10 @@ export function builtinKernels(): Promise<readonly KernelEntry[]> {
   return builtIn;
 }
 
-/** The kernels of one file of the user's: those that it exports, loads or specialises. Throws KernelError where it does not parse. */
+/**
+ * The kernels of one file of the user's: those that it exports, loads or specialises. Throws KernelError where it does
+ * not parse.
+ */
 export function kernelsIn(path: string): Promise<readonly KernelEntry[]> {
   const file = readableFile(path);
   return entriesOf(file, { url: pathToFileURL(file).href });

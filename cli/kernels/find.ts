@@ -1,4 +1,7 @@
-/** The kernels of a file, by the compiler's own rule (compiler/frontend/read/resolve-kernels.ts): what is listed is what `gpu.kernels` of that file loads. The file is parsed and not run. */
+/**
+ * The kernels of a file, by the compiler's own rule (compiler/frontend/read/resolve-kernels.ts): what is listed is what
+ * `gpu.kernels` of that file loads. The file is parsed and not run.
+ */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Listed } from "../../compiler/frontend/read/resolve-kernels.ts";
@@ -18,8 +21,8 @@ export function readableFile(path: string): string {
 }
 
 /**
- * The kernels of a file, in its order: its own, or those that its objects complete where it is a module with templates. TypeScript is loaded for it. Throws
- * KernelError where the file does not parse.
+ * The kernels of a file, in its order: its own, or those that its objects complete where it is a module with templates.
+ * TypeScript is loaded for it. Throws KernelError where the file does not parse.
  */
 export async function findKernels(file: string, module?: KernelModule): Promise<readonly Listed[]> {
   const [{ listKernels, listTemplates }, { templatesOf }] = await Promise.all([

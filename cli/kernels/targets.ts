@@ -14,7 +14,10 @@ const GPU: Target = {
   traits: TRAITS.gpu,
 };
 
-/** What `targetOf` gives for these adapters; `gpu` is a common discrete one, `L4` one with matrix units as well, `L0` what every WebGPU has. */
+/**
+ * What `targetOf` gives for these adapters; `gpu` is a common discrete one, `L4` one with matrix units as well, `L0`
+ * what every WebGPU has.
+ */
 export const TARGETS: Readonly<Record<string, Target>> = {
   lavapipe: { ...SOFTWARE, subgroup: 8, maxInvocations: 1024, storageBuffers: 16 },
   swiftshader: { ...SOFTWARE, subgroup: 4, maxInvocations: 256, storageBuffers: 16, traits: TRAITS.swiftshader },

@@ -1,7 +1,8 @@
 /**
  * Options that several commands share, and the parsers of their values.
  *
- * A value that cannot be read is wrong usage (exit code 2); whether it makes sense for a model is decided where the model is known (exit code 1).
+ * A value that cannot be read is wrong usage (exit code 2); whether it makes sense for a model is decided where the
+ * model is known (exit code 1).
  */
 
 import { type Command, InvalidArgumentError, Option } from "commander";

@@ -1,8 +1,9 @@
 /**
- * Standard output, written so that a failure is heard of: a full disk is an error and not a short file, and a reader that has gone is nobody's failure.
+ * Standard output, written so that a failure is heard of: a full disk is an error and not a short file, and a reader
+ * that has gone is nobody's failure.
  *
- * The runtimes' own streams differ in that: one loses the error, one throws it where nobody can catch it, and one never ends. So text goes to the file
- * descriptor itself, in order, and whoever cares waits for it.
+ * The runtimes' own streams differ in that: one loses the error, one throws it where nobody can catch it, and one never
+ * ends. So text goes to the file descriptor itself, in order, and whoever cares waits for it.
  */
 import { write } from "node:fs";
 import { UserError } from "../../runtime/common/errors.ts";

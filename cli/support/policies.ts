@@ -1,6 +1,7 @@
 /**
- * Cache policies of the user's on the command line: files named with `--policy`, whose policies `--state` then knows by name, and files named in `--state`
- * itself, as in `--state ./mine.ts:512`. Such a file is a module that is imported and so run; its policies are what it exports.
+ * Cache policies of the user's on the command line: files named with `--policy`, whose policies `--state` then knows by
+ * name, and files named in `--state` itself, as in `--state ./mine.ts:512`. Such a file is a module that is imported
+ * and so run; its policies are what it exports.
  */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";

@@ -7,8 +7,8 @@ import type { Io } from "./context.ts";
 const STDIN = "-";
 
 /**
- * The text of a file. A byte order mark and one line end at the very end are dropped, and CR LF becomes LF; `raw` keeps all of them. Throws a `UserError`
- * naming the file when it cannot be read or is no UTF-8.
+ * The text of a file. A byte order mark and one line end at the very end are dropped, and CR LF becomes LF; `raw` keeps
+ * all of them. Throws a `UserError` naming the file when it cannot be read or is no UTF-8.
  */
 export async function promptFromFile(file: string, raw: boolean, io: Io): Promise<string> {
   const where = file === STDIN ? "standard input" : file;

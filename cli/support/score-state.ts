@@ -1,5 +1,6 @@
 /**
- * What one state policy makes of the recall questions: tales and a policy in, answers counted and timed out. `eval recall` and the demo share it.
+ * What one state policy makes of the recall questions: tales and a policy in, answers counted and timed out.
+ * `eval recall` and the demo share it.
  */
 import type { Asked, Reading, Score } from "../../models/eval/recall.ts";
 import type { DecoderOptions, ModelSource } from "../../models/index.ts";
@@ -14,8 +15,8 @@ export interface StateScore extends Score {
 }
 
 /**
- * Reads the tales under one state, and then asks `asked`, if there is such a question. The first few tokens are read twice: a kernel's first run is not what is
- * measured, and neither is the question.
+ * Reads the tales under one state, and then asks `asked`, if there is such a question. The first few tokens are read
+ * twice: a kernel's first run is not what is measured, and neither is the question.
  */
 export async function scoreState(
   gpu: Gpu,

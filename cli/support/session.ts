@@ -1,5 +1,6 @@
 /**
- * Opening and closing for commands: a GPU that is closed however the command ends, and the lines that say what is about to run.
+ * Opening and closing for commands: a GPU that is closed however the command ends, and the lines that say what is about
+ * to run.
  */
 import type { Contract, Decoder, ModelSource } from "../../models/index.ts";
 import type { Gpu } from "../../runtime/index.ts";

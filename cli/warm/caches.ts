@@ -1,8 +1,10 @@
 /**
- * Where a machine keeps what was compiled, so that `warm` can say what it left and where: our own cache, the unpacked software adapter, and the driver's cache.
+ * Where a machine keeps what was compiled, so that `warm` can say what it left and where: our own cache, the unpacked
+ * software adapter, and the driver's cache.
  *
- * WebGPU tells nothing about the last one, and Dawn's binding for servers keeps none of its own. What is known of Mesa's is in its documentation of environment
- * variables and was tried with Mesa 25: the folder is made with all its parents, and one that cannot be written is not read either.
+ * WebGPU tells nothing about the last one, and Dawn's binding for servers keeps none of its own. What is known of
+ * Mesa's is in its documentation of environment variables and was tried with Mesa 25: the folder is made with all its
+ * parents, and one that cannot be written is not read either.
  */
 import { readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -71,7 +73,10 @@ function none(note: string): Cache {
   return { folder: undefined, files: 0, bytes: 0, note };
 }
 
-/** Folders that Mesa may use, the default of today's first. Which one it takes depends on its version and on how it was built. */
+/**
+ * Folders that Mesa may use, the default of today's first. Which one it takes depends on its version and on how it was
+ * built.
+ */
 function mesaFolders(environment: Environment): string[] {
   const chosen = environment.MESA_SHADER_CACHE_DIR ?? environment.MESA_GLSL_CACHE_DIR;
   const root = chosen ?? environment.XDG_CACHE_HOME ?? join(environment.HOME ?? homedir(), ".cache");

@@ -1,8 +1,9 @@
 /**
  * Built-in kernels come compiled, as a module beside them: its text is made here, and load.ts reads what it exports.
  *
- * It is a module and no file to be read, so that bundles and browsers have it. It holds a bundle of tile programs with the hashes of the sources it was compiled from (names relative to its folder) and of the compiler's front half. In
- * a checkout it counts only while both are unchanged, so that editing a kernel is never without effect.
+ * It is a module and no file to be read, so that bundles and browsers have it. It holds a bundle of tile programs with
+ * the hashes of the sources it was compiled from (names relative to its folder) and of the compiler's front half. In a
+ * checkout it counts only while both are unchanged, so that editing a kernel is never without effect.
  */
 import { dirname, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,8 +15,8 @@ import { fingerprint } from "./fingerprint.ts";
 import { type KernelModule, type Shipped, templatesOf } from "./load.ts";
 
 /**
- * Compiles the named kernels of a module, with the values of compile-time parameters that the host gives; the result is the text of a module beside it,
- * `compiled.ts`.
+ * Compiles the named kernels of a module, with the values of compile-time parameters that the host gives; the result is
+ * the text of a module beside it, `compiled.ts`.
  */
 export function shippedText(module: KernelModule, names: readonly string[], statics: Statics = {}): string {
   const file = fileURLToPath(module.url);

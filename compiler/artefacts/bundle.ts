@@ -1,9 +1,10 @@
 /**
  * Bundles: compiled kernels as a module, for programs that have no source on disk.
  *
- * What a browser loads, what `bun build --compile` makes and what a package of plain JavaScript ships have lost the TypeScript that kernels are compiled from.
- * A bundle keeps their tile programs (sizes still symbolic, so that one serves every shape and adapter), each as one JSON string, which is parsed when the
- * kernel is first asked for. Source positions shrink to line and column, and no path of the machine that made it remains.
+ * What a browser loads, what `bun build --compile` makes and what a package of plain JavaScript ships have lost the
+ * TypeScript that kernels are compiled from. A bundle keeps their tile programs (sizes still symbolic, so that one
+ * serves every shape and adapter), each as one JSON string, which is parsed when the kernel is first asked for. Source
+ * positions shrink to line and column, and no path of the machine that made it remains.
  */
 
 import { printTileProgram, show } from "../debug/dump.ts";
@@ -71,8 +72,8 @@ export function isBundle(x: object): x is KernelBundle {
 }
 
 /**
- * Whether a program was compiled with these values of its compile-time parameters. Functions are not compared: they were read from the source, and have no
- * name here.
+ * Whether a program was compiled with these values of its compile-time parameters. Functions are not compared: they
+ * were read from the source, and have no name here.
  */
 export function fits(program: TileProgram, values: Statics[string] | undefined): boolean {
   return Object.entries(values ?? {}).every(([name, value]) => program.fixed?.[name] === value);
@@ -140,7 +141,10 @@ export function registerBundle(given: KernelBundle): void {
   if (!registered.includes(given)) registered.push(given);
 }
 
-/** The programs called `names` among the registered bundles; undefined when one of them is in none. Throws BundleError where bundles disagree about a name. */
+/**
+ * The programs called `names` among the registered bundles; undefined when one of them is in none. Throws BundleError
+ * where bundles disagree about a name.
+ */
 export function fromRegistered(
   names: readonly string[],
   statics: Statics = {},

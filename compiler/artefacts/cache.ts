@@ -1,9 +1,10 @@
 /**
  * The artefact cache: tile programs on disk, so that a second run loads neither ts-morph nor TypeScript.
  *
- * An entry is found by the kernel file and the names wanted, and is good while every file that was read still has the same hash and the compiler's front half
- * is the same. Entries are written to a temporary name and renamed, so that concurrent processes see all or nothing; they carry a hash of themselves and are
- * verified when read, and whatever is not in order is as good as not there. The folder is known by a CACHEDIR.TAG, and in it only files of our own form are
+ * An entry is found by the kernel file and the names wanted, and is good while every file that was read still has the
+ * same hash and the compiler's front half is the same. Entries are written to a temporary name and renamed, so that
+ * concurrent processes see all or nothing; they carry a hash of themselves and are verified when read, and whatever is
+ * not in order is as good as not there. The folder is known by a CACHEDIR.TAG, and in it only files of our own form are
  * ours: others are neither counted nor touched.
  */
 

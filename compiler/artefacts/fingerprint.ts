@@ -1,9 +1,10 @@
 /**
  * What the compiler's front half is, as one word: artefacts carry it, and count only for the very same one.
  *
- * It is a hash of all files of the rooms of the front end and of those that it stands on, and of the version of what reads TypeScript. Which rooms these are
- * follows from the table of rooms (scripts/rooms/table.ts), and a test holds the list to it. It is made when an artefact is first looked for. A build that
- * leaves no source behind replaces this module by one whose `fingerprint` returns a constant made here.
+ * It is a hash of all files of the rooms of the front end and of those that it stands on, and of the version of what
+ * reads TypeScript. Which rooms these are follows from the table of rooms (scripts/rooms/table.ts), and a test holds
+ * the list to it. It is made when an artefact is first looked for. A build that leaves no source behind replaces this
+ * module by one whose `fingerprint` returns a constant made here.
  */
 
 import { fs, path, pathOf } from "../host/fs.ts";

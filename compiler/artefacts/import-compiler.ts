@@ -1,7 +1,9 @@
 /**
- * The compiler's front half, imported only when a kernel has to be compiled: it leads to ts-morph and all of TypeScript.
+ * The compiler's front half, imported only when a kernel has to be compiled: it leads to ts-morph and all of
+ * TypeScript.
  *
- * In a module of its own because what bundles the rooms for older Nodes (cli/transpile.mjs) puts an import in its place that it follows.
+ * In a module of its own because what bundles the rooms for older Nodes (cli/transpile.mjs) puts an import in its place
+ * that it follows.
  */
 import { fs, pathOf } from "../host/fs.ts";
 

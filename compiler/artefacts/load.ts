@@ -1,9 +1,10 @@
 /**
  * From `import.meta` and kernel names to tile programs, by the cheapest way.
  *
- * First what came compiled with the module (how built-in kernels come; no file is read for it where their sources are not at hand), then, where there is no
- * source, registered bundles; then this machine's cache, and only then the front end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW
- * shows a kernel whose source is at hand it is always compiled, so that there is something to see.
+ * First what came compiled with the module (how built-in kernels come; no file is read for it where their sources are
+ * not at hand), then, where there is no source, registered bundles; then this machine's cache, and only then the front
+ * end with ts-morph, which is imported late for that reason. While TILESTATE_SHOW shows a kernel whose source is at
+ * hand it is always compiled, so that there is something to see.
  */
 
 import { printTileProgram, show, showing } from "../debug/dump.ts";
@@ -19,8 +20,8 @@ import { fingerprint, PACKED } from "./fingerprint.ts";
 import { importCompiler } from "./import-compiler.ts";
 
 /**
- * Kernels that come compiled with their module, as built-in ones do; ship.ts writes such a module. File names are relative to the folder of the module that the
- * kernels are loaded from.
+ * Kernels that come compiled with their module, as built-in ones do; ship.ts writes such a module. File names are
+ * relative to the folder of the module that the kernels are loaded from.
  */
 export interface Shipped {
   /** Fingerprint of the front half that compiled them. */
@@ -38,8 +39,9 @@ export interface KernelModule {
   /** What came compiled with it. */
   readonly shipped?: Shipped | undefined;
   /**
-   * Kernels of another module, by the names that they are asked for by, whose compile-time functions stand in objects of this one: `kernel` is the other
-   * module's, `object` the field `name` of an object that has them. With the same functions as `specialise` would be given.
+   * Kernels of another module, by the names that they are asked for by, whose compile-time functions stand in objects
+   * of this one: `kernel` is the other module's, `object` the field `name` of an object that has them. With the same
+   * functions as `specialise` would be given.
    */
   readonly templates?: Readonly<
     Record<string, { readonly url: string; readonly kernel: string; readonly object: string }>
@@ -72,8 +74,8 @@ interface Judged {
 const UNSETTLED = 100;
 
 /**
- * The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the module, where that is its own source; in
- * the built package it is not, and nobody edits what lies there.
+ * The shipped bundle, if it is still what its sources say: a process may outlive an edit of them. `file` is that of the
+ * module, where that is its own source; in the built package it is not, and nobody edits what lies there.
  */
 function still(shipped: Shipped, file: string | undefined): KernelBundle | undefined {
   if (file === undefined) return shipped.bundle;
@@ -180,7 +182,10 @@ function isOutput(file: string, error: unknown): boolean {
   return error.diagnostics.every((d) => d.code === "TS-102" || d.code === "TS-104") || !importsWords(file);
 }
 
-/** The wanted programs of a shipped bundle, if it has them all. A damaged one counts for nothing where there is a source to compile. */
+/**
+ * The wanted programs of a shipped bundle, if it has them all. A damaged one counts for nothing where there is a source
+ * to compile.
+ */
 function programsIn(
   ready: KernelBundle | undefined,
   wanted: readonly string[],

@@ -1,8 +1,9 @@
 /**
  * Buffer-binding packing: several buffers of a lane program become ranges of one.
  *
- * Until here every parameter is a buffer of its own, so that what is never written stays free to be moved and shared; now loads and stores of packed ones get
- * the word at which their buffer starts in the common binding. That is bound as vectors as wide as it is read with, and as bits where its parts differ in type.
+ * Until here every parameter is a buffer of its own, so that what is never written stays free to be moved and shared;
+ * now loads and stores of packed ones get the word at which their buffer starts in the common binding. That is bound as
+ * vectors as wide as it is read with, and as bits where its parts differ in type.
  */
 import type { Packing } from "../ir/binding.ts";
 import { perWord, wordType } from "../ir/formats.ts";
@@ -64,8 +65,9 @@ function wide(b: Buffer): Width {
 }
 
 /**
- * Words in an element of a pack: as many as are loaded at once from any of its parts, so that wide loads stay wide. But none more than the narrowest part
- * that is written has, because writing a component may touch the whole vector, and another lane may be writing its neighbour.
+ * Words in an element of a pack: as many as are loaded at once from any of its parts, so that wide loads stay wide. But
+ * none more than the narrowest part that is written has, because writing a component may touch the whole vector, and
+ * another lane may be writing its neighbour.
  */
 function widthOf(program: LaneProgram, parts: readonly Buffer[]): Width {
   const loaded = new Set<string>();

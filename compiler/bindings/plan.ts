@@ -1,9 +1,10 @@
 /**
  * Which parameters share a binding, decided from where their tensors lie; pack.ts then rewrites the program.
  *
- * Browsers bind 8 storage buffers to a kernel unless an adapter has more, and WebGPU refuses a buffer that is bound for reading and for writing at once. So
- * tensors that lie in one GPU buffer may be bound as one range, each at its own offset in it, and what is only read beside something that is written is
- * bound for writing too. Neither is done where it is not needed: a range of mixed types costs bitcasts, and adapters may read read-only memory faster.
+ * Browsers bind 8 storage buffers to a kernel unless an adapter has more, and WebGPU refuses a buffer that is bound for
+ * reading and for writing at once. So tensors that lie in one GPU buffer may be bound as one range, each at its own
+ * offset in it, and what is only read beside something that is written is bound for writing too. Neither is done where
+ * it is not needed: a range of mixed types costs bitcasts, and adapters may read read-only memory faster.
  */
 import type { Member, Packing, Parted, Place } from "../ir/binding.ts";
 import { elementCount, perWord } from "../ir/formats.ts";
@@ -75,7 +76,10 @@ function overlaps(home: Run): Run[] {
   return runs.filter((r) => r.length > 1);
 }
 
-/** All runs of two and more neighbours that may share a binding. A range takes in everything between its ends, since nothing else could be bound there. */
+/**
+ * All runs of two and more neighbours that may share a binding. A range takes in everything between its ends, since
+ * nothing else could be bound there.
+ */
 function runsOf(home: Run, taken: ReadonlySet<Place>, most: number): Run[] {
   const runs: Run[] = [];
   for (let from = 0; from < home.length; from++) {

@@ -1,9 +1,11 @@
 /**
- * Tensors that are longer than a binding may be (128 MiB on some adapters, and in browsers unless more is asked for): several bindings of one buffer.
+ * Tensors that are longer than a binding may be (128 MiB on some adapters, and in browsers unless more is asked for):
+ * several bindings of one buffer.
  *
- * Each is a window of so many words. A load reads the same element of every window, held to its end, and takes the one that the index means: WGSL has no
- * choice of bindings at run time, and a branch is no cheaper where lanes go different ways. So a load costs as many loads as there are windows, all but one
- * of them of a word that is at hand. Only what is never written is bound like this.
+ * Each is a window of so many words. A load reads the same element of every window, held to its end, and takes the one
+ * that the index means: WGSL has no choice of bindings at run time, and a branch is no cheaper where lanes go different
+ * ways. So a load costs as many loads as there are windows, all but one of them of a word that is at hand. Only what is
+ * never written is bound like this.
  */
 import type { Packing } from "../ir/binding.ts";
 import { elementCount, perWord, wordType } from "../ir/formats.ts";

@@ -1,10 +1,13 @@
 /**
- * What a kernel's text costs: bytes and operations, counted on the tile program and so the same for every schedule and adapter.
+ * What a kernel's text costs: bytes and operations, counted on the tile program and so the same for every schedule and
+ * adapter.
  *
- * Bytes are those that must move at least: each element that the kernel touches counts once for reading and once for writing, however often programs come back
- * to it. Operations are f32 arithmetic: one for each element of an addition, a product, a quotient, an extreme or a function; a reduction of n elements is n,
- * so a product of [m, k] by [k] is 2mk. What programs repeat is counted as often as they do it. Left out is what depends on how large the blocks of a loop are:
- * the arithmetic that carries one block's result to the next. A branch that cannot be decided counts both sides.
+ * Bytes are those that must move at least: each element that the kernel touches counts once for reading and once for
+ * writing, however often programs come back to it. Operations are f32 arithmetic: one for each element of an addition,
+ * a product, a quotient, an extreme or a function; a reduction of n elements is n, so a product of [m, k] by [k] is
+ * 2mk. What programs repeat is counted as often as they do it. Left out is what depends on how large the blocks of a
+ * loop are: the arithmetic that carries one block's result to the next. A branch that cannot be decided counts both
+ * sides.
  */
 
 import { bytesOf, type StorageType } from "../ir/formats.ts";
@@ -29,7 +32,10 @@ export interface Work {
   readonly operations: number;
 }
 
-/** The value of a scalar parameter (no indices), or of one element of a small tensor where it is known; loop limits and branches may hang on it. */
+/**
+ * The value of a scalar parameter (no indices), or of one element of a small tensor where it is known; loop limits and
+ * branches may hang on it.
+ */
 export type Peek = (param: string, index: readonly number[]) => number | undefined;
 
 /**
@@ -228,7 +234,10 @@ class Counter {
     return known ?? (kind === "axis" ? extentOf(this.#program, Number(name)) : 1);
   }
 
-  /** Text that is the same for indices that reach the same elements: two loops over a dim, the same arithmetic on the same numbers. */
+  /**
+   * Text that is the same for indices that reach the same elements: two loops over a dim, the same arithmetic on the
+   * same numbers.
+   */
   #name(id: number): string {
     const known = this.#defs.constant(id);
     if (known !== undefined) return String(known);

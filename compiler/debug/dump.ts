@@ -1,4 +1,7 @@
-/** Seeing what the compiler does: every stage of a kernel as text, for `tilestate kernels show`, and on the way by as TILESTATE_SHOW asks for it (showing.ts). */
+/**
+ * Seeing what the compiler does: every stage of a kernel as text, for `tilestate kernels show`, and on the way by as
+ * TILESTATE_SHOW asks for it (showing.ts).
+ */
 
 import { STAGES, type Stage, show, showing } from "../host/show-requests.ts";
 import { printTileProgram } from "../ir/tile/print.ts";
@@ -6,15 +9,7 @@ import type { Generated, PassTime, Work } from "../pipeline-types.ts";
 import { printBindings, printLanes, printLayout, printSchedule } from "./print-lanes.ts";
 
 export { STAGES, type Stage, show, showing } from "../host/show-requests.ts";
-export {
-  axisName,
-  operationCount,
-  paramText,
-  paramUse,
-  printTileProgram,
-  signature,
-} from "../ir/tile/print.ts";
-export { type Place, placeOf, printBindings, printLanes, printLayout, printSchedule } from "./print-lanes.ts";
+export { operationCount, printTileProgram, signature } from "../ir/tile/print.ts";
 
 /** The stages that depend on sizes and adapter. */
 export type BoundStage = Exclude<Stage, "syntax" | "tile">;
@@ -37,7 +32,10 @@ export function stageText(stage: BoundStage, g: Generated): string {
   }
 }
 
-/** What a kernel is at some point of its way, in the language that it has got to, and the schedule where that is the newest thing about it. */
+/**
+ * What a kernel is at some point of its way, in the language that it has got to, and the schedule where that is the
+ * newest thing about it.
+ */
 export function workText({ program, schedule, lanes, wgsl }: Work, after: string): string {
   if (wgsl !== undefined) return wgsl.trimEnd();
   if (lanes !== undefined) return printLanes(lanes);

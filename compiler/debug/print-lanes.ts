@@ -1,5 +1,6 @@
 /**
- * Schedule, layout, lane IR and bindings as text for people: who does what, which lane holds which element, what one invocation does, what is bound.
+ * Schedule, layout, lane IR and bindings as text for people: who does what, which lane holds which element, what one
+ * invocation does, what is bound.
  */
 
 import { elementCount, perWord } from "../ir/formats.ts";
@@ -14,7 +15,9 @@ import { digitsText, matrixText, roomText, stagings, tileLines } from "./print-m
 
 /** Where one element of an axis's block sits. */
 export interface Place {
-  /** Undefined where every lane holds it; the number of a group of lanes where the axis is spread over digits of theirs. */
+  /**
+   * Undefined where every lane holds it; the number of a group of lanes where the axis is spread over digits of theirs.
+   */
   readonly lane: number | undefined;
   readonly register: number;
   readonly component: number;
@@ -157,7 +160,9 @@ export function printBindings(lanes: LaneProgram, wgsl: string): string {
   return lines.join("\n");
 }
 
-/** Bytes of the shader's workgroup variables, which all are arrays of scalars (of 4 bytes, f16 of 2) or vectors of them. */
+/**
+ * Bytes of the shader's workgroup variables, which all are arrays of scalars (of 4 bytes, f16 of 2) or vectors of them.
+ */
 export function workgroupBytes(wgsl: string): number {
   const arrays = wgsl.matchAll(/^var<workgroup> \w+: array<(?:vec(\d)<)?(\w+)>?, (\d+)>;/gm);
   return [...arrays].reduce((sum, [, w, base, n]) => sum + (base === "f16" ? 2 : 4) * Number(w ?? 1) * Number(n), 0);
@@ -246,7 +251,8 @@ function rhsText(r: Rhs): string {
     case "take":
       return `take ${atomText(r.x)} of lane ${r.lane}`;
     default: {
-      // As with tile operations: a name, perhaps a function or a format, and the operands in the order in which they are declared.
+      // As with tile operations: a name, perhaps a function or a format, and the operands in the order in which they
+      // are declared.
       const name =
         r.op === "lanes" || r.op === "pack" || r.op === "unpack" ? `${r.op} ${"fn" in r ? r.fn : r.format}` : r.op;
       const what = r.op === "unary" || r.op === "binary" ? r.fn : name;

@@ -1,5 +1,6 @@
 /**
- * Workgroup tiles as text for people: what goes through workgroup memory in a turn, who fills it, and what matrix units do with it.
+ * Workgroup tiles as text for people: what goes through workgroup memory in a turn, who fills it, and what matrix units
+ * do with it.
  */
 
 import type { MatrixUnits, Room } from "../ir/lane/program.ts";

@@ -1,8 +1,8 @@
 /**
  * Source file to tile programs: the driver of the front half of the compiler.
  *
- * Reads, reports type errors, lowers, prunes and verifies each wanted kernel. The back half (specialise, schedule, lane IR, WGSL) runs when sizes and adapter
- * are known, from the tile programs alone.
+ * Reads, reports type errors, lowers, prunes and verifies each wanted kernel. The back half (specialise, schedule, lane
+ * IR, WGSL) runs when sizes and adapter are known, from the tile programs alone.
  */
 import { KernelError, Located } from "../host/diagnostics.ts";
 import { show } from "../host/show-requests.ts";
@@ -23,8 +23,8 @@ export interface Compiled {
 }
 
 /**
- * Compiles the kernels called `names` of one file, with what the host gave of their compile-time parameters; those among `templates` are kernels of other
- * files that objects of this one complete.
+ * Compiles the kernels called `names` of one file, with what the host gave of their compile-time parameters; those
+ * among `templates` are kernels of other files that objects of this one complete.
  * @throws KernelError with every located complaint.
  */
 export function compileFile(

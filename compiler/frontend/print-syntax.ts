@@ -53,7 +53,10 @@ function functionLines(fn: FunctionSyntax, reached: string[]): string[] {
   return lines;
 }
 
-/** An expression with every operator in brackets and every name marked by what it stands for: `dsl.` for words, `~` for helpers. */
+/**
+ * An expression with every operator in brackets and every name marked by what it stands for: `dsl.` for words, `~` for
+ * helpers.
+ */
 function expression(e: Expr, reached: string[]): string {
   const say = (x: Expr): string => expression(x, reached);
   switch (e.kind) {

@@ -1,8 +1,8 @@
 /**
  * Our own syntax tree of a kernel file: the part of TypeScript that kernels use, with every name resolved.
  *
- * The front end hands this on, so that nothing after it knows ts-morph and the parser can be replaced. What the language does not have becomes `refused`
- * with the reason, and is reported when (and only when) a kernel reaches it.
+ * The front end hands this on, so that nothing after it knows ts-morph and the parser can be replaced. What the
+ * language does not have becomes `refused` with the reason, and is reported when (and only when) a kernel reaches it.
  */
 import type { SourceText, Span } from "../host/source-text.ts";
 
@@ -70,7 +70,10 @@ export type Stmt = At &
     | { readonly kind: "refused"; readonly what: string; readonly hint?: string }
   );
 
-/** The declared type of a parameter, as far as kernels care. `generic` is the type parameter that stands for a tensor's element type. */
+/**
+ * The declared type of a parameter, as far as kernels care. `generic` is the type parameter that stands for a tensor's
+ * element type.
+ */
 export type ParamType =
   | {
       readonly is: "tensor";
@@ -82,7 +85,10 @@ export type ParamType =
   | { readonly is: "static"; readonly fields: readonly StaticField[] }
   | { readonly is: "other"; readonly text: string };
 
-/** One compile-time parameter of a kernel. `kind` is what its type allows; "other" is nothing that a kernel can be specialised by. */
+/**
+ * One compile-time parameter of a kernel. `kind` is what its type allows; "other" is nothing that a kernel can be
+ * specialised by.
+ */
 export interface StaticField {
   readonly name: string;
   readonly kind: "number" | "boolean" | "text" | "function" | "other";
@@ -107,8 +113,8 @@ export interface Wanted {
 }
 
 /**
- * A kernel of another file whose compile-time functions an object has: `kernel` is declared in `file`, and the object is the one of the file that kernels are
- * loaded from, or of one that it imports, whose field `name` is `object`.
+ * A kernel of another file whose compile-time functions an object has: `kernel` is declared in `file`, and the object
+ * is the one of the file that kernels are loaded from, or of one that it imports, whose field `name` is `object`.
  */
 export interface Template {
   /** Path of the file that declares the kernel. */

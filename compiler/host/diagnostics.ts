@@ -1,8 +1,8 @@
 /**
  * Located errors.
  *
- * A diagnostic has a stable code, the place, the source line with carets under the exact columns, a help line, and the chain of calls when it happened in an
- * inlined helper. The shape is the one compiler users know from Rust and Elm.
+ * A diagnostic has a stable code, the place, the source line with carets under the exact columns, a help line, and the
+ * chain of calls when it happened in an inlined helper. The shape is the one compiler users know from Rust and Elm.
  */
 
 import type { SourceText, Span } from "./source-text.ts";

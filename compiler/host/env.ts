@@ -1,7 +1,8 @@
 /**
  * Environment variables, wherever the program runs.
  *
- * Compiler and runtime also work in browsers, which have no environment, and in Deno without the permission to read it; both simply have no variables set.
+ * Compiler and runtime also work in browsers, which have no environment, and in Deno without the permission to read it;
+ * both simply have no variables set.
  */
 
 /** The value of an environment variable; undefined when it is unset, empty or not readable here. */

@@ -1,8 +1,8 @@
 /**
  * Node's own modules, fetched when something on disk is touched.
  *
- * The compiler's doors are also part of browser bundles, where an import of `node:fs` would fail before the first line ran. `process.getBuiltinModule` (Node,
- * Bun and Deno have it) is no import, so bundlers see nothing to follow.
+ * The compiler's doors are also part of browser bundles, where an import of `node:fs` would fail before the first line
+ * ran. `process.getBuiltinModule` (Node, Bun and Deno have it) is no import, so bundlers see nothing to follow.
  */
 
 /** True where there are files: in Node, Bun and Deno, not in browsers and their workers. */

@@ -1,8 +1,8 @@
 /**
  * Where the package's own kernel sources lie.
  *
- * In a checkout a module is its own source. In the built package modules are JavaScript, and the TypeScript of kernels and of the language's helpers lies in the
- * folder `source`, where only the compiler looks for it.
+ * In a checkout a module is its own source. In the built package modules are JavaScript, and the TypeScript of kernels
+ * and of the language's helpers lies in the folder `source`, where only the compiler looks for it.
  */
 import { fs, path, pathOf } from "./fs.ts";
 

@@ -1,20 +1,25 @@
 /**
  * Folders for what a machine keeps for us, and writing into them.
  *
- * A folder that cannot be had is no error anywhere: without one nothing is kept. Only a library that is loaded from disk must lie somewhere, and for that there is
- * a private folder among the temporary files (`libraryRoots`).
+ * A folder that cannot be had is no error anywhere: without one nothing is kept. Only a library that is loaded from
+ * disk must lie somewhere, and for that there is a private folder among the temporary files (`libraryRoots`).
  */
 import { env } from "./env.ts";
 import { fs, hasFiles, os, path } from "./fs.ts";
 
-/** The folder of everything this machine keeps for us; TILESTATE_CACHE moves it, "off" turns it off. Undefined where there is none to be had. */
+/**
+ * The folder of everything this machine keeps for us; TILESTATE_CACHE moves it, "off" turns it off. Undefined where
+ * there is none to be had.
+ */
 export function cacheRoot(): string | undefined {
   if (!hasFiles() || env("TILESTATE_CACHE") === "off") return undefined;
   const chosen = chosenRoot();
   return chosen ?? userRoot() ?? privateRoot();
 }
 
-/** Where a library may be unpacked, best first. "off" is about compiled kernels: a library needs a place in any case. */
+/**
+ * Where a library may be unpacked, best first. "off" is about compiled kernels: a library needs a place in any case.
+ */
 export function libraryRoots(): string[] {
   return [chosenRoot() ?? userRoot(), privateRoot()].flatMap((root) => root ?? []);
 }
@@ -48,7 +53,10 @@ function homeOf(): string | undefined {
   }
 }
 
-/** A folder of ours among the temporary files, unless somebody else has prepared it: what is kept there decides what is computed. */
+/**
+ * A folder of ours among the temporary files, unless somebody else has prepared it: what is kept there decides what is
+ * computed.
+ */
 function privateRoot(): string | undefined {
   try {
     const user = process.getuid?.();

@@ -1,5 +1,6 @@
 /**
- * What TILESTATE_SHOW asks for, and printing it. Apart from show.ts, so that the front half of the compiler prints without a word of the back half.
+ * What TILESTATE_SHOW asks for, and printing it. Apart from show.ts, so that the front half of the compiler prints
+ * without a word of the back half.
  *
  *     TILESTATE_SHOW=stages          every stage of every kernel
  *     TILESTATE_SHOW=matvec          every stage of the kernel of that name
@@ -10,7 +11,10 @@
  */
 import { env } from "./env.ts";
 
-/** The stages in their order, and what each shows. `syntax` and `tile` are seen once a kernel, the others for every binding. */
+/**
+ * The stages in their order, and what each shows. `syntax` and `tile` are seen once a kernel, the others for every
+ * binding.
+ */
 export const STAGES = {
   syntax: "syntax, names resolved",
   tile: "tile IR (the number on the right is the source line)",

@@ -3,7 +3,10 @@
  */
 import type { StorageType } from "./formats.ts";
 
-/** A parameter of one call and where its tensor lies. Offsets are multiples of 256 bytes, as WebGPU wants them of bindings. */
+/**
+ * A parameter of one call and where its tensor lies. Offsets are multiples of 256 bytes, as WebGPU wants them of
+ * bindings.
+ */
 export interface Place {
   /** Name of the parameter. */
   readonly name: string;

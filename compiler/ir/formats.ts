@@ -15,15 +15,15 @@ export type Code =
   /** The bits of a 32-bit value itself. */
   | { readonly kind: "word" }
   /**
-   * A small float: sign, exponent, fraction. `ieee`: the highest exponent is kept for infinities and NaN; otherwise only
-   * the code of all ones is NaN, and what is too large becomes it.
+   * A small float: sign, exponent, fraction. `ieee`: the highest exponent is kept for infinities and NaN; otherwise
+   * only the code of all ones is NaN, and what is too large becomes it.
    */
   | { readonly kind: "float"; readonly exponent: number; readonly fraction: number; readonly ieee: boolean }
   /**
-   * An integer that a scale makes a number of: (code - zero) * scale, plus the minimum where the format has one. `signed`
-   * codes are in two's complement. How a block's scale is found: its largest magnitude over `steps`, its element of
-   * largest magnitude, sign included, over `steps`, or its range over `steps`. Codes are held within `low` and `high`,
-   * counted without the zero.
+   * An integer that a scale makes a number of: (code - zero) * scale, plus the minimum where the format has one.
+   * `signed` codes are in two's complement. How a block's scale is found: its largest magnitude over `steps`, its
+   * element of largest magnitude, sign included, over `steps`, or its range over `steps`. Codes are held within `low`
+   * and `high`, counted without the zero.
    */
   | {
       readonly kind: "integer";
@@ -47,14 +47,16 @@ export interface StorageFormat {
   readonly name: string;
   /** What an element is once it is loaded. */
   readonly value: "f32" | "u32" | "i32";
-  /** Bits of an element's code. Where they do not divide 32, the codes of a block run on across the ends of its words. */
+  /**
+   * Bits of an element's code. Where they do not divide 32, the codes of a block run on across the ends of its words.
+   */
   readonly bits: number;
   readonly code: Code;
   /** Absent where each element stands for itself. */
   readonly scale?: Scale;
   /**
-   * Where scales lie: behind all elements (planar), which keeps 16 elements on a boundary of 16 bytes, or behind those of
-   * their block, in a word of their own (interleaved).
+   * Where scales lie: behind all elements (planar), which keeps 16 elements on a boundary of 16 bytes, or behind those
+   * of their block, in a word of their own (interleaved).
    */
   readonly layout: "planar" | "interleaved";
   /**

@@ -1,6 +1,6 @@
 /**
- * The operations that both intermediate languages have, as one table: how each is written, the type of its result, how constants fold, and what a reduction
- * starts from. The oracle (compiler/oracle/) has its own copies on purpose.
+ * The operations that both intermediate languages have, as one table: how each is written, the type of its result, how
+ * constants fold, and what a reduction starts from. The oracle (compiler/oracle/) has its own copies on purpose.
  */
 
 /** Types a value can have in a program. Storage formats widen to f32 when loaded. */
@@ -70,7 +70,10 @@ export interface Operator {
   readonly result: "same" | "bool";
   /** Of two literals of a kernel's text, which have no type yet. Conditions are 0 and 1. */
   readonly literal: (a: number, b: number) => number;
-  /** Of two 32-bit integers or conditions, before the result is wrapped to its type; left out where nothing folds. `unsigned`: they are u32. */
+  /**
+   * Of two 32-bit integers or conditions, before the result is wrapped to its type; left out where nothing folds.
+   * `unsigned`: they are u32.
+   */
   readonly integer?: (a: number, b: number, unsigned: boolean) => number;
 }
 

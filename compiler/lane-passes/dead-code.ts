@@ -1,8 +1,9 @@
 /**
  * Removes lane operations whose result nobody reads.
  *
- * Lowering makes some values on speculation (components of a vector that is stored whole, indices of an axis that only addresses use). Adapters' compilers
- * would drop most of them, but not all do, and the printed shader is easier to read without.
+ * Lowering makes some values on speculation (components of a vector that is stored whole, indices of an axis that only
+ * addresses use). Adapters' compilers would drop most of them, but not all do, and the printed shader is easier to read
+ * without.
  */
 import type { Atom, Stmt } from "../ir/lane/program.ts";
 import { atomsOf } from "../ir/lane/traverse.ts";

@@ -1,25 +1,30 @@
 /**
- * Loads first: in each turn of a loop, up to where lanes meet, what is read from buffers the kernel only reads is fetched before anything is computed.
+ * Loads first: in each turn of a loop, up to where lanes meet, what is read from buffers the kernel only reads is
+ * fetched before anything is computed.
  *
- * Lowering makes a register when it is first used, so loads stand between the products that need them. Software adapters turn a load into a piece of control
- * flow (a check and a turn for each lane), which cuts the arithmetic around it into pieces that their compilers cannot order; with the loads in
- * front a turn is one straight run of arithmetic. That matters where each load serves many products, as in a product of matrices.
+ * Lowering makes a register when it is first used, so loads stand between the products that need them. Software
+ * adapters turn a load into a piece of control flow (a check and a turn for each lane), which cuts the arithmetic
+ * around it into pieces that their compilers cannot order; with the loads in front a turn is one straight run of
+ * arithmetic. That matters where each load serves many products, as in a product of matrices.
  *
- * In the same way what lanes hand around, and all that is computed from it alone, comes before what each lane loads for itself: a few hundredths of a
- * matrix-vector product.
+ * In the same way what lanes hand around, and all that is computed from it alone, comes before what each lane loads for
+ * itself: a few hundredths of a matrix-vector product.
  */
 import type { LaneProgram, Stmt } from "../ir/lane/program.ts";
 import { atomsOf } from "../ir/lane/traverse.ts";
 
-/** Words that a turn may have at once before it computes with them. More would not stay in registers until they are used. */
+/**
+ * Words that a turn may have at once before it computes with them. More would not stay in registers until they are
+ * used.
+ */
 const MOST_WORDS = 40;
 
 /** Products for each load from which on it pays. With less to order, each product may as well follow its load. */
 const REUSE = 4;
 
 /**
- * The program with the loads of each loop body, and the addresses they need, moved to its start. What is handed out comes first only where it waits in
- * registers: in memory it is a loss as often as a gain.
+ * The program with the loads of each loop body, and the addresses they need, moved to its start. What is handed out
+ * comes first only where it waits in registers: in memory it is a loss as often as a gain.
  * @param vectorRegisters how many vectors wait in registers; 0: all in memory.
  */
 export function loadsFirst(program: LaneProgram, vectorRegisters: number): LaneProgram {
@@ -38,7 +43,10 @@ function inner(s: Stmt, order: Order): Stmt {
   return s.op === "if" ? { ...s, yes: region(s.yes), no: region(s.no) } : s;
 }
 
-/** Lanes meet, or a nested region begins, between two runs; loads stay in their run, since what comes after a meeting has time. */
+/**
+ * Lanes meet, or a nested region begins, between two runs; loads stay in their run, since what comes after a meeting
+ * has time.
+ */
 function early(body: readonly Stmt[], order: Order): Stmt[] {
   const out: Stmt[] = [];
   let run: Stmt[] = [];
@@ -102,7 +110,8 @@ function handedOut(lets: ReadonlyMap<string, Let>): Let[] {
 
 /** The loads, where there are few enough of them and each serves many products. */
 function loaded(lets: ReadonlyMap<string, Let>): Let[] {
-  // Words that are unpacked take many operations each: those hide the next load, and would wait for theirs with all of the words in registers.
+  // Words that are unpacked take many operations each: those hide the next load, and would wait for theirs with all of
+  // the words in registers.
   const loads = [...lets.values()].filter((s) => s.rhs.op === "load" && s.type.base === "f32");
   const words = loads.reduce((n, s) => n + s.type.width, 0);
   const products = [...lets.values()].filter((s) => s.rhs.op === "dot").length;

@@ -1,8 +1,9 @@
 /**
  * Branches on one condition that stand near each other become one branch.
  *
- * Each store of something that every lane holds is guarded, so that one lane speaks for all, and a kernel that stores several of them a turn branches as often.
- * Software adapters compute masks for each branch, and arithmetic cannot be ordered across it.
+ * Each store of something that every lane holds is guarded, so that one lane speaks for all, and a kernel that stores
+ * several of them a turn branches as often. Software adapters compute masks for each branch, and arithmetic cannot be
+ * ordered across it.
  */
 import type { LaneProgram, Stmt } from "../ir/lane/program.ts";
 

@@ -1,8 +1,10 @@
 /**
- * Loops count what they address: a counter of elements that is only ever needed divided, as the number of a vector or of a block, counts those instead.
+ * Loops count what they address: a counter of elements that is only ever needed divided, as the number of a vector or
+ * of a block, counts those instead.
  *
- * Lowering counts elements. What addresses need of them is a shift away, and SwiftShader shifts vectors one lane at a time: one such shift a turn was a tenth of
- * a norm. Multiplying is cheap, so the counter takes the largest unit that is asked for, and smaller ones are multiples of it.
+ * Lowering counts elements. What addresses need of them is a shift away, and SwiftShader shifts vectors one lane at a
+ * time: one such shift a turn was a tenth of a norm. Multiplying is cheap, so the counter takes the largest unit that
+ * is asked for, and smaller ones are multiples of it.
  */
 import { constant, type Rhs, type Stmt, U32 } from "../ir/lane/program.ts";
 import { sweep } from "./dead-code.ts";

@@ -1,5 +1,6 @@
 /**
- * Where the elements of a tile lie, and how a register of them is read: addresses from index tiles and strides, wide loads where the layout allows.
+ * Where the elements of a tile lie, and how a register of them is read: addresses from index tiles and strides, wide
+ * loads where the layout allows.
  */
 
 import type { Emitter } from "../ir/lane/emitter.ts";
@@ -35,7 +36,10 @@ export class Access {
     this.#c = context;
   }
 
-  /** The address of a register's first element, or of the start of its run and the offset in it; a vector of addresses where the site is not wide. */
+  /**
+   * The address of a register's first element, or of the start of its run and the offset in it; a vector of addresses
+   * where the site is not wide.
+   */
   address(
     site: Site,
     axes: readonly number[],
@@ -79,7 +83,9 @@ export class Access {
     };
   }
 
-  /** How each register of a load is read in codes, where the tensor is stored in such and is read in whole registers. */
+  /**
+   * How each register of a load is read in codes, where the tensor is stored in such and is read in whole registers.
+   */
   codes(op: Op & { op: "load" }): ((at: readonly number[]) => Codes) | undefined {
     const { program, schedule, r, loads, definitions } = this.#c;
     const site = siteOf(op);

@@ -1,5 +1,6 @@
 /**
- * Stores into formats whose elements share scales: which blocks of the tensor a lane holds all of, and in which registers.
+ * Stores into formats whose elements share scales: which blocks of the tensor a lane holds all of, and in which
+ * registers.
  */
 import { blockOf } from "../ir/formats.ts";
 import { type Atom, constant, U32 } from "../ir/lane/program.ts";
@@ -7,7 +8,9 @@ import type { Op } from "../ir/tile/program.ts";
 import { type Access, type Context, siteOf } from "./addressing.ts";
 import { stridesOf } from "./memory/sites.ts";
 
-/** A block that is stored: the address of its first element, its elements in vectors of four, and whether it is there. */
+/**
+ * A block that is stored: the address of its first element, its elements in vectors of four, and whether it is there.
+ */
 export interface StoredBlock {
   readonly first: () => Atom;
   readonly values: () => Atom[];

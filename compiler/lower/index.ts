@@ -1,15 +1,15 @@
 /**
  * Tile IR to lane IR: each tile becomes the registers that one lane holds.
  *
- * Walks the operations in order; registers.ts knows which elements a lane holds, memory.ts how they are loaded and stored. Dead elements (beyond a ragged edge)
- * are computed like any others and ignored by reductions and stores.
+ * Walks the operations in order; registers.ts knows which elements a lane holds, memory.ts how they are loaded and
+ * stored. Dead elements (beyond a ragged edge) are computed like any others and ignored by reductions and stores.
  */
 
 import { inBlocks, perWord } from "../ir/formats.ts";
 import { Emitter } from "../ir/lane/emitter.ts";
 import type { Atom, Buffer, LaneProgram, Rhs } from "../ir/lane/program.ts";
 import { constant, U32, vector } from "../ir/lane/program.ts";
-import { type Loop, type Op, operands, type Specialised, type TensorParam, type Value } from "../ir/tile/program.ts";
+import { type Loop, type Op, operands, type Specialised, type Value } from "../ir/tile/program.ts";
 import { everyOp } from "../ir/tile/traverse.ts";
 import { Definitions } from "../passes/analysis/induction.ts";
 import { sharedLoads } from "../passes/analysis/uniform-loads.ts";
@@ -93,6 +93,7 @@ class Lanes {
       mode: s.mode,
       lanes: s.lanes,
       pinned: this.#target.pinned,
+      linear: this.#target.traits.linearSubgroups,
       workgroupSize: s.workgroupSize,
       programsPerWorkgroup: s.programsPerWorkgroup,
       programs: s.programs,
@@ -363,7 +364,10 @@ class Lanes {
     }
   }
 
-  /** The place in `axes` of the axis whose registers, one element each, are stored `run` at a time: if an edge never falls between them. */
+  /**
+   * The place in `axes` of the axis whose registers, one element each, are stored `run` at a time: if an edge never
+   * falls between them.
+   */
   #joined(op: Op & { op: "store" }, axes: readonly number[], run: number): number | undefined {
     const axis = this.#definitions.walk(op.index.at(-1) ?? -1)?.axis ?? -1;
     const { limit, full } = this.#r.extent(axis);
@@ -380,9 +384,4 @@ class Lanes {
 /** The schedule in the layout in which lanes fill a room. */
 function stagingOf(s: Schedule, staging: Staging): Schedule {
   return { ...s, axes: s.axes.map((own, a) => staging.layouts.get(a) ?? own) };
-}
-
-/** Tensors of a program, for callers that bind buffers. */
-export function tensorParams(program: { readonly params: Specialised["params"] }): TensorParam[] {
-  return program.params.filter((p): p is TensorParam => p.kind === "tensor");
 }

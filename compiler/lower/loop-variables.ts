@@ -1,5 +1,6 @@
 /**
- * Variables of loops and branches: what changes from turn to turn, one variable of the lane IR for each register of the value.
+ * Variables of loops and branches: what changes from turn to turn, one variable of the lane IR for each register of the
+ * value.
  */
 
 import type { Atom, LaneType } from "../ir/lane/program.ts";
@@ -30,7 +31,10 @@ export class Variables {
     return { names, types };
   }
 
-  /** The registers of these values are the variables themselves: nothing changes them before the turn (or the region) ends. */
+  /**
+   * The registers of these values are the variables themselves: nothing changes them before the turn (or the region)
+   * ends.
+   */
   readBack(values: readonly Value[], names: readonly string[][], types: readonly LaneType[]): void {
     for (const [i, v] of values.entries()) {
       const type = types[i] as LaneType;
@@ -40,8 +44,8 @@ export class Variables {
   }
 
   /**
-   * Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them changes; those for which `alone` holds are set
-   * as soon as their value is made.
+   * Sets variables at the end of a turn. A new value that is itself a variable set here is read before any of them
+   * changes; those for which `alone` holds are set as soon as their value is made.
    */
   assign(
     ids: readonly number[],

@@ -1,9 +1,10 @@
 /**
  * Lowers a loop of matrix products to lanes that share workgroup memory.
  *
- * In every turn all lanes compute the operands' elements together, in the layout that loads them best, and put them into rooms; behind a barrier each lane
- * reads the lines that its own part of the result needs. Elements are computed by the ordinary lowering, only in another layout, so prologues and storage
- * formats need nothing of their own here. Matrix units read the same rooms (tile-matrix.ts).
+ * In every turn all lanes compute the operands' elements together, in the layout that loads them best, and put them
+ * into rooms; behind a barrier each lane reads the lines that its own part of the result needs. Elements are computed
+ * by the ordinary lowering, only in another layout, so prologues and storage formats need nothing of their own here.
+ * Matrix units read the same rooms (tile-matrix.ts).
  */
 
 import type { Emitter } from "../ir/lane/emitter.ts";
@@ -101,7 +102,8 @@ class Lowering {
       } else {
         for (const [n, o] of operands.entries()) this.#fill(o, this.#kept(waiting[n] ?? []));
         e.push({ op: "barrier" });
-        // What the next turn needs is asked for before the products and used behind them. In the last turn that is nothing, which sums must not notice.
+        // What the next turn needs is asked for before the products and used behind them. In the last turn that is
+        // nothing, which sums must not notice.
         const next = e.binary("add", base, constant(depth, U32));
         const stages = operands.map((o) => stage(o, next, even));
         const others = sums.map((s) => stage(s, next, false));
@@ -145,7 +147,7 @@ class Lowering {
     }
   }
 
-  // ---- Filling rooms ----------------------------------------------------------------------------------------------------------
+  // ---- Filling rooms ------------------------------------------------------------------------------------------------
 
   /** Lanes without work of their own hold what others hold, and keep still. */
   #speak(s: Staging, write: () => void): void {
@@ -193,7 +195,8 @@ class Lowering {
     }) as [Atom, Atom];
     const { name, width } = o.room;
     const many = value.type.width;
-    // Neighbours may be written at once where the room is made for it, and lie side by side unless they belong to different lanes of a subgroup.
+    // Neighbours may be written at once where the room is made for it, and lie side by side unless they belong to
+    // different lanes of a subgroup.
     const place = (c: number): Atom => {
       if (o.along === "k") return e.binary("add", times(e, this.#line(o.axis, own), o.stride), over(e, k, width));
       const element = e.binary("add", own, constant(c, U32));
@@ -233,7 +236,7 @@ class Lowering {
     return e.binary("add", e.binary("add", first, place), c);
   }
 
-  // ---- Sums of lines ----------------------------------------------------------------------------------------------------------
+  // ---- Sums of lines ------------------------------------------------------------------------------------------------
 
   #addUp(s: TileSum, stage: Stage, parts: readonly string[]): void {
     const e = this.#e;
@@ -309,7 +312,7 @@ class Lowering {
     return { axes: [s.axis], regs: total.map((names) => e.compose(names.map((name) => e.ref(name, F32)))) };
   }
 
-  // ---- Products ---------------------------------------------------------------------------------------------------------------
+  // ---- Products -----------------------------------------------------------------------------------------------------
 
   /** Every lane's own part of the products of one turn. */
   #multiply(sums: readonly (readonly string[])[], width: Width): void {

@@ -1,8 +1,9 @@
 /**
  * Matrix products on the matrix units of subgroups (feature level L4): a part of what tile-loop.ts does.
  *
- * The workgroup's tile is divided among its subgroups, and each subgroup's part into matrices of the adapter's shape. Sums stay in the units through the whole
- * loop. Which lane holds which element of such a matrix is nobody's business, so the sums come back through workgroup memory, one matrix a subgroup at a time.
+ * The workgroup's tile is divided among its subgroups, and each subgroup's part into matrices of the adapter's shape.
+ * Sums stay in the units through the whole loop. Which lane holds which element of such a matrix is nobody's business,
+ * so the sums come back through workgroup memory, one matrix a subgroup at a time.
  */
 import type { Emitter } from "../ir/lane/emitter.ts";
 import { modulo, over, times } from "../ir/lane/fold.ts";

@@ -1,8 +1,9 @@
 /**
  * Reductions and scans of one lane's registers, and what lanes then do together.
  *
- * Sums of products are dot products of registers. Where one factor is stored in blocks with a common scale, the product is taken of the codes and the scale comes
- * afterwards (the order in which llama.cpp's and other quantised kernels work): most of the unpacking is then shared by all rows that meet the same x.
+ * Sums of products are dot products of registers. Where one factor is stored in blocks with a common scale, the product
+ * is taken of the codes and the scale comes afterwards (the order in which llama.cpp's and other quantised kernels
+ * work): most of the unpacking is then shared by all rows that meet the same x.
  */
 
 import type { Atom } from "../ir/lane/program.ts";
@@ -20,8 +21,8 @@ const FUNCTIONS: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "a
 const ROWS = 4;
 
 /**
- * The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by how many
- * of four codes have a zero, `each`; `all` is its whole sum, where the block has a minimum.
+ * The part of a dot product that lies in one block of a quantised factor. `less` are sums of the other factor by how
+ * many of four codes have a zero, `each`; `all` is its whole sum, where the block has a minimum.
  */
 interface Block {
   readonly scale: () => Atom;
@@ -46,8 +47,9 @@ export class Reductions {
   }
 
   /**
-   * One lane's own part of a reduction: all its registers along the axis combined into one. Sums of products give one number, the dot product of the
-   * registers; a vector of partial sums would keep four times as much alive through a loop.
+   * One lane's own part of a reduction: all its registers along the axis combined into one. Sums of products give one
+   * number, the dot product of the registers; a vector of partial sums would keep four times as much alive through a
+   * loop.
    */
   fold(op: Op & { op: "reduce" | "fold" }, axes: readonly number[], at: readonly number[]): Atom {
     const e = this.#c.e;
@@ -82,8 +84,9 @@ export class Reductions {
   }
 
   /**
-   * A dot product with a factor that is stored in blocks with a scale: the codes are multiplied as they are, and the scale and what the codes have too much
-   * come once a block instead of once an element. `zero` times the sum of the other factor does not depend on the row, so all rows share it.
+   * A dot product with a factor that is stored in blocks with a scale: the codes are multiplied as they are, and the
+   * scale and what the codes have too much come once a block instead of once an element. `zero` times the sum of the
+   * other factor does not depend on the row, so all rows share it.
    */
   #coded(
     op: Op & { op: "reduce" | "fold" },
@@ -152,7 +155,9 @@ export class Reductions {
     this.#c.r.define(op, () => whole[next++] as Atom);
   }
 
-  /** Combines each value over all lanes. Meetings in workgroup memory are dear, so up to four values go to one of them. */
+  /**
+   * Combines each value over all lanes. Meetings in workgroup memory are dear, so up to four values go to one of them.
+   */
   #together(fn: ReduceKind, own: readonly Atom[]): readonly Atom[] {
     const e = this.#c.e;
     const some =
@@ -168,7 +173,8 @@ export class Reductions {
   }
 
   /**
-   * A running sum. A lane adds up its own run of registers, learns what the lanes before it hold, and turns of the tile follow one another.
+   * A running sum. A lane adds up its own run of registers, learns what the lanes before it hold, and turns of the tile
+   * follow one another.
    */
   scan(op: Op & { op: "scan" }): void {
     const e = this.#c.e;

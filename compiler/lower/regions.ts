@@ -1,5 +1,6 @@
 /**
- * Loops and branches of a kernel as regions of the lane IR: tile operations with bodies go in, `for` and `if` with the variables that they change come out.
+ * Loops and branches of a kernel as regions of the lane IR: tile operations with bodies go in, `for` and `if` with the
+ * variables that they change come out.
  */
 
 import type { Emitter } from "../ir/lane/emitter.ts";

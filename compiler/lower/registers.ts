@@ -1,8 +1,9 @@
 /**
  * The registers that one lane holds: which elements of which axis lie where.
  *
- * Knows the layout that schedule.ts chose, where each axis currently starts and ends, and the registers of every tile made so far. A tile with axes A has one
- * register for every combination of the axes' counts; an axis with a width makes the registers vectors.
+ * Knows the layout that schedule.ts chose, where each axis currently starts and ends, and the registers of every tile
+ * made so far. A tile with axes A has one register for every combination of the axes' counts; an axis with a width
+ * makes the registers vectors.
  */
 
 import type { Emitter } from "../ir/lane/emitter.ts";
@@ -163,7 +164,10 @@ export class Registers {
     return d.stride * d.count === this.#s.lanes ? rest : this.#e.binary("rem", rest, constant(d.count, U32));
   }
 
-  /** Where several lanes hold the same elements of a tile with these axes: the condition that this is the one that speaks for them. */
+  /**
+   * Where several lanes hold the same elements of a tile with these axes: the condition that this is the one that
+   * speaks for them.
+   */
   owner(axes: readonly number[]): Atom | undefined {
     const e = this.#e;
     const spread = axes.map((a) => this.layout(a)).filter((l) => l.spread);
@@ -205,7 +209,10 @@ export class Registers {
     return !spread && width === 1 && r === count - 1 && this.extents.get(axis)?.rest === true;
   }
 
-  /** Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge cannot cut it. */
+  /**
+   * Which elements of register `r` are alive; undefined when all are. One condition for the whole vector where the edge
+   * cannot cut it.
+   */
   alive(axis: number, r: number): Atom | undefined {
     const { limit, full } = this.extent(axis);
     const { width, spread } = this.layout(axis);
@@ -221,16 +228,16 @@ export class Registers {
   }
 
   /**
-   * The same for pure values: a register is made when something first asks for it. So code stands in the order of its use, which keeps few registers alive at a
-   * time, and what nobody asks for costs nothing.
+   * The same for pure values: a register is made when something first asks for it. So code stands in the order of its
+   * use, which keeps few registers alive at a time, and what nobody asks for costs nothing.
    */
   promise(v: Value, make: (at: readonly number[]) => Atom): void {
     this.tiles.set(v.id, { axes: v.axes, regs: this.coordinates(v.axes).map((at) => () => make(at)) });
   }
 
   /**
-   * Register `r` of an axis that every lane holds, from the registers of its twin: `own` gives register n of the twin, and each element is taken from the lane
-   * that has it.
+   * Register `r` of an axis that every lane holds, from the registers of its twin: `own` gives register n of the twin,
+   * and each element is taken from the lane that has it.
    */
   relay(from: number, to: number, r: number, own: (n: number) => Atom): Atom {
     const e = this.#e;

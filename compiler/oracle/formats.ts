@@ -1,6 +1,6 @@
 /**
- * Storage formats as the oracle knows them: a copy of what compiler/ir/formats.ts and its decoders say, written a second
- * time on purpose, by arithmetic on numbers where those go by bits.
+ * Storage formats as the oracle knows them: a copy of what compiler/ir/formats.ts and its decoders say, written a
+ * second time on purpose, by arithmetic on numbers where those go by bits.
  */
 import type { StorageType } from "../ir/formats.ts";
 

@@ -1,8 +1,9 @@
 /**
  * The interpreter of the tile IR: the oracle that every kernel is tested against.
  *
- * It runs a compiled program, never the TypeScript, one program of the grid after the other, with every f32 operation rounded as on a GPU. Dead elements of
- * ragged tiles are filled with NaN (integers with a loud pattern) and live indices are checked, so that a mistake shows instead of hiding.
+ * It runs a compiled program, never the TypeScript, one program of the grid after the other, with every f32 operation
+ * rounded as on a GPU. Dead elements of ragged tiles are filled with NaN (integers with a loud pattern) and live
+ * indices are checked, so that a mistake shows instead of hiding.
  */
 
 import type { StorageType } from "../ir/formats.ts";
@@ -47,8 +48,7 @@ interface Extent {
  * Runs a program over host tensors, in place.
  * @param program the kernel
  * @param tensors what each tensor parameter holds, by name; those that the kernel writes are changed
- * @param scalars the run-time numbers, by name
- * @param options sizes of blocks
+ * @param scalars the run-time numbers, by name; `options` has the sizes of blocks
  * @throws Error where an index lies outside its tensor, or a parameter is missing
  */
 export function interpret(
@@ -161,7 +161,7 @@ class Interpreter {
     return axes.map((a) => this.#extent(a).size);
   }
 
-  /** Calls `visit` for every element of a tile with these axes: flat number, place along each axis, and whether it is alive. */
+  /** Calls `visit` for every element of a tile: flat number, place along each axis, and whether it is alive. */
   #each(axes: readonly number[], visit: (flat: number, at: readonly number[], alive: boolean) => void): void {
     const sizes = this.#sizesOf(axes);
     const living = axes.map((a) => {
@@ -310,7 +310,7 @@ class Interpreter {
     }
   }
 
-  /** Adapters agree on powers of what is not negative; another has no value here, which is told where a result of it would be stored. */
+  /** Adapters agree on powers of what is not negative alone; another is told where a result of it would be stored. */
   #power(op: Op & { op: "binary" }, base: number, exponent: number): number {
     if (!(base < 0)) return base ** exponent;
     this.#negative ??= `line ${op.span.line}: ${base} to the power of ${exponent} has no value on every adapter`;

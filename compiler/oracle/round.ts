@@ -1,5 +1,6 @@
 /**
- * What the interpreter needs of storage formats: the value an element has after it was stored. Host tensors hold decoded numbers, so loads need nothing.
+ * What the interpreter needs of storage formats: the value an element has after it was stored. Host tensors hold
+ * decoded numbers, so loads need nothing.
  */
 
 import type { StorageType } from "../ir/formats.ts";
@@ -35,7 +36,9 @@ function roundHalf(x: number): number {
   return Math.sign(x) * (rounded > 65504 ? Number.POSITIVE_INFINITY : rounded);
 }
 
-/** Rounds the blocks whose elements were stored, in place; the number of one that was stored in part, if there is any. */
+/**
+ * Rounds the blocks whose elements were stored, in place; the number of one that was stored in part, if there is any.
+ */
 export function roundBlocks(
   t: { readonly storage: StorageType; readonly data: Float32Array | Uint32Array | Int32Array },
   stored: ReadonlySet<number>,

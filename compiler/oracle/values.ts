@@ -89,7 +89,10 @@ export function settle(x: number, type: ValueType): number {
   return type === "i32" ? x | 0 : Number(x !== 0);
 }
 
-/** A real number as an integer: cut off towards zero and held within what the type can say (and f32 can reach), as WGSL does. */
+/**
+ * A real number as an integer: cut off towards zero and held within what the type can say (and f32 can reach), as WGSL
+ * does.
+ */
 export function saturate(x: number, type: ValueType): number {
   if (type === "u32") return Math.trunc(Math.min(Math.max(x, 0), 4294967040)) || 0;
   if (type === "i32") return Math.trunc(Math.min(Math.max(x, -2147483648), 2147483520)) || 0;

@@ -1,10 +1,13 @@
 /**
- * Dealing: what every lane would compute alike is shared out among the lanes, and handed around where a lane's own work needs it.
+ * Dealing: what every lane would compute alike is shared out among the lanes, and handed around where a lane's own work
+ * needs it.
  *
- * A value without a spread axis is the same in all lanes. Along one of its axes, chosen by the schedule, its elements can be dealt out instead: the axis gets a
- * *twin* that is spread, the value and all it is made of (loads, norms, scales) are computed along the twin, and a `relay` brings the elements back under the
- * old axis for those who need all of them. So x is read and scaled once a subgroup, not once a lane, and a sum along the twin becomes a partial
- * sum like any other. Lowering makes relayed registers one at a time, when they are asked for, so a relay that nobody needs costs nothing.
+ * A value without a spread axis is the same in all lanes. Along one of its axes, chosen by the schedule, its elements
+ * can be dealt out instead: the axis gets a *twin* that is spread, the value and all it is made of (loads, norms,
+ * scales) are computed along the twin, and a `relay` brings the elements back under the old axis for those who need all
+ * of them. So x is read and scaled once a subgroup, not once a lane, and a sum along the twin becomes a partial sum
+ * like any other. Lowering makes relayed registers one at a time, when they are asked for, so a relay that nobody needs
+ * costs nothing.
  */
 import type { Carried, Loop, Op, Specialised, Value } from "../ir/tile/program.ts";
 import { isValue, operands } from "../ir/tile/program.ts";
@@ -75,7 +78,9 @@ class Dealer {
   /** Values that come from no memory, which are cheaper made again than handed around. */
   readonly #plain: Set<number> = new Set();
   readonly #axes: Map<number, readonly number[]> = new Map();
-  /** Tensors that are touched in one place only. What happens in several places to one element, one lane does, in order. */
+  /**
+   * Tensors that are touched in one place only. What happens in several places to one element, one lane does, in order.
+   */
   readonly #once: ReadonlySet<string>;
   #next: number;
 

@@ -1,9 +1,10 @@
 /**
  * Partial sums: a reduction that a loop only accumulates is done once, after the loop.
  *
- * `acc = acc · f + sum(t)` with `acc` used nowhere else becomes `acc' = acc' · f + t` on a tile with what each lane made of the reduced axis;
- * the lanes meet once, at the end. This one rewrite is what makes a matrix-vector product fast (no cross-lane work in the loop). Only for axes that are
- * spread over lanes: for owned ones it would cost registers and gain nothing.
+ * `acc = acc · f + sum(t)` with `acc` used nowhere else becomes `acc' = acc' · f + t` on a tile with what each lane
+ * made of the reduced axis; the lanes meet once, at the end. This one rewrite is what makes a matrix-vector product
+ * fast (no cross-lane work in the loop). Only for axes that are spread over lanes: for owned ones it would cost
+ * registers and gain nothing.
  */
 
 import type { ReduceKind } from "../ir/operators.ts";
@@ -16,8 +17,8 @@ import { Definitions } from "./analysis/induction.ts";
 const ACCUMULATES: Readonly<Record<ReduceKind, "add" | "max" | "min">> = { sum: "add", max: "max", min: "min" };
 
 /**
- * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new partial axis to the axis that it is
- * what is left of.
+ * Hoists reductions over the axes for which `spread` holds out of their loops, inner loops first. `made` maps each new
+ * partial axis to the axis that it is what is left of.
  */
 export function hoistPartials(
   program: Specialised,
@@ -99,7 +100,8 @@ export function hoistPartials(
       });
       if (factor !== undefined) turn.push({ ...faded, op: "binary", fn: "mul", a: inside.id, b: factor });
       turn.push({ ...sum, op: "binary", fn: end.fn, a: factor === undefined ? inside.id : faded.id, b: folded.id });
-      // With a factor the starting value must fade as the parts do, so it cannot wait outside: it enters lane 0's element by staying a separate carry.
+      // With a factor the starting value must fade as the parts do, so it cannot wait outside: it enters lane 0's
+      // element by staying a separate carry.
       if (factor !== undefined && !isZero(c.init)) return undefined;
       const replaced: Carried = { ...c, init: start.id, inside, next: sum.id, after: done };
       return {

@@ -1,8 +1,9 @@
 /**
  * Whole dims that a product of matrices is summed over become loops.
  *
- * `dot(a.at(i), b.at(j))` takes all of k at once, which is fine for a row in registers and too much for tiles of rows and columns. Written as a loop the same sum
- * can go through workgroup memory (tiles.ts), so this is tried before GPUs' tiles are planned, and dropped where nothing comes of it.
+ * `dot(a.at(i), b.at(j))` takes all of k at once, which is fine for a row in registers and too much for tiles of rows
+ * and columns. Written as a loop the same sum can go through workgroup memory (tiles.ts), so this is tried before GPUs'
+ * tiles are planned, and dropped where nothing comes of it.
  */
 
 import type { Axis, Loop, Op, Specialised, Value } from "../ir/tile/program.ts";
@@ -10,7 +11,10 @@ import { isValue, operands } from "../ir/tile/program.ts";
 import { everyOp, highest } from "../ir/tile/traverse.ts";
 import { Definitions } from "./analysis/induction.ts";
 
-/** The program with every sum of products over a whole dim, if two other axes remain, as a loop; the same program where there is none. */
+/**
+ * The program with every sum of products over a whole dim, if two other axes remain, as a loop; the same program where
+ * there is none.
+ */
 export function walkWhole(program: Specialised): Specialised {
   const definitions = new Definitions(program);
   const axes: Axis[] = [...program.axes];
@@ -101,7 +105,10 @@ class Walker {
   }
 }
 
-/** The operation on other operands, in the order of `operands`; undefined for those along which elements are not apart from each other. */
+/**
+ * The operation on other operands, in the order of `operands`; undefined for those along which elements are not apart
+ * from each other.
+ */
 function withOperands(op: Op & Value, [x = -1, y = -1, z = -1, ...more]: readonly number[]): (Op & Value) | undefined {
   switch (op.op) {
     case "unary":

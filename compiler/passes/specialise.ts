@@ -1,8 +1,9 @@
 /**
  * Specialising: sizes become numbers, and what follows from them is folded.
  *
- * A plan of a fixed-state model is static, so every dim is known when a kernel is loaded; loops get constant bounds, edges that divide evenly need no masks
- * and branches on sizes vanish. Constant folding rides along, because it is what makes specialising pay.
+ * A plan of a fixed-state model is static, so every dim is known when a kernel is loaded; loops get constant bounds,
+ * edges that divide evenly need no masks and branches on sizes vanish. Constant folding rides along, because it is what
+ * makes specialising pay.
  */
 
 import { unfit } from "../host/diagnostics.ts";

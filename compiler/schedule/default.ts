@@ -1,9 +1,10 @@
 /**
  * Scheduling: who does what.
  *
- * Decides whether a program is one thread, one subgroup or one workgroup, which axes are *spread* over its lanes (element (r·W + lane)·V + v in lane `lane`,
- * register r, component v) and which are *owned* whole by every lane, and how large the blocks are. The shapes are those that facts.md measured: contiguous
- * axes across the lanes of one subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
+ * Decides whether a program is one thread, one subgroup or one workgroup, which axes are *spread* over its lanes
+ * (element (r·W + lane)·V + v in lane `lane`, register r, component v) and which are *owned* whole by every lane, and
+ * how large the blocks are. The shapes are those that facts.md measured: contiguous axes across the lanes of one
+ * subgroup with 16-byte loads, rows owned, no barrier; element-wise work one thread a vector.
  */
 
 import { unfit } from "../host/diagnostics.ts";
@@ -36,7 +37,8 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
     if (best !== undefined) spread.add(best);
   } else {
     for (const a of order) if (![...spread].some((b) => conflicts.get(a)?.has(b))) spread.add(a);
-    // A reduced axis that touches no other spread axis may as well be spread; it is contiguous nowhere but shares the work.
+    // A reduced axis that touches no other spread axis may as well be spread; it is contiguous nowhere but shares the
+    // work.
     for (const a of reduces)
       if (
         !spread.has(a) &&
@@ -112,8 +114,8 @@ export function schedule(program: Specialised, target: Target, knobs: Knobs = {}
 }
 
 /**
- * Owned over-loops take one element a turn instead of two where two would need more loads than the processor has registers for: software adapters spill the rest,
- * and lose more than a second element gains.
+ * Owned over-loops take one element a turn instead of two where two would need more loads than the processor has
+ * registers for: software adapters spill the rest, and lose more than a second element gains.
  */
 function shorten(program: Specialised, axes: readonly AxisLayout[], lanes: number): AxisLayout[] {
   const definitions = new Definitions(program);
@@ -255,7 +257,8 @@ function survey(program: Specialised): Survey {
       1,
     );
     for (const l of loops) if (l.axis === undefined || !own.has(l.axis)) touched *= l.axis === undefined ? 8 : 1;
-    // A block whose size the author chose is what one program works on, rows as a rule: lanes are better spent elsewhere.
+    // A block whose size the author chose is what one program works on, rows as a rule: lanes are better spent
+    // elsewhere.
     if (program.axes[walk.axis]?.kind === "block" && program.axes[walk.axis]?.size !== undefined)
       touched = Math.min(touched, 64);
     weights.set(walk.axis, (weights.get(walk.axis) ?? 0) + touched);

@@ -1,8 +1,9 @@
 /**
  * Layouts: which lane holds which elements of an axis.
  *
- * An axis is *owned* whole by every lane, or *spread* over the lanes; and spread either over all of them or over some digits of the lane's number, so that two
- * axes of one tile can be spread at once: a thread tile, as every fast matrix product on a GPU has it.
+ * An axis is *owned* whole by every lane, or *spread* over the lanes; and spread either over all of them or over some
+ * digits of the lane's number, so that two axes of one tile can be spread at once: a thread tile, as every fast matrix
+ * product on a GPU has it.
  */
 
 /** A digit of the lane's number: lane / stride % count. */
@@ -23,7 +24,9 @@ export interface AxisLayout {
   readonly count: number;
   /** Components of a register along this axis: 1, 2 or 4. */
   readonly width: 1 | 2 | 4;
-  /** Registers of a lane that lie side by side in memory: narrow formats fill 16 bytes with several registers' worth. */
+  /**
+   * Registers of a lane that lie side by side in memory: narrow formats fill 16 bytes with several registers' worth.
+   */
   readonly chunk: number;
   /** Spread over a part of the lane's number only, the most significant digit first; without them over all of it. */
   readonly digits?: readonly Digit[];

@@ -1,9 +1,11 @@
 /**
- * The shape of matrix products on software adapters: lanes own columns of the result, and what they all need of the other factor is handed around.
+ * The shape of matrix products on software adapters: lanes own columns of the result, and what they all need of the
+ * other factor is handed around.
  *
- * Measured in facts.md and again by `tilestate bench kernels`: adapters that load memory lane by lane pay for every load site of every lane. With lanes along the
- * reduced dim each of them loads its own part of x beside its part of w; with a lane for each row of w (a column of the result) x is loaded once a
- * subgroup, a piece by each lane, and handed around by broadcasts, and no sum crosses lanes. The same shape, with more rows of the other factor, is a matrix
+ * Measured in facts.md and again by `tilestate bench kernels`: adapters that load memory lane by lane pay for every
+ * load site of every lane. With lanes along the reduced dim each of them loads its own part of x beside its part of w;
+ * with a lane for each row of w (a column of the result) x is loaded once a subgroup, a piece by each lane, and handed
+ * around by broadcasts, and no sum crosses lanes. The same shape, with more rows of the other factor, is a matrix
  * product. GPUs want the loads of neighbouring lanes side by side instead, so they do not get it.
  */
 
@@ -14,7 +16,10 @@ import type { Definitions } from "../passes/analysis/induction.ts";
 import type { AxisLayout } from "./layout.ts";
 import type { Knobs, Target } from "./target.ts";
 
-/** Layouts of all axes, and the axis (if any) whose elements the lanes share out among them when a value has no column, with the layout of its twin. */
+/**
+ * Layouts of all axes, and the axis (if any) whose elements the lanes share out among them when a value has no column,
+ * with the layout of its twin.
+ */
 export interface Columns {
   readonly axes: readonly AxisLayout[];
   readonly dealt?: { readonly axis: number; readonly layout: AxisLayout };
@@ -58,7 +63,8 @@ export function columns(
     const extent = Math.max(1, extentOf(program, axis.id));
     if (axis.id === product.column) {
       const count = knobs.rows ?? columnsOf(program, product, target, many);
-      // A lane's columns lie side by side, so that it stores them together; but if they are rows of panels, lanes read side by side.
+      // A lane's columns lie side by side, so that it stores them together; but if they are rows of panels, lanes read
+      // side by side.
       const together = product.panel === 1 && (count === 2 || count === 4);
       axes.push({ spread: true, size: lanes * count, count, width: 1, chunk: together ? count : 1 });
     } else if (product.along.has(axis.id)) {
@@ -101,8 +107,9 @@ function dealt(
 }
 
 /**
- * Elements along the sum that one turn takes. A vector wants a whole block of a format that is unpacked, whose scale then comes once; a matrix, whose rows share what
- * was unpacked, wants few, since a turn's code grows with rows and columns, and adapters' compilers take their time with it.
+ * Elements along the sum that one turn takes. A vector wants a whole block of a format that is unpacked, whose scale
+ * then comes once; a matrix, whose rows share what was unpacked, wants few, since a turn's code grows with rows and
+ * columns, and adapters' compilers take their time with it.
  */
 function turnOf(product: Product, lanes: number, rows: number): number {
   const piece = capacity(product.format);
@@ -113,7 +120,10 @@ function turnOf(product: Product, lanes: number, rows: number): number {
   return piece > 8 ? 32 : Math.max(lanes, piece);
 }
 
-/** How many rows (block axes without a size that are not the column) a program takes: as many as keep the sums in the processor's registers. */
+/**
+ * How many rows (block axes without a size that are not the column) a program takes: as many as keep the sums in the
+ * processor's registers.
+ */
 function rowsOf(program: Specialised, product: Product, lanes: number): Map<number, number> {
   const rows = new Map<number, number>();
   const columns = Math.max(1, Math.floor(4 / Math.max(1, product.sums)));
@@ -148,8 +158,9 @@ function columnsOf(program: Specialised, product: Product, target: Target, rows:
 }
 
 /**
- * Columns of a lane where they lie in panels in a texture. Whole texels come so fast that memory is what lanes wait for, and it gives most where all that a program
- * reads is one stream: a program takes the panel's columns, no more and no fewer.
+ * Columns of a lane where they lie in panels in a texture. Whole texels come so fast that memory is what lanes wait
+ * for, and it gives most where all that a program reads is one stream: a program takes the panel's columns, no more and
+ * no fewer.
  */
 function shareOf({ panel, texture }: Product, lanes: number): number | undefined {
   return texture && panel > 1 ? Math.max(1, Math.min(MOST_COLUMNS, panel / lanes)) : undefined;
@@ -158,8 +169,8 @@ function shareOf({ panel, texture }: Product, lanes: number): number | undefined
 /** Columns of a lane where there are many rows, or a panel has so many. */
 const MOST_COLUMNS = 4;
 /**
- * Columns of a lane beside one row, by the elements in 16 bytes of the weights. Where sums stay in registers few columns fill them; where they lie in memory
- * anyway, more of them cost nothing and share the loads of the row.
+ * Columns of a lane beside one row, by the elements in 16 bytes of the weights. Where sums stay in registers few
+ * columns fill them; where they lie in memory anyway, more of them cost nothing and share the loads of the row.
  */
 const COLUMNS = { inMemory: { 4: 4, 8: 4, 16: 8, 32: 12 }, inRegisters: { 4: 2, 8: 4, 16: 2, 32: 4 } } as const;
 /** Sums of a lane, and its stores, that adapters' compilers cope with. */

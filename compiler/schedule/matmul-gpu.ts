@@ -1,9 +1,11 @@
 /**
- * The GPU's schedule of matrix products: a workgroup owns a tile of rows x columns and walks the reduced dim in steps that fit into its memory.
+ * The GPU's schedule of matrix products: a workgroup owns a tile of rows x columns and walks the reduced dim in steps
+ * that fit into its memory.
  *
- * Decides how large the tiles are, which lane holds which part of the result (a thread tile: each axis is spread over some digits of the lane's number), how
- * the lanes share the work of filling the rooms, and whether the products go to matrix units. The shapes are the common ones of fast GPU kernels: subgroups as
- * 4 x 8 lanes, 16-byte reads and writes, lines padded by one element so that neighbouring lanes meet different banks.
+ * Decides how large the tiles are, which lane holds which part of the result (a thread tile: each axis is spread over
+ * some digits of the lane's number), how the lanes share the work of filling the rooms, and whether the products go to
+ * matrix units. The shapes are the common ones of fast GPU kernels: subgroups as 4 x 8 lanes, 16-byte reads and writes,
+ * lines padded by one element so that neighbouring lanes meet different banks.
  */
 
 import { fitsHalf, inBlocks, perWord } from "../ir/formats.ts";
@@ -95,7 +97,7 @@ class Planner {
     return undefined;
   }
 
-  // ---- Sizes ------------------------------------------------------------------------------------------------------------------
+  // ---- Sizes --------------------------------------------------------------------------------------------------------
 
   #side(axis: number, wanted: number): number {
     const extent = extentOf(this.#p, axis);
@@ -183,7 +185,7 @@ class Planner {
     };
   }
 
-  /** Each subgroup multiplies on its matrix units; its lanes are laid over one matrix when the sums become elements again. */
+  /** Each subgroup multiplies on its matrix units; its lanes are laid over one matrix for what follows. */
   #matrices(wanted: number, depth: number, { M, N, K, component }: MatrixShape): Shape | undefined {
     const size = this.#target.subgroup;
     let width = this.#width();
@@ -227,8 +229,9 @@ class Planner {
   }
 
   /**
-   * The matrix units to use. Those of f32 serve everything. Those of f16 round what they are given, which is for products of which one side is stored in
-   * f16 or in less: who keeps weights like that has chosen their precision. Sums are f32 always.
+   * The matrix units to use. Those of f32 serve everything. Those of f16 round what they are given, which is for
+   * products of which one side is stored in f16 or in less: who keeps weights like that has chosen their precision.
+   * Sums are f32 always.
    */
   #units(): MatrixShape | undefined {
     const { subgroup, matrix = [] } = this.#target;
@@ -249,7 +252,7 @@ class Planner {
     return usable.sort((a, b) => work(b) - work(a))[0];
   }
 
-  // ---- Filling rooms ----------------------------------------------------------------------------------------------------------
+  // ---- Filling rooms ------------------------------------------------------------------------------------------------
 
   #tiles(shape: Shape): TilePlan | undefined {
     const { i, j } = this.#products;
@@ -271,7 +274,7 @@ class Planner {
         const { along, ...staging } = this.#staging(factors, axis, l, shape);
         const size = axis === i ? shape.rows : shape.columns;
         const run = staging.layouts.get(along === "k" ? l.k : axis)?.width ?? 1;
-        // Matrix units have their own order along i and j, in which neighbours stay neighbours only as far as a lane's registers go.
+        // Matrix units have an order of their own along i and j: neighbours stay so within a lane's registers.
         const own = (axis === i ? shape.i : shape.j).width;
         const width = shape.matrix === undefined || along === "k" || own % run === 0 ? run : 1;
         const [line, lines] = along === "k" ? [shape.depth, size] : [size, shape.depth];

@@ -1,5 +1,6 @@
 /**
- * What scheduling is told: the adapter as far as code generation cares, and the choices that an author or a tuner may make.
+ * What scheduling is told: the adapter as far as code generation cares, and the choices that an author or a tuner may
+ * make.
  */
 import type { AdapterTraits } from "./traits.ts";
 
@@ -7,7 +8,10 @@ import type { AdapterTraits } from "./traits.ts";
 export interface Target {
   /** A CPU that acts as a GPU, or a GPU: which of the two kinds of schedule is used. */
   readonly profile: "software" | "gpu";
-  /** Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (feature level L0). */
+  /**
+   * Lanes of a subgroup where its size is one known number and subgroup operations may be used; 0 otherwise (feature
+   * level L0).
+   */
   readonly subgroup: number;
   /** The size is pinned by the shader, since the adapter has several (feature level L3). */
   readonly pinned: boolean;

@@ -1,10 +1,14 @@
 /**
- * What a kernel of matrix products looks like once it goes through workgroup memory: the product of tiles.ts, which tile-loop.ts carries out.
+ * What a kernel of matrix products looks like once it goes through workgroup memory: the product of tiles.ts, which
+ * tile-loop.ts carries out.
  */
 import type { MatrixUnits, Room } from "../ir/lane/program.ts";
 import type { AxisLayout } from "./layout.ts";
 
-/** How the lanes of a workgroup compute a tile together before they put it into a room: a layout for i or j and one for k. */
+/**
+ * How the lanes of a workgroup compute a tile together before they put it into a room: a layout for i or j and one for
+ * k.
+ */
 export interface Staging {
   /** Id of the axis i or j. */
   readonly axis: number;

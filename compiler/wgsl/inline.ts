@@ -5,8 +5,8 @@ import type { Atom, Stmt } from "../ir/lane/program.ts";
 import { atomsOf } from "../ir/lane/traverse.ts";
 
 /**
- * Vectors of different constants that are only used beside what is not constant. (WGSL computes what has only constants while compiling, and refuses
- * the shader where that overflows.)
+ * Vectors of different constants that are only used beside what is not constant. (WGSL computes what has only constants
+ * while compiling, and refuses the shader where that overflows.)
  */
 export function constantVectors(body: readonly Stmt[]): Map<string, Stmt & { op: "let" }> {
   const found = new Map<string, Stmt & { op: "let" }>();

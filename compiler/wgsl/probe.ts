@@ -1,12 +1,20 @@
-/** The probe of subgroups: a shader that writes what each invocation is in its subgroup, for the runtime to compare with what kernels are compiled for. */
+/**
+ * The probe of subgroups: a shader that writes what each invocation is in its subgroup, for the runtime to compare with
+ * what kernels are compiled for.
+ */
 
-/** Words that an invocation writes: its subgroup's size, its own number in it, and the lowest and highest number in the workgroup of the subgroup's invocations. */
+/**
+ * Words that an invocation writes: its subgroup's size, its own number in it, and the lowest and highest number in the
+ * workgroup of the subgroup's invocations.
+ */
 export const PROBE_WORDS = 4;
 
 /**
- * The probe's shader. Its one binding is an array of `PROBE_WORDS` words for each invocation of one workgroup, in the order of local_invocation_index.
+ * The probe's shader. Its one binding is an array of `PROBE_WORDS` words for each invocation of one workgroup, in the
+ * order of local_invocation_index.
  * @param invocations of the workgroup.
- * @param pinned the subgroup size that is asked for, as kernels ask for it; undefined where they leave it to the adapter.
+ * @param pinned the subgroup size that is asked for, as kernels ask for it; undefined where they leave it to the
+ *   adapter.
  */
 export function subgroupProbe(invocations: number, pinned?: number): string {
   return [

@@ -1,7 +1,9 @@
 /**
- * Tensors that lie in textures, as a shader sees them: texels of 16 bytes in rows of `pitch`, one element after the other (what that is good for: runtime/memory/texture.ts).
+ * Tensors that lie in textures, as a shader sees them: texels of 16 bytes in rows of `pitch`, one element after the
+ * other (what that is good for: runtime/memory/texture.ts).
  *
- * The lane IR knows nothing of it: a load is a load, and only how it is written differs. Loads beyond the end give zeros.
+ * The lane IR knows nothing of it: a load is a load, and only how it is written differs. Loads beyond the end give
+ * zeros.
  */
 /** An element as it is loaded: its words, and their WGSL type together. */
 export interface Element {

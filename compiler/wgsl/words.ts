@@ -30,7 +30,10 @@ export function atom(a: Atom): string {
   return a.type.width === 1 ? text : `${typeName(a.type)}(${text})`;
 }
 
-/** The bits of infinities. WGSL has no literal for them and refuses constants that come to one, so they are read from their bits at run time. */
+/**
+ * The bits of infinities. WGSL has no literal for them and refuses constants that come to one, so they are read from
+ * their bits at run time.
+ */
 export const INFINITIES: Readonly<Record<"highest" | "lowest", string>> = {
   highest: "0x7f800000u",
   lowest: "0xff800000u",

@@ -1,5 +1,6 @@
 /**
- * Gaussian blur of an image, one direction at a time: a two-dimensional Gaussian is the product of two one-dimensional ones.
+ * Gaussian blur of an image, one direction at a time: a two-dimensional Gaussian is the product of two one-dimensional
+ * ones.
  *
  * The direction is a compile-time parameter: one helper, two kernels. Beyond the edge the edge pixel is repeated.
  */

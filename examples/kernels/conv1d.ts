@@ -1,7 +1,8 @@
 /**
  * One-dimensional convolution with several channels and zero padding at both ends ("same": as many steps out as in).
  *
- * Written as the sum it is, over the channels that go in and the taps of the filter. Steps outside the signal are asked for at its edge and counted as zero.
+ * Written as the sum it is, over the channels that go in and the taps of the filter. Steps outside the signal are asked
+ * for at its edge and counted as zero.
  */
 import { block, cast, max, min, program, range, select, size, type Tensor } from "tilestate/dsl";
 

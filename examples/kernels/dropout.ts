@@ -1,8 +1,8 @@
 /**
  * Dropout (Srivastava et al. 2014) with random numbers that are computed, not stored.
  *
- * A draw is a function of (seed, step, place), as in Philox (Salmon et al. 2011): no state lies in memory, the backward pass draws the same numbers again, and
- * every adapter draws the same ones.
+ * A draw is a function of (seed, step, place), as in Philox (Salmon et al. 2011): no state lies in memory, the backward
+ * pass draws the same numbers again, and every adapter draws the same ones.
  */
 import { block, type Scalar, select, type Tensor, type u32, uniform } from "tilestate/dsl";
 

@@ -1,8 +1,10 @@
 /**
- * Attention over a whole prompt with a causal mask, without the score matrix in memory (FlashAttention; Dao et al. 2022).
+ * Attention over a whole prompt with a causal mask, without the score matrix in memory (FlashAttention; Dao et al.
+ * 2022).
  *
- * A program owns a block of queries of one head and walks the keys that its last query may see. Softmax is kept up as in softmax.ts, one peak and one sum a
- * query. Heads share keys and values in groups (grouped-query attention; Ainslie et al. 2023).
+ * A program owns a block of queries of one head and walks the keys that its last query may see. Softmax is kept up as
+ * in softmax.ts, one peak and one sum a query. Heads share keys and values in groups (grouped-query attention; Ainslie
+ * et al. 2023).
  */
 import {
   amax,
@@ -22,8 +24,9 @@ import {
 } from "tilestate/dsl";
 
 /**
- * out [heads, queries, dim]: query i sees keys 0 … i + keys - queries, so that the last query sees all of them. Where there are more queries than keys, the first
- * ones see nothing, and their rows are 0. q [heads, queries, dim]; k and v [groups, keys, dim].
+ * out [heads, queries, dim]: query i sees keys 0 … i + keys - queries, so that the last query sees all of them. Where
+ * there are more queries than keys, the first ones see nothing, and their rows are 0. q [heads, queries, dim]; k and v
+ * [groups, keys, dim].
  */
 export function flash(
   q: Tensor<"heads queries dim">,

@@ -1,8 +1,8 @@
 /**
  * Histogram: how many elements fall into each bin.
  *
- * Programs meet in the bins, so a count is added indivisibly (an atomic operation). What lies outside the range is left out by sending a zero to bin 0: every
- * lane of a block takes part in every operation.
+ * Programs meet in the bins, so a count is added indivisibly (an atomic operation). What lies outside the range is left
+ * out by sending a zero to bin 0: every lane of a block takes part in every operation.
  */
 import { block, cast, max, min, type Scalar, select, size, type Tensor, type u32 } from "tilestate/dsl";
 

@@ -1,13 +1,15 @@
 /**
- * The assignment step of k-means (Lloyd 1957): every point goes to the nearest centre, and the sums for the next centres are gathered on the way.
+ * The assignment step of k-means (Lloyd 1957): every point goes to the nearest centre, and the sums for the next
+ * centres are gathered on the way.
  *
- * |p - c|² = |p|² - 2 p·c + |c|², so the nearest centre is the one with the smallest |c|² - 2 p·c: a product of two matrices.
+ * |p - c|² = |p|² - 2 p·c + |c|², so the nearest centre is the one with the smallest |c|² - 2 p·c: a product of two
+ * matrices.
  */
 import { amin, argmin, dot, every, min, over, program, type Tensor, type u32 } from "tilestate/dsl";
 
 /**
- * nearest [points] = the number of the centre next to each point; sums [centres, dim] and counts [centres] (zeros before) gather what belongs to each.
- * points [points, dim]; centres [centres, dim].
+ * nearest [points] = the number of the centre next to each point; sums [centres, dim] and counts [centres] (zeros
+ * before) gather what belongs to each. points [points, dim]; centres [centres, dim].
  */
 export function assign(
   x: Tensor<"points dim">,

@@ -1,7 +1,9 @@
 /**
- * Layer normalisation (Ba, Kiros & Hinton 2016): each row is moved to mean 0 and scaled to variance 1, then scaled and shifted by learned vectors.
+ * Layer normalisation (Ba, Kiros & Hinton 2016): each row is moved to mean 0 and scaled to variance 1, then scaled and
+ * shifted by learned vectors.
  *
- * The mean is known before the squares are summed, so a row far from zero loses no digits (the two-pass form; Chan, Golub & LeVeque 1983).
+ * The mean is known before the squares are summed, so a row far from zero loses no digits (the two-pass form; Chan,
+ * Golub & LeVeque 1983).
  */
 import { over, program, type real, rsqrt, type Scalar, size, sum, type Tensor } from "tilestate/dsl";
 

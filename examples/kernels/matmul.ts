@@ -1,8 +1,9 @@
 /**
  * Matrix-matrix product, and one with something done to each element on the way out.
  *
- * A program owns a block of rows; the columns lie across its lanes, so that a row of B is read contiguously and an element of A serves them all. What is done
- * to an element is a compile-time parameter: functions are inlined, so the epilogue costs no memory traffic (the idea of CUTLASS's epilogues).
+ * A program owns a block of rows; the columns lie across its lanes, so that a row of B is read contiguously and an
+ * element of A serves them all. What is done to an element is a compile-time parameter: functions are inlined, so the
+ * epilogue costs no memory traffic (the idea of CUTLASS's epilogues).
  */
 import { block, dot, over, type real, type Static, type Tensor, tanh } from "tilestate/dsl";
 

@@ -1,12 +1,16 @@
 /**
- * One step of gravity among n bodies: every body is pulled by every other one (the direct method; GPU Gems 3, chapter 31).
+ * One step of gravity among n bodies: every body is pulled by every other one (the direct method; GPU Gems 3, chapter
+ * 31).
  *
- * The softening keeps two bodies that meet from throwing each other out of the picture. Velocities are moved first and places with the new velocities (the
- * symplectic Euler method), which keeps the energy from drifting.
+ * The softening keeps two bodies that meet from throwing each other out of the picture. Velocities are moved first and
+ * places with the new velocities (the symplectic Euler method), which keeps the energy from drifting.
  */
 import { over, program, rsqrt, type Scalar, sum, type Tensor } from "tilestate/dsl";
 
-/** place and velocity [3, bodies] after `dt`; mass [bodies]; softening is a length. Results go to new tensors: programs run in no order. */
+/**
+ * place and velocity [3, bodies] after `dt`; mass [bodies]; softening is a length. Results go to new tensors: programs
+ * run in no order.
+ */
 export function step(
   place: Tensor<"axes bodies">,
   velocity: Tensor<"axes bodies">,

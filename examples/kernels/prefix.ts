@@ -1,8 +1,8 @@
 /**
  * Prefix sum of a long vector: y[i] = x[0] + … + x[i].
  *
- * Three steps in two kernels (reduce-then-scan; Blelloch 1990): the sum of every part, then for each part the sum of the parts before it and the running sum
- * inside. The vector is seen as [parts, n], which is the same memory.
+ * Three steps in two kernels (reduce-then-scan; Blelloch 1990): the sum of every part, then for each part the sum of
+ * the parts before it and the running sum inside. The vector is seen as [parts, n], which is the same memory.
  */
 import { cumsum, over, program, sum, type Tensor } from "tilestate/dsl";
 

@@ -1,8 +1,9 @@
 /**
  * Rotary position embedding (RoPE; Su et al. 2021), in place.
  *
- * Element i of the first half of a head and element i of the second half are a pair that turns by an angle proportional to the position. Angles come from a
- * table of cosines and sines that the host makes in f64: sines of large arguments differ from adapter to adapter.
+ * Element i of the first half of a head and element i of the second half are a pair that turns by an angle proportional
+ * to the position. Angles come from a table of cosines and sines that the host makes in f64: sines of large arguments
+ * differ from adapter to adapter.
  */
 import { block, program, type Tensor } from "tilestate/dsl";
 

@@ -1,8 +1,9 @@
 /**
  * Softmax of every row: exp(x) / sum(exp(x)).
  *
- * The largest element and the sum are found in one pass over the row: when a larger element comes along, the sum so far fades by the difference
- * (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"). A second pass writes.
+ * The largest element and the sum are found in one pass over the row: when a larger element comes along, the sum so far
+ * fades by the difference (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"). A second pass
+ * writes.
  */
 import { amax, exp, max, over, program, sum, type Tensor } from "tilestate/dsl";
 

@@ -1,8 +1,10 @@
 /**
- * Attention of one query, with the slots divided among several programs and a second kernel that merges their results (Flash-Decoding; Dao et al. 2023).
+ * Attention of one query, with the slots divided among several programs and a second kernel that merges their results
+ * (Flash-Decoding; Dao et al. 2023).
  *
- * One query has only as many programs as heads, too few for a GPU; in parts there are enough. Each part leaves its result unscaled by the others, with the
- * largest score and the sum that belong to it; the merge weighs them. The cache is seen as [groups, parts, slots of a part, dim], which is the same memory.
+ * One query has only as many programs as heads, too few for a GPU; in parts there are enough. Each part leaves its
+ * result unscaled by the others, with the largest score and the sum that belong to it; the merge weighs them. The cache
+ * is seen as [groups, parts, slots of a part, dim], which is the same memory.
  */
 import {
   amax,
@@ -24,7 +26,10 @@ import {
   zeros,
 } from "tilestate/dsl";
 
-/** partial [heads, parts, dim], peaks and sums [heads, parts] from the first `live` slots; q [heads, dim], k and v [groups, parts, slots, dim]. */
+/**
+ * partial [heads, parts, dim], peaks and sums [heads, parts] from the first `live` slots; q [heads, dim], k and v
+ * [groups, parts, slots, dim].
+ */
 export function attendPart(
   q: Tensor<"heads dim">,
   k: Tensor<"groups parts slots dim">,

@@ -1,7 +1,8 @@
 /**
  * The k largest elements of every row with their places, in falling order; of equals the earlier comes first.
  *
- * A row may be as long as a vocabulary: it is walked in blocks, and the best so far are carried along. A block that holds nothing for the list costs one look.
+ * A row may be as long as a vocabulary: it is walked in blocks, and the best so far are carried along. A block that
+ * holds nothing for the list costs one look.
  */
 import { emptyTopk, over, program, type Tensor, topk, type u32 } from "tilestate/dsl";
 

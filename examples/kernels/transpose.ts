@@ -1,7 +1,8 @@
 /**
  * Transpose: y[j, i] = x[i, j].
  *
- * A program owns a tile of both dims; indices put the same tile down the other way round, and nothing else needs to be said.
+ * A program owns a tile of both dims; indices put the same tile down the other way round, and nothing else needs to be
+ * said.
  */
 import { block, type Tensor } from "tilestate/dsl";
 

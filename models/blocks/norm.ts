@@ -1,4 +1,7 @@
-/** A norm that is a kernel of its own: the one before the output matrix. Those of layers are part of the products that read them. */
+/**
+ * A norm that is a kernel of its own: the one before the output matrix. Those of layers are part of the products that
+ * read them.
+ */
 import type { DeviceTensor } from "../../runtime/index.ts";
 import type { NormSpec } from "../config/spec.ts";
 import type { Kernels } from "./kernels.ts";

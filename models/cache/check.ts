@@ -1,9 +1,15 @@
-/** What somebody gives as a cache policy, looked at before anything is made of it: it may come from a file, without types. */
+/**
+ * What somebody gives as a cache policy, looked at before anything is made of it: it may come from a file, without
+ * types.
+ */
 import { describe } from "../../runtime/common/describe.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import type { AnyPolicy, OptionTable, PolicyMemory, PolicyOption } from "./policies/interface.ts";
 
-/** Numbers that a policy may remember of each slot, and options that it may have: as many as the eviction kernel has names for. */
+/**
+ * Numbers that a policy may remember of each slot, and options that it may have: as many as the eviction kernel has
+ * names for.
+ */
 const MOST = 4;
 const WORD = /^[A-Za-z][A-Za-z0-9_]*$/;
 

@@ -1,8 +1,9 @@
 /**
  * The kernels of a cache policy: the templates of kernels/evict.ts with its score and its memory.
  *
- * In: a policy as it was asked for. Out: calls that record the choice of a victim after a step, one dispatch for all layers of a group, and the scores of a whole prompt
- * that is reduced at once. A policy that observes no scores has kernels that read none, one without memory has none of it in its kernels.
+ * In: a policy as it was asked for. Out: calls that record the choice of a victim after a step, one dispatch for all
+ * layers of a group, and the scores of a whole prompt that is reduced at once. A policy that observes no scores has
+ * kernels that read none, one without memory has none of it in its kernels.
  */
 import type { KernelModule } from "../../compiler/index.ts";
 import { specialise } from "../../dsl/index.ts";
@@ -14,7 +15,10 @@ import { dropsTokens, observesScores, POLICIES, type PolicySpec, protection } fr
 
 /** What a choice is made of, for the layers of one group or for one layer of it alone. */
 export interface EvictionInputs {
-  /** [layers, sequences, heads, slots]: the newest token's scores, scaled, before the softmax; nothing where the policy does not observe them. */
+  /**
+   * [layers, sequences, heads, slots]: the newest token's scores, scaled, before the softmax; nothing where the policy
+   * does not observe them.
+   */
   readonly scores: DeviceTensor | undefined;
   /** [layers, sequences, heads]: log of the sum of their exponentials. */
   readonly lse: DeviceTensor | undefined;
@@ -38,7 +42,9 @@ export interface Eviction {
   readonly remembers: boolean;
   /** Records the choice of a victim. */
   readonly evict: (inputs: EvictionInputs) => void;
-  /** Records the scores of a whole prompt, weights [tokens]; scores are [heads, tokens], lse [heads], of its last token. */
+  /**
+   * Records the scores of a whole prompt, weights [tokens]; scores are [heads, tokens], lse [heads], of its last token.
+   */
   readonly rate: (scores: DeviceTensor, lse: DeviceTensor, weights: DeviceTensor) => void;
 }
 
@@ -76,7 +82,10 @@ export const POLICY_KERNELS: KernelModule = {
   ),
 };
 
-/** Compile-time parameters that the policy's tables say: the names of its options, and of its memory with what it begins with. */
+/**
+ * Compile-time parameters that the policy's tables say: the names of its options, and of its memory with what it begins
+ * with.
+ */
 function valuesOf({ options, memory = {} }: AnyPolicy): Readonly<Record<string, string | number>> {
   const values: Record<string, string | number> = {};
   // The last of four needs no name: it is what is none of the others.
@@ -90,7 +99,8 @@ function valuesOf({ options, memory = {} }: AnyPolicy): Readonly<Record<string, 
 
 /**
  * Loads the kernels of a policy.
- * @throws KernelError located in the policy's file for a score that is no kernel language, and UserError where there is no source to read it from.
+ * @throws KernelError located in the policy's file for a score that is no kernel language, and UserError where there is
+ *   no source to read it from.
  */
 export async function loadEviction(gpu: Gpu, spec: PolicySpec): Promise<Eviction> {
   if (!dropsTokens(spec)) return KEEPS_ALL;

@@ -1,4 +1,7 @@
-/** Options of cache policies as they are written, `recent=16,decay=0.99`: what they are, read and refused by the policy's own table. */
+/**
+ * Options of cache policies as they are written, `recent=16,decay=0.99`: what they are, read and refused by the
+ * policy's own table.
+ */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { AnyPolicy, OptionTable, OptionValues, PolicyOption, Protection } from "./policies/interface.ts";
 

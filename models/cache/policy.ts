@@ -1,7 +1,9 @@
 /**
- * Cache policies as they are written: `full`, `window:C`, `tova:C,recent=R,first=I`, and those that are given beside the built-in ones.
+ * Cache policies as they are written: `full`, `window:C`, `tova:C,recent=R,first=I`, and those that are given beside
+ * the built-in ones.
  *
- * In: the text, and policies of somebody's own. Out: the policy with the tokens it keeps and its options, which eviction.ts and state.ts make kernels and memory of.
+ * In: the text, and policies of somebody's own. Out: the policy with the tokens it keeps and its options, which
+ * eviction.ts and state.ts make kernels and memory of.
  */
 import { describe } from "../../runtime/common/describe.ts";
 import { UserError } from "../../runtime/common/errors.ts";
@@ -19,7 +21,10 @@ export const POLICIES: Readonly<Record<string, AnyPolicy>> = {
   tova: builtIn.tova,
 };
 
-/** A policy with what it was asked to keep. `slots` is C, the tokens kept between steps; undefined for `full` without a number. */
+/**
+ * A policy with what it was asked to keep. `slots` is C, the tokens kept between steps; undefined for `full` without a
+ * number.
+ */
 export interface PolicySpec {
   /** As it was written. */
   readonly text: string;
@@ -48,13 +53,18 @@ export function protection({ options: { recent = 0, first = 0 } }: Pick<PolicySp
   return { recent, first };
 }
 
-/** What stays when a whole prompt is reduced at once: what was asked for, and what the policy never drops by what it is. */
+/**
+ * What stays when a whole prompt is reduced at once: what was asked for, and what the policy never drops by what it is.
+ */
 export function protectedBy(spec: PolicySpec): Protection {
   const asked = protection(spec);
   return spec.policy.protects?.(spec.slots ?? 0, asked) ?? asked;
 }
 
-/** @throws UserError for a policy that cannot reduce a prompt at once: what it remembers is made of what every token of the prompt attends to. */
+/**
+ * @throws UserError for a policy that cannot reduce a prompt at once: what it remembers is made of what every token of
+ * the prompt attends to.
+ */
 export function checkAtOnce({ policy, text }: PolicySpec): void {
   if (policy.memory === undefined) return;
   throw new UserError(
@@ -67,7 +77,8 @@ export function checkAtOnce({ policy, text }: PolicySpec): void {
 
 /**
  * Tokens that each layer keeps; `context` is what a full cache keeps that was given no number.
- * @throws UserError when the policy's budgets are not one whole number of at least 1 a layer, or are more than `slots` for each layer in all.
+ * @throws UserError when the policy's budgets are not one whole number of at least 1 a layer, or are more than `slots`
+ *   for each layer in all.
  */
 export function budgetsOf(
   { policy, slots, options }: PolicySpec,
@@ -95,7 +106,9 @@ export function policyUsage(): string {
   return Object.values(POLICIES).map(usageOf).join(", ");
 }
 
-/** The built-in policies and `own`, by name. @throws UserError for one that is no policy, and for a name that is taken. */
+/**
+ * The built-in policies and `own`, by name. @throws UserError for one that is no policy, and for a name that is taken.
+ */
 export function policiesWith(own: readonly unknown[]): Readonly<Record<string, AnyPolicy>> {
   const all: Record<string, AnyPolicy> = { ...POLICIES };
   for (const policy of own) {

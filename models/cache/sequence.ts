@@ -1,8 +1,10 @@
 /**
- * What the host knows of one sequence: the only place where it is known. The GPU has its own count in `feed`, which steps that are under way are ahead of.
+ * What the host knows of one sequence: the only place where it is known. The GPU has its own count in `feed`, which
+ * steps that are under way are ahead of.
  *
- * A sequence is empty, or whole (its state has read `seen` tokens and nothing else), or it can only be begun anew: because a prompt was left in the middle, because its text
- * was left before its end, so that the state has read tokens that nobody has seen, or because work on it failed.
+ * A sequence is empty, or whole (its state has read `seen` tokens and nothing else), or it can only be begun anew:
+ * because a prompt was left in the middle, because its text was left before its end, so that the state has read tokens
+ * that nobody has seen, or because work on it failed.
  */
 import { UserError } from "../../runtime/common/errors.ts";
 

@@ -1,12 +1,15 @@
 /**
- * The state of one or several sequences: all that a sequence is. Keys and values of each layer, the position in each slot, which slot the next token overwrites,
- * what a policy remembers; where the sequence stands and how its tokens are chosen; and what the host knows of it.
+ * The state of one or several sequences: all that a sequence is. Keys and values of each layer, the position in each
+ * slot, which slot the next token overwrites, what a policy remembers; where the sequence stands and how its tokens are
+ * chosen; and what the host knows of it.
  *
- * Nothing in it moves or grows. Keys are stored rotated at their absolute position, so the order of the slots means nothing (policies.md 1.2: equal to the
- * authors' compacting code step by step). One slot of a layer is always free: what is in it does not count, so a step that is not to count has a place to write to.
+ * Nothing in it moves or grows. Keys are stored rotated at their absolute position, so the order of the slots means
+ * nothing (policies.md 1.2: equal to the authors' compacting code step by step). One slot of a layer is always free:
+ * what is in it does not count, so a step that is not to count has a place to write to.
  *
- * Layers may differ in slots. Those that have as many are a *group*, whose tables are one tensor each, so that a step has one dispatch of the policy for all of them.
- * A sequence is a row of every tensor, which is contiguous except in `free` and `victim`, and all rows of a tensor are of one size: `rowTensors` lists them.
+ * Layers may differ in slots. Those that have as many are a *group*, whose tables are one tensor each, so that a step
+ * has one dispatch of the policy for all of them. A sequence is a row of every tensor, which is contiguous except in
+ * `free` and `victim`, and all rows of a tensor are of one size: `rowTensors` lists them.
  */
 import type { DeviceTensor, Maker } from "../../runtime/index.ts";
 import { FEED } from "../kernels/feed.ts";
@@ -39,7 +42,10 @@ export interface LayerGroup {
   readonly free: DeviceTensor;
   /** [layers, lanes], u32: the slot that the policy named last. */
   readonly victim: DeviceTensor;
-  /** [layers, sequences, memories, slots], f32: what the policy remembers, if anything. What is there of a free or empty slot does not count. */
+  /**
+   * [layers, sequences, memories, slots], f32: what the policy remembers, if anything. What is there of a free or empty
+   * slot does not count.
+   */
   readonly memory: DeviceTensor | undefined;
 }
 
@@ -92,7 +98,10 @@ export function stateBytes(shape: StateShape, { slots, memories }: Pick<Room, "s
 /** Bytes of what else belongs to each sequence. */
 export const ROW_BYTES: number = 4 * (FEED + SETTINGS + STOPS);
 
-/** A binding starts at a multiple of 256 bytes: rows of a tensor whose rows are bound alone are this many words, or a multiple of it. */
+/**
+ * A binding starts at a multiple of 256 bytes: rows of a tensor whose rows are bound alone are this many words, or a
+ * multiple of it.
+ */
 const ROW_WORDS = 64;
 
 /** Sequences that a row of `free` and `victim` has room for. */
@@ -169,7 +178,10 @@ export function writeFree({ groups }: Pick<SequenceState, "groups">, slot: numbe
   for (const { free } of groups) free.write(new Uint32Array(free.length).fill(slot));
 }
 
-/** Positions that a sequence keeps in each layer after `seen` tokens, ascending: all live slots but the one that is to be overwritten. */
+/**
+ * Positions that a sequence keeps in each layer after `seen` tokens, ascending: all live slots but the one that is to
+ * be overwritten.
+ */
 export async function keptPositions(
   gpu: { read(tensors: readonly DeviceTensor[]): Promise<readonly ArrayLike<number>[]> },
   state: Pick<SequenceState, "sequences" | "layers" | "groups">,

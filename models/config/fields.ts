@@ -1,4 +1,7 @@
-/** Fields of a config.json: each read with what it must be, and refused with file, key, what was expected and what was got. */
+/**
+ * Fields of a config.json: each read with what it must be, and refused with file, key, what was expected and what was
+ * got.
+ */
 
 import { UserError } from "../../runtime/common/errors.ts";
 

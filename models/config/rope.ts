@@ -1,8 +1,8 @@
 /**
  * The settings of rotary positions in a config.json: the base, and how angles are scaled.
  *
- * They stand at the top level (older files), in `rope_scaling` or in `rope_parameters`. What disagrees is refused, since
- * other readers take one place or the other; so is a setting that its kind does not have.
+ * They stand at the top level (older files), in `rope_scaling` or in `rope_parameters`. What disagrees is refused,
+ * since other readers take one place or the other; so is a setting that its kind does not have.
  */
 
 import { count, type Fields, fieldsIn, flag, positive, show, wrong } from "./fields.ts";

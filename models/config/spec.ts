@@ -1,6 +1,7 @@
 /**
- * What a model computes, as a value: a list of layers, each of which says how it attends, what its feed-forward half is,
- * and where its norms stand. Families differ in these values alone; a family's parser makes them from its config.json.
+ * What a model computes, as a value: a list of layers, each of which says how it attends, what its feed-forward half
+ * is, and where its norms stand. Families differ in these values alone; a family's parser makes them from its
+ * config.json.
  *
  * The fields say more than there are kernels for: `blocks/supported.ts` refuses what none computes.
  */
@@ -47,7 +48,9 @@ export interface LayerSpec {
   readonly attention: AttentionSpec;
   /** Its feed-forward half. */
   readonly mlp: MlpSpec;
-  /** What attention and feed-forward half read is normed before, and what they give after; undefined where it is not. */
+  /**
+   * What attention and feed-forward half read is normed before, and what they give after; undefined where it is not.
+   */
   readonly norms: {
     readonly attention: Places;
     readonly mlp: Places;
@@ -98,7 +101,9 @@ export interface AttentionSpec {
   readonly sinks: boolean;
 }
 
-/** Rotary position embedding (Su et al. 2021): pair i of `dims` numbers turns by theta^(-2i / dims) a position, scaled. */
+/**
+ * Rotary position embedding (Su et al. 2021): pair i of `dims` numbers turns by theta^(-2i / dims) a position, scaled.
+ */
 export interface RopeSpec {
   /** Base of the angles. */
   readonly theta: number;

@@ -49,7 +49,10 @@ export interface Placed {
   readonly rows: RowOrder;
 }
 
-/** The rule for a role, with names for `layer`. @throws RangeError for a role that the map does not name: a defect of the family. */
+/**
+ * The rule for a role, with names for `layer`. @throws RangeError for a role that the map does not name: a defect of
+ * the family.
+ */
 export function ruleFor(map: WeightMap, role: Role, layer?: number): Placed {
   const rule = map.find((r) => listOf(r.role).includes(role));
   if (rule === undefined) throw new RangeError(`the weight map has no "${role}"`);

@@ -1,9 +1,10 @@
 /**
  * The decoder: config -> weights -> state -> step -> tokens.
  *
- * A step is recorded once and then replayed: the state is fixed, so token 1,000,000 is the same work as the first. A decoder of one sequence reads prompts and
- * writes texts in the same state; one of several has a batch that decodes, in which each row is a sequence of its own age, and a state beside it in which prompts
- * are read before they join. Token ids go to the GPU and token ids come back; logits only when asked for.
+ * A step is recorded once and then replayed: the state is fixed, so token 1,000,000 is the same work as the first. A
+ * decoder of one sequence reads prompts and writes texts in the same state; one of several has a batch that decodes, in
+ * which each row is a sequence of its own age, and a state beside it in which prompts are read before they join. Token
+ * ids go to the GPU and token ids come back; logits only when asked for.
  */
 import { type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { MOST_POSITIONS } from "../blocks/rope.ts";

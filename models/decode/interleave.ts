@@ -26,8 +26,8 @@ interface Failed {
 }
 
 /**
- * Reads `width` texts at a time; the next one begins when one has ended. Whoever stops reading ends them all. A text that fails does not end the others: its
- * failure is thrown, with the number of its sequence, when they have ended.
+ * Reads `width` texts at a time; the next one begins when one has ended. Whoever stops reading ends them all. A text
+ * that fails does not end the others: its failure is thrown, with the number of its sequence, when they have ended.
  */
 export function interleave(texts: readonly AsyncGenerator<number>[], together: Together): AsyncGenerator<BatchToken> {
   let left = false;

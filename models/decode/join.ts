@@ -1,5 +1,6 @@
 /**
- * A sequence whose prompt was read joins the batch: its state is copied into a row. One recorded plan serves all rows, so joining makes nothing new.
+ * A sequence whose prompt was read joins the batch: its state is copied into a row. One recorded plan serves all rows,
+ * so joining makes nothing new.
  */
 
 import { guarded } from "../../runtime/device/scopes.ts";

@@ -1,8 +1,10 @@
 /**
- * Leaving: a reader may go at any time, by `return()`, by an AbortSignal or because the decoder is destroyed, and is not kept waiting for what it no longer wants.
+ * Leaving: a reader may go at any time, by `return()`, by an AbortSignal or because the decoder is destroyed, and is
+ * not kept waiting for what it no longer wants.
  *
- * An async generator hears of `return()` only when it yields, and one that reads a prompt does not for minutes. So the generator is wrapped: what is said to
- * the wrapper is noted at once, and whoever works for the text looks at the note between two submissions.
+ * An async generator hears of `return()` only when it yields, and one that reads a prompt does not for minutes. So the
+ * generator is wrapped: what is said to the wrapper is noted at once, and whoever works for the text looks at the note
+ * between two submissions.
  */
 
 /** Thrown inside of a text whose reader has gone; nobody outside sees it. */
@@ -47,7 +49,10 @@ export class Leaving {
     this.#wake();
   }
 
-  /** @throws when the text is not wanted any more: the signal's reason, what `assertLive` throws, or a note that the reader has gone. */
+  /**
+   * @throws when the text is not wanted any more: the signal's reason, what `assertLive` throws, or a note that the
+   * reader has gone.
+   */
   check(): void {
     if (this.#left) throw new Left("the reader has gone");
     this.#signal?.throwIfAborted();
@@ -65,7 +70,10 @@ export class Leaving {
   }
 }
 
-/** An async generator that is told of its end while it works. `leave` is called before the end is asked for, and the pending `next` is then soon done. */
+/**
+ * An async generator that is told of its end while it works. `leave` is called before the end is asked for, and the
+ * pending `next` is then soon done.
+ */
 export class Leavable<T> implements AsyncGenerator<T, undefined> {
   readonly #inner: AsyncGenerator<T, undefined>;
   readonly #leave: () => void;

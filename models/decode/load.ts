@@ -1,5 +1,6 @@
 /**
- * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was made.
+ * Loading a decoder: memory first, then kernels and weights, then the recorded step. What fails half-way frees what was
+ * made.
  */
 
 import { guarded } from "../../runtime/device/scopes.ts";
@@ -29,11 +30,19 @@ export interface DecoderOptions {
   readonly policies?: readonly AnyPolicy[];
   /** Sequences that are decoded together, each with a state of its own; 1 unless given. */
   readonly batch?: number;
-  /** Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given. */
+  /**
+   * Most tokens of a prompt that are read at once: 16, 64 or 256; chosen by adapter and size of the model unless given.
+   */
   readonly piece?: number;
-  /** Ids that may be chosen, for a model with more rows of logits than its tokenizer has ids: those from this one on never are. All unless given. */
+  /**
+   * Ids that may be chosen, for a model with more rows of logits than its tokenizer has ids: those from this one on
+   * never are. All unless given.
+   */
   readonly vocab?: number | undefined;
-  /** The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any format but that. */
+  /**
+   * The format that matrices are kept in, made while they are loaded; as `stored` unless given. Norms are f32 in any
+   * format but that.
+   */
   readonly weights?: WeightFormat | undefined;
 }
 
@@ -50,7 +59,10 @@ export interface Parts {
   readonly join: Join | undefined;
 }
 
-/** Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does not fit the adapter. */
+/**
+ * Loads weights, compiles the kernels and records the step. Throws a `UserError` for a state that is no policy or does
+ * not fit the adapter.
+ */
 export async function loadParts(gpu: Gpu, source: ModelSource, options: DecoderOptions): Promise<Parts> {
   checkLoad(gpu, source, options);
   const spec = source.config;

@@ -1,7 +1,8 @@
 /**
  * The memory contract: bytes of weights, state and scratch, computed from config and policy before anything is loaded.
  *
- * WebGPU cannot say how much memory is free, so what is needed is said first and refused early where it is known not to fit.
+ * WebGPU cannot say how much memory is free, so what is needed is said first and refused early where it is known not to
+ * fit.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -74,7 +75,10 @@ export function contract(
 const MODEST_FULL = 4096;
 const MODEST = 512;
 
-/** The error for a state that the adapter has no place for: what it takes in all, of which `cause` names one tensor, and what to ask for instead. */
+/**
+ * The error for a state that the adapter has no place for: what it takes in all, of which `cause` names one tensor, and
+ * what to ask for instead.
+ */
 export function tooLarge(config: Widths, policy: PolicySpec, batch: number, cause: UserError): UserError {
   const kept = policy.slots ?? config.context;
   const sequences = statesOf(batch).reduce((a, b) => a + b, 0);

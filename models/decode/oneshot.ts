@@ -1,8 +1,10 @@
 /**
- * A prompt longer than the state, read with full attention and then reduced at once to the C tokens that the policy scores highest: what the authors' code of
- * TOVA does (policies.md 1.1), and another model than reading it with the state.
+ * A prompt longer than the state, read with full attention and then reduced at once to the C tokens that the policy
+ * scores highest: what the authors' code of TOVA does (policies.md 1.1), and another model than reading it with the
+ * state.
  *
- * The full cache lives only while the prompt is read. The last token goes alone, since the scores of its query are what the reduction needs.
+ * The full cache lives only while the prompt is read. The last token goes alone, since the scores of its query are what
+ * the reduction needs.
  */
 
 import { guarded, owned } from "../../runtime/device/scopes.ts";
@@ -15,7 +17,8 @@ import { Prefill } from "./prefill.ts";
 import { type Model, type Rows, recordAttend, recordLayers } from "./record.ts";
 
 /**
- * Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the residual stream.
+ * Reads `prompt` into the state of `rows`, up to the choice of what follows; the last token ends in row 0 of the
+ * residual stream.
  * @param halt called between two pieces; what it throws ends the reading.
  */
 export async function readAtOnce(
@@ -85,7 +88,10 @@ interface Reduction {
   readonly first: number;
 }
 
-/** Records the reduction of one layer of a full cache to what is kept, in the same layer of another state. Both are of one sequence. */
+/**
+ * Records the reduction of one layer of a full cache to what is kept, in the same layer of another state. Both are of
+ * one sequence.
+ */
 export function recordReduction(
   { k, eviction }: { readonly k: Model["k"]; readonly eviction: Eviction },
   r: Reduction,

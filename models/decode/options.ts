@@ -1,4 +1,7 @@
-/** What `Decoder.load` is given, looked at before anything is made of it: nothing tells a caller without types of a forgotten `await`. */
+/**
+ * What `Decoder.load` is given, looked at before anything is made of it: nothing tells a caller without types of a
+ * forgotten `await`.
+ */
 
 import { awaitHint, describe } from "../../runtime/common/describe.ts";
 import { Gpu, UserError } from "../../runtime/index.ts";

@@ -1,10 +1,11 @@
 /**
  * Prompts: many tokens of one sequence through the matrix products at once.
  *
- * As long as nothing has to be dropped, a piece of a prompt goes straight into the slots and its tokens attend side by side. Once the state is full, every
- * token costs another one its place, and the next token must see that. But which token a layer drops depends on nothing but that layer's own queries and keys, so
- * each layer may do all tokens of the piece before the next layer begins: products for all, then token by token append, attend, evict. The result is that of
- * reading one by one, without reading the weights for each.
+ * As long as nothing has to be dropped, a piece of a prompt goes straight into the slots and its tokens attend side by
+ * side. Once the state is full, every token costs another one its place, and the next token must see that. But which
+ * token a layer drops depends on nothing but that layer's own queries and keys, so each layer may do all tokens of the
+ * piece before the next layer begins: products for all, then token by token append, attend, evict. The result is that
+ * of reading one by one, without reading the weights for each.
  */
 
 import { owned } from "../../runtime/device/scopes.ts";
@@ -33,20 +34,27 @@ const FEW = 8;
 /** Where the kernels of a piece take seconds to compile, as many single tokens are read in less time as this. */
 const FEW_WHERE_SLOW = 32;
 /**
- * Tokens of a piece where kernels compile slowly, for models below and from so many parameters. Pieces of 64 are half as fast again, but their kernels take seconds:
- * more than a small model ever gains by them.
+ * Tokens of a piece where kernels compile slowly, for models below and from so many parameters. Pieces of 64 are half
+ * as fast again, but their kernels take seconds: more than a small model ever gains by them.
  */
 const WHERE_SLOW = { below: 16, from: 64, parameters: 1e7 } as const;
-/** Tokens read one by one that are submitted in a row, before anybody looks whether they are still wanted: those of the smallest piece. */
+/**
+ * Tokens read one by one that are submitted in a row, before anybody looks whether they are still wanted: those of the
+ * smallest piece.
+ */
 const ROW = 16;
 /**
- * Tokens times parameters that are read one by one before the GPU is waited for: about a quarter of a second on a software adapter, the only kind that reads more
- * than a handful so. Where tokens are quick, waiting would only leave the adapter idle; where they take long, whoever leaves should not leave seconds of work behind.
+ * Tokens times parameters that are read one by one before the GPU is waited for: about a quarter of a second on a
+ * software adapter, the only kind that reads more than a handful so. Where tokens are quick, waiting would only leave
+ * the adapter idle; where they take long, whoever leaves should not leave seconds of work behind.
  */
 const MOST_AHEAD = 1.25e9;
 /** A submission should take no longer, or drivers may take the GPU for hung. */
 const MOST_MS = 1000;
-/** Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was measured. */
+/**
+ * Tokens a second times parameters that the slower GPUs of a kind do: what a piece is sized by before anything was
+ * measured.
+ */
 const RATES: Readonly<Record<Capabilities["kind"], number>> = {
   software: 2e10,
   unknown: 4e11,
@@ -61,7 +69,10 @@ function mostFor({ kind, traits }: Capabilities, parameters: number): number {
   return Math.max(fits, CHUNKS[1] ?? 1);
 }
 
-/** What is wanted of the logits on the way: after each piece, those of its tokens are handed over, or their most likely continuations. */
+/**
+ * What is wanted of the logits on the way: after each piece, those of its tokens are handed over, or their most likely
+ * continuations.
+ */
 export interface Watch {
   readonly what: "logits" | "best";
   readonly take: (values: Float32Array | Uint32Array, at: number) => void;
@@ -69,7 +80,9 @@ export interface Watch {
 
 /** How a prompt is read. */
 export interface Reading {
-  /** Called between two pieces; what it throws ends the reading, and leaves a state that has read a part of the prompt. */
+  /**
+   * Called between two pieces; what it throws ends the reading, and leaves a state that has read a part of the prompt.
+   */
   readonly halt: () => void;
   readonly watch?: Watch | undefined;
 }
@@ -79,14 +92,20 @@ export class Prefill {
   readonly #rows: Rows;
   readonly #plans: Map<string, Promise<Plan>> = new Map();
   readonly #ran: Set<Plan> = new Set();
-  /** Most tokens of a piece. Chosen by the model's size, so that the same prompt is always cut alike; lowered only when a submission took too long. */
+  /**
+   * Most tokens of a piece. Chosen by the model's size, so that the same prompt is always cut alike; lowered only when
+   * a submission took too long.
+   */
   #most: number;
 
   /** Prompts of fewer tokens are read one by one. */
   readonly #few: number;
   /** Tokens read one by one that are submitted in a row. */
   readonly #row: number;
-  /** Positions below which no layer drops anything and nobody has to see every token: whole pieces go straight into the slots. */
+  /**
+   * Positions below which no layer drops anything and nobody has to see every token: whole pieces go straight into the
+   * slots.
+   */
   readonly #room: number;
 
   constructor(model: Model, rows: Rows) {
@@ -100,7 +119,8 @@ export class Prefill {
   }
 
   /**
-   * Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which the last of them ends.
+   * Puts `ids` behind the `seen` tokens that the state has read; the result is the row of the residual stream in which
+   * the last of them ends.
    * @throws what went wrong with it on the GPU, and what `halt` throws.
    */
   async read(ids: readonly number[], seen: number, { halt, watch }: Reading): Promise<number> {
@@ -158,7 +178,10 @@ export class Prefill {
       this.#most = CHUNKS[Math.max(1, CHUNKS.indexOf(size) - 1)] ?? size;
   }
 
-  /** Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens, by a call; settings and stop tokens must be written. */
+  /**
+   * Logits of the row `row` of the residual stream and the choice of what follows the `seen` tokens, by a call;
+   * settings and stop tokens must be written.
+   */
   async chooser(): Promise<(choice: Choice) => void> {
     const plan = await this.#choice();
     return ({ seen, row, tick, end, seed }) => {
@@ -168,8 +191,9 @@ export class Prefill {
   }
 
   /**
-   * What prompts of any length can need, for warming up: a token alone, the pieces that `read` would cut (with room for them, and without where the state
-   * `drops` tokens) and the choice. Running them leaves a state that is to be emptied.
+   * What prompts of any length can need, for warming up: a token alone, the pieces that `read` would cut (with room for
+   * them, and without where the state `drops` tokens) and the choice. Running them leaves a state that is to be
+   * emptied.
    */
   parts(drops: boolean): WarmPart[] {
     const room = this.#room;
@@ -217,7 +241,10 @@ export class Prefill {
     return sizes.find((n) => n >= rest && n <= 2 * rest) ?? sizes.findLast((n) => n <= rest) ?? 1;
   }
 
-  /** Tells the kernels of a piece what its tokens are. Rows beyond `ids` are padding: they go to the slot behind the last, which counts as free. */
+  /**
+   * Tells the kernels of a piece what its tokens are. Rows beyond `ids` are padding: they go to the slot behind the
+   * last, which counts as free.
+   */
   #write(ids: readonly number[], seen: number, size: number, fits: boolean): void {
     const { flow } = this.#model;
     const n = ids.length;
@@ -342,7 +369,10 @@ export class Prefill {
   }
 }
 
-/** What the choice after a prompt depends on: tokens read, where the last of them ended, the step's number, where the text ends at the latest, the seed. */
+/**
+ * What the choice after a prompt depends on: tokens read, where the last of them ended, the step's number, where the
+ * text ends at the latest, the seed.
+ */
 export interface Choice {
   readonly seen: number;
   readonly row: number;

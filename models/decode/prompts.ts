@@ -1,8 +1,9 @@
 /**
  * The state that prompts are read in, and whose turn it is to work with it.
  *
- * A decoder of one sequence writes its text in the same state, one of several copies it into a row. What was read last can be gone on with only if it came to
- * its end: a prompt that was left in the middle, or failed, leaves a state that nobody may rely on until it is emptied (cache/sequence.ts).
+ * A decoder of one sequence writes its text in the same state, one of several copies it into a row. What was read last
+ * can be gone on with only if it came to its end: a prompt that was left in the middle, or failed, leaves a state that
+ * nobody may rely on until it is emptied (cache/sequence.ts).
  */
 import { describe } from "../../runtime/common/describe.ts";
 import { guarded } from "../../runtime/device/scopes.ts";
@@ -65,7 +66,10 @@ export class Prompts {
     this.#guest.state.feed.write([0, 0, 0, 0, tick, MOST_POSITIONS, 0, 0]);
   }
 
-  /** One token more: `step` reads the next one of `start`, or what was chosen last. Throws a `UserError` when something else was read since. */
+  /**
+   * One token more: `step` reads the next one of `start`, or what was chosen last. Throws a `UserError` when something
+   * else was read since.
+   */
   advance(step: () => void): void {
     if (this.#given === undefined)
       throw new UserError(
@@ -86,8 +90,9 @@ export class Prompts {
   }
 
   /**
-   * Reads `ids`, behind the `seen` tokens that the state has read or into the empty state. The result submits the choice of what follows, for which the row of
-   * the residual stream is filled in; after that the state is the text's. In a turn.
+   * Reads `ids`, behind the `seen` tokens that the state has read or into the empty state. The result submits the
+   * choice of what follows, for which the row of the residual stream is filled in; after that the state is the text's.
+   * In a turn.
    */
   async read(
     ids: readonly number[],
@@ -141,7 +146,10 @@ export class Prompts {
     this.#prefill.destroy();
   }
 
-  /** How tokens are chosen, in an empty state unless a text goes on. From here on the state is that of a prompt in the middle. */
+  /**
+   * How tokens are chosen, in an empty state unless a text goes on. From here on the state is that of a prompt in the
+   * middle.
+   */
   async #prepare(sampling: Sampling, stop: ReadonlySet<number>, goesOn: boolean): Promise<void> {
     await guarded(this.#gpu.device, "the options of a text", () => {
       if (!goesOn) this.empty();

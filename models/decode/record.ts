@@ -1,8 +1,9 @@
 /**
- * The way of tokens through all layers, recorded once for each number of tokens: residual stream in, residual stream out.
+ * The way of tokens through all layers, recorded once for each number of tokens: residual stream in, residual stream
+ * out.
  *
- * What differs between a batch that decodes, a piece of a prompt and a single token is which slots keys and values go to and how attention is done; both are
- * given. 5 dispatches a layer; a policy adds one to the step.
+ * What differs between a batch that decodes, a piece of a prompt and a single token is which slots keys and values go
+ * to and how attention is done; both are given. 5 dispatches a layer; a policy adds one to the step.
  */
 import type { DeviceTensor, Gpu } from "../../runtime/index.ts";
 import { recordOutput, recordQkv, type Target } from "../blocks/attention.ts";
@@ -41,7 +42,9 @@ export interface Rows {
   readonly own: RowTensors;
 }
 
-/** Records `tokens` tokens: `feed` says what they are; `attention` reads flow.q and leaves flow.out, rows of `tokens`. */
+/**
+ * Records `tokens` tokens: `feed` says what they are; `attention` reads flow.q and leaves flow.out, rows of `tokens`.
+ */
 export function recordLayers(
   { spec, k, w, flow }: Model,
   tokens: number,
@@ -60,14 +63,17 @@ export function recordLayers(
   }
 }
 
-/** Where attention leaves what the policy observes of a layer, if it observes anything: beside the other layers of its group. */
+/**
+ * Where attention leaves what the policy observes of a layer, if it observes anything: beside the other layers of its
+ * group.
+ */
 export function observedIn({ state, own }: Rows, { group }: LayerState): Observations | undefined {
   return own.observed[state.groups.indexOf(group)];
 }
 
 /**
- * Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows of `rows`; `seen` is where it leaves what
- * the policy observes, for all layers of the group or for this one alone.
+ * Records attention of the newest token of each sequence that `feed` names over its slots. Queries and outputs are rows
+ * of `rows`; `seen` is where it leaves what the policy observes, for all layers of the group or for this one alone.
  */
 export function recordAttend(
   { config, k, flow }: Pick<Model, "config" | "k" | "flow">,
@@ -121,7 +127,10 @@ export function recordLimit({ config, k, known = config.vocab }: Model, logits: 
   if (known < config.vocab) k.ruleOut(logits, known);
 }
 
-/** Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads next. */
+/**
+ * Records the end of a step: logits of the rows of the residual stream that `feed` names, and what each sequence reads
+ * next.
+ */
 export function recordChoice(model: Model, { state, own }: Rows): void {
   const { k, flow } = model;
   const logits = flow.logits.slice(0, state.sequences);

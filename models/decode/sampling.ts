@@ -1,4 +1,7 @@
-/** How the next token is chosen and how long a text may become: the options of a generation, and what is wrong with them. */
+/**
+ * How the next token is chosen and how long a text may become: the options of a generation, and what is wrong with
+ * them.
+ */
 import { describe } from "../../runtime/common/describe.ts";
 import { UserError } from "../../runtime/common/errors.ts";
 import { STOPS } from "../cache/state.ts";
@@ -14,8 +17,8 @@ export interface Sampling {
   /** A whole number below 2^32; the same seed gives the same text. */
   readonly seed?: number;
   /**
-   * Which of the texts of one seed this is, a whole number below 2^32: each draws on its own, whatever else is written beside it. 0 unless given;
-   * `generateAll` gives each prompt the number of its place.
+   * Which of the texts of one seed this is, a whole number below 2^32: each draws on its own, whatever else is written
+   * beside it. 0 unless given; `generateAll` gives each prompt the number of its place.
    */
   readonly sequence?: number;
 }
@@ -24,7 +27,10 @@ export interface Sampling {
 export interface GenerateOptions extends Sampling {
   /** Ends the text, heard after each piece of the prompt and each burst of tokens: its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** When all rows of the decoder are writing texts: throw an error, the default, or wait for a row in the order of asking. */
+  /**
+   * When all rows of the decoder are writing texts: throw an error, the default, or wait for a row in the order of
+   * asking.
+   */
   readonly whenBusy?: "refuse" | "wait" | undefined;
   /** Most tokens to generate; may be Infinity. */
   readonly tokens: number;
@@ -33,7 +39,10 @@ export interface GenerateOptions extends Sampling {
    * `oneshot` reads all of it and then reduces the state once.
    */
   readonly prefill?: "recurrent" | "oneshot";
-  /** Go on from the state that the last text left, with the prompt behind it (which may be empty after a text that had all its tokens). Read recurrently. */
+  /**
+   * Go on from the state that the last text left, with the prompt behind it (which may be empty after a text that had
+   * all its tokens). Read recurrently.
+   */
   readonly resume?: boolean;
   /** Ids that end the text; the model's own unless given. */
   readonly stop?: readonly number[];
@@ -63,7 +72,10 @@ const COLDEST = 1e-6;
 /** Above this every temperature draws all tokens alike, and its inverse would be no normal f32. */
 const HOTTEST = 1e30;
 
-/** The numbers that the choosing kernel reads, [temperature, top-k, top-p, unused]. Throws a `UserError` naming what is out of range. */
+/**
+ * The numbers that the choosing kernel reads, [temperature, top-k, top-p, unused]. Throws a `UserError` naming what is
+ * out of range.
+ */
 export function samplingSettings(sampling: Sampling): number[] {
   const { temperature = 0, topK = 0, topP = 1, seed = 0, sequence = 0 } = sampling;
   if (!(temperature >= 0 && temperature < Infinity))
@@ -79,8 +91,8 @@ export function samplingSettings(sampling: Sampling): number[] {
 }
 
 /**
- * The word that the noise of a text begins with. Sequences of one seed have different words, since `mixed` takes no two to the same one; sequence 0 has the seed
- * itself.
+ * The word that the noise of a text begins with. Sequences of one seed have different words, since `mixed` takes no two
+ * to the same one; sequence 0 has the seed itself.
  */
 export function noiseWord({ seed = 0, sequence = 0 }: Sampling): number {
   return (seed ^ mixed(sequence) ^ mixed(0)) >>> 0;
@@ -106,12 +118,17 @@ export function stopTokens(stop: ReadonlySet<number>): Uint32Array {
   return ids;
 }
 
-/** The signal of options that nobody has looked at yet; `checkOptions` refuses those that have something else in its place. */
+/**
+ * The signal of options that nobody has looked at yet; `checkOptions` refuses those that have something else in its
+ * place.
+ */
 export function signalOf(options: GenerateOptions | undefined): AbortSignal | undefined {
   return options?.signal instanceof AbortSignal ? options.signal : undefined;
 }
 
-/** Throws a `UserError` for options that are not what their types say, which nothing else tells a caller without types. */
+/**
+ * Throws a `UserError` for options that are not what their types say, which nothing else tells a caller without types.
+ */
 export function checkOptions(options: unknown): asserts options is GenerateOptions {
   if (typeof options !== "object" || options === null)
     throw new UserError(`expected options, such as { tokens: 100 }, got ${describe(options)}`);

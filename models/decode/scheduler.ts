@@ -1,12 +1,13 @@
 /**
  * Generation: steps for all sequences at once, in bursts, and each sequence's tokens to its reader.
  *
- * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow until readers get tokens about every 50 ms,
- * and further while nobody waits. What a sequence does not need of a burst goes by without effect, since the sequence came to rest on the GPU. Nothing runs
- * unless somebody reads.
+ * A burst is one submission of several steps; the next one is under way while its tokens are handed out. Bursts grow
+ * until readers get tokens about every 50 ms, and further while nobody waits. What a sequence does not need of a burst
+ * goes by without effect, since the sequence came to rest on the GPU. Nothing runs unless somebody reads.
  *
- * A burst that fails is the failure of each text in it, whoever waited for it, and of no other: a text has all its tokens up to the burst, and then the error.
- * Texts that were at rest meanwhile, or came later, go on: they are told anew which step comes next when they do.
+ * A burst that fails is the failure of each text in it, whoever waited for it, and of no other: a text has all its
+ * tokens up to the burst, and then the error. Texts that were at rest meanwhile, or came later, go on: they are told
+ * anew which step comes next when they do.
  */
 
 import { owned } from "../../runtime/device/scopes.ts";
@@ -42,7 +43,10 @@ export interface Track {
   paused: boolean;
 }
 
-/** Steps on their way, where the ids of each of them will lie, and how many there will be; rejected when anything went wrong with them. */
+/**
+ * Steps on their way, where the ids of each of them will lie, and how many there will be; rejected when anything went
+ * wrong with them.
+ */
 interface Flight {
   readonly steps: number;
   readonly tracks: readonly Track[];
@@ -55,7 +59,10 @@ interface Flight {
 /** Bursts under way at once: one that is waited for, and one that keeps the adapter busy meanwhile. */
 const BURSTS = 2;
 
-/** Makes the buffers that ids are read through, so that none is made later: for all bursts under way, of any size, and a first token of each sequence. */
+/**
+ * Makes the buffers that ids are read through, so that none is made later: for all bursts under way, of any size, and a
+ * first token of each sequence.
+ */
 export function reserve({ device }: Pick<Gpu, "device">, sequences: number): void {
   const reads = new Array<number>(sequences).fill(4);
   for (let bytes = 4; bytes < 8 * BURST * sequences; bytes *= 2) reads.push(...new Array<number>(BURSTS).fill(bytes));
@@ -63,7 +70,9 @@ export function reserve({ device }: Pick<Gpu, "device">, sequences: number): voi
   for (const buffer of taken) device.returnStaging(buffer);
 }
 
-/** Tokens that are read back, and what the GPU thinks of the work that chose them. Throws what went wrong with either. */
+/**
+ * Tokens that are read back, and what the GPU thinks of the work that chose them. Throws what went wrong with either.
+ */
 async function both(read: Promise<ArrayLike<number>>, verdict: Promise<Error | undefined>): Promise<ArrayLike<number>> {
   const [ids, failure] = await Promise.allSettled([read, verdict]);
   if (failure.status === "fulfilled" && failure.value !== undefined) throw failure.value;
@@ -102,8 +111,8 @@ export class Stream {
   }
 
   /**
-   * A text joins: its prompt is read, and `begin` submits the choice of its first token and reads it. If that is chosen on these very rows (`here`), it counts as
-   * a step. What goes wrong with it is the text's failure.
+   * A text joins: its prompt is read, and `begin` submits the choice of its first token and reads it. If that is chosen
+   * on these very rows (`here`), it counts as a step. What goes wrong with it is the text's failure.
    */
   join(track: Track, begin: () => Promise<ArrayLike<number>>, here: boolean): void {
     const picked = this.#submit("the first token of a text", begin);
@@ -151,7 +160,10 @@ export class Stream {
     this.#flights.push(flight);
   }
 
-  /** The next token of a text; undefined at its end. Throws a `LogitsError` where none could be chosen, and what else ended the text early. */
+  /**
+   * The next token of a text; undefined at its end. Throws a `LogitsError` where none could be chosen, and what else
+   * ended the text early.
+   */
   async next(track: Track): Promise<number | undefined> {
     while (track.waiting.length === 0 && !track.ended) {
       this.#assertLive();
@@ -232,7 +244,10 @@ export class Stream {
     if (track.ended) this.#retire(track);
   }
 
-  /** A text ends here, whether it was at its end or its reader has had enough: what is under way for it is waited for, and counts as read. */
+  /**
+   * A text ends here, whether it was at its end or its reader has had enough: what is under way for it is waited for,
+   * and counts as read.
+   */
   async leave(track: Track): Promise<void> {
     if (!track.ended && this.#rows.state.feed.live) {
       track.sequence.cut();

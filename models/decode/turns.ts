@@ -55,7 +55,9 @@ export class Leases {
     return row;
   }
 
-  /** The same, as soon as there is one; who asked first gets it first. Who leaves meanwhile throws what `check` throws. */
+  /**
+   * The same, as soon as there is one; who asked first gets it first. Who leaves meanwhile throws what `check` throws.
+   */
   async wait(leaving: Leaving): Promise<number> {
     return this.#line.take(async () => {
       for (;;) {

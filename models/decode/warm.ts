@@ -1,8 +1,10 @@
 /**
- * Warming up: everything that a run can need is made and run once, so that nothing is compiled while somebody waits for a token.
+ * Warming up: everything that a run can need is made and run once, so that nothing is compiled while somebody waits for
+ * a token.
  *
- * Making a plan is half of it at most: lavapipe, for one, compiles a kernel when it is first dispatched. So each part also runs, on an empty state that nobody
- * looks at. A part is named, made and run by those who know it; this file counts and times.
+ * Making a plan is half of it at most: lavapipe, for one, compiles a kernel when it is first dispatched. So each part
+ * also runs, on an empty state that nobody looks at. A part is named, made and run by those who know it; this file
+ * counts and times.
  */
 
 import { owned } from "../../runtime/device/scopes.ts";
@@ -30,7 +32,10 @@ export interface Warmed {
   readonly running: number;
 }
 
-/** Makes and runs the parts one after the other, and tells of each when it is done. Throws what the GPU has to say about any of them. */
+/**
+ * Makes and runs the parts one after the other, and tells of each when it is done. Throws what the GPU has to say about
+ * any of them.
+ */
 export async function warmUp(gpu: Gpu, parts: readonly WarmPart[], tell: (part: Warmed) => void): Promise<Warmed[]> {
   const done: Warmed[] = [];
   for (const { name, make, run } of parts) {

@@ -9,13 +9,19 @@ import { ROPE_ROWS } from "../kernels/rotate.ts";
 export const RING = 64;
 /** Steps in one burst at most. */
 export const BURST: number = RING / 2;
-/** Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token alone. */
+/**
+ * Tokens of a piece of a prompt; each size has kernels of its own, made when it is first needed. The first is a token
+ * alone.
+ */
 export const CHUNKS: readonly number[] = [1, 16, 64, 256];
 const MOST_TOKENS = 256;
 
 type Shapes<K extends string> = Readonly<Record<K, readonly ["f32" | "u32", ...number[]]>>;
 
-/** Logits of how many tokens are kept: enough to read those of many tokens at once, at most 8 MiB unless even 16 are more. */
+/**
+ * Logits of how many tokens are kept: enough to read those of many tokens at once, at most 8 MiB unless even 16 are
+ * more.
+ */
 export function logitRows(config: Widths): number {
   return Math.max(16, Math.min(64, Math.floor((2 << 20) / config.vocab)));
 }
@@ -55,7 +61,9 @@ function promptShapes(config: Widths): Shapes<PromptNames> {
   };
 }
 
-/** The ways of prompts and of the batch. They are two, since steps of the batch go by between the pieces of a prompt. */
+/**
+ * The ways of prompts and of the batch. They are two, since steps of the batch go by between the pieces of a prompt.
+ */
 function waysOf(config: Widths, batch: number): readonly Shapes<WayNames>[] {
   const prompts = wayShapes(config, MOST_TOKENS, logitRows(config));
   return batch === 1 ? [prompts] : [prompts, wayShapes(config, batch, batch)];
@@ -114,7 +122,10 @@ export function createRows(gpu: Maker, config: Widths, room: Room, sequences: nu
   return { ...create(gpu, pickedShape(sequences)), observed };
 }
 
-/** States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one anyway. */
+/**
+ * States that a decoder of `batch` sequences holds: prompts are read in one of their own, unless there is only one
+ * anyway.
+ */
 export function statesOf(batch: number): readonly number[] {
   return batch === 1 ? [1] : [1, batch];
 }

@@ -1,8 +1,9 @@
 /**
  * Recall: how many questions about earlier text a model answers right when its state is bounded.
  *
- * A tale is read token by token, answers included, and a question is right when every token of its answer was the most likely one given all before it. That
- * needs no sampling and one pass a tale, so different states are compared on exactly the same text.
+ * A tale is read token by token, answers included, and a question is right when every token of its answer was the most
+ * likely one given all before it. That needs no sampling and one pass a tale, so different states are compared on
+ * exactly the same text.
  */
 import { UserError } from "../../runtime/common/errors.ts";
 import { readText } from "../io/node.ts";
@@ -33,7 +34,10 @@ export interface Reader {
   predict(ids: readonly number[]): Promise<Uint32Array>;
 }
 
-/** Reads tales from a file of one JSON object a line: `{"text", "questions": [{"at", "answer"}]}`. Throws `UserError` naming file and line. */
+/**
+ * Reads tales from a file of one JSON object a line: `{"text", "questions": [{"at", "answer"}]}`. Throws `UserError`
+ * naming file and line.
+ */
 export async function readTales(file: string, most: number = Number.POSITIVE_INFINITY): Promise<Tale[]> {
   const text = await readText(file, "the tales");
   const tales: Tale[] = [];
@@ -68,8 +72,8 @@ function parseTale(line: string, where: string): Tale {
 }
 
 /**
- * First and last+1 character of each token. Tokens that only together make up a character all cover it; a BOS covers nothing.
- * Characters are Unicode code points.
+ * First and last+1 character of each token. Tokens that only together make up a character all cover it; a BOS covers
+ * nothing. Characters are Unicode code points.
  */
 export function tokenSpans(tokenizer: Tokenizer, ids: readonly number[]): { from: number; to: number }[] {
   const stream = tokenizer.stream();

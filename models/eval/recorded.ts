@@ -1,6 +1,6 @@
 /**
- * Recorded recall: which questions of the embedded tales a float32 reference answers right under each state, for hearth (recall-expected.json) and for the same
- * model before it was trained for a bounded state (recall-plain.json).
+ * Recorded recall: which questions of the embedded tales a float32 reference answers right under each state, for hearth
+ * (recall-expected.json) and for the same model before it was trained for a bounded state (recall-plain.json).
  */
 import { readText } from "../io/node.ts";
 

@@ -1,7 +1,9 @@
 /**
  * A state policy run over recorded queries, keys and values, with no model around it.
  *
- * The kernels are the decoder's own, those of a prompt whose tokens go through a full state one by one; only the projections are missing. So a policy can be compared with somebody else's implementation step by step, or watched on tensors dumped from another program.
+ * The kernels are the decoder's own, those of a prompt whose tokens go through a full state one by one; only the
+ * projections are missing. So a policy can be compared with somebody else's implementation step by step, or watched on
+ * tensors dumped from another program.
  */
 import { arena, type DeviceTensor, type Gpu, type Plan, UserError } from "../../runtime/index.ts";
 import { loadKernels } from "../blocks/kernels.ts";

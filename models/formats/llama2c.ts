@@ -1,9 +1,10 @@
 /**
  * llama2.c checkpoints: the float formats of that project's export script, version 0 (legacy) and version 1.
  *
- * Both are a few integers followed by f32 tensors in a fixed order, so the length of the file must come out exactly. Version 0 groups every tensor over the
- * layers and ends with two frequency tables nobody reads; version 1 puts the norms first. RoPE pairs lie side by side there; q and k are put in rotate-half
- * order when they are read. Epsilon and base are constants of that project's training script.
+ * Both are a few integers followed by f32 tensors in a fixed order, so the length of the file must come out exactly.
+ * Version 0 groups every tensor over the layers and ends with two frequency tables nobody reads; version 1 puts the
+ * norms first. RoPE pairs lie side by side there; q and k are put in rotate-half order when they are read. Epsilon and
+ * base are constants of that project's training script.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -62,7 +63,10 @@ const V1_ORDER: readonly Section[] = [
   "head",
 ];
 
-/** Opens a `.bin` of version 0 or 1. Throws a `UserError` for another version or a length that does not match the header. */
+/**
+ * Opens a `.bin` of version 0 or 1. Throws a `UserError` for another version or a length that does not match the
+ * header.
+ */
 export async function openLlama2c(file: string): Promise<ModelSource> {
   const { folder, name } = folderOf(file);
   return openLlama2cBytes(await fileBytes(file), (config) => findTokenizer(folder, name, config));

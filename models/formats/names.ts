@@ -1,4 +1,7 @@
-/** The names of stored tensors: wrappers that training tools leave, tensors that a Llama does not have, and names of other conventions. */
+/**
+ * The names of stored tensors: wrappers that training tools leave, tensors that a Llama does not have, and names of
+ * other conventions.
+ */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { Note } from "../config/fields.ts";
 import type { SafetensorsTensor } from "./safetensors.ts";
@@ -11,7 +14,9 @@ const WRAPPERS = /(?<=^|\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped
 /** What DataParallel puts in front of all of them. */
 const PARALLEL = /^(?:module\.)+/;
 
-/** The tensors under the names that the model itself gives them. Throws a `UserError` when two come to have the same. */
+/**
+ * The tensors under the names that the model itself gives them. Throws a `UserError` when two come to have the same.
+ */
 export function withoutWrappers(stored: Stored): Stored {
   const out = new Map<string, StoredTensor>();
   for (const [name, entry] of stored) {
@@ -32,7 +37,8 @@ const LISTED = 4;
 
 /**
  * A tensor inside the model or at its head that the `model` ("LlamaForCausalLM of 3 layers") does not have (a bias, a
- * further norm, a further layer) means that it computes something else, and is refused. Whatever lies beside the model (a value head, a vision tower) does not touch its logits: it is noted once and not used.
+ * further norm, a further layer) means that it computes something else, and is refused. Whatever lies beside the model
+ * (a value head, a vision tower) does not touch its logits: it is noted once and not used.
  */
 export function refuseStrangers(stored: Stored, known: ReadonlySet<string>, model: string, note: Note): void {
   const unused: string[] = [];

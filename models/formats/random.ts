@@ -1,9 +1,10 @@
 /**
  * Models of well-known shapes with random weights: what a benchmark needs so that nobody has to download anything.
  *
- * Every number is a hash of its tensor's canonical name and its index, so any part of any tensor can be made at any time, without the others, on every runtime
- * alike, and another program can be given the very same model. The spreads are chosen so that activations keep their size from layer to layer, attention is
- * neither uniform nor on one token alone, and the residual stream forgets the embedding: else a tied model would say its last token for ever.
+ * Every number is a hash of its tensor's canonical name and its index, so any part of any tensor can be made at any
+ * time, without the others, on every runtime alike, and another program can be given the very same model. The spreads
+ * are chosen so that activations keep their size from layer to layer, attention is neither uniform nor on one token
+ * alone, and the residual stream forgets the embedding: else a tied model would say its last token for ever.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -42,9 +43,15 @@ const CONFIGS: readonly ModelSpec[] = [
 /** The shapes that `randomSource` knows, by name. */
 export const SHAPES: Readonly<Record<string, ModelSpec>> = Object.fromEntries(CONFIGS.map((c) => [c.name, c]));
 
-/** Standard deviation of each part's numbers, times the root of the row's length: what a product with a vector of ones' size comes out as. */
+/**
+ * Standard deviation of each part's numbers, times the root of the row's length: what a product with a vector of ones'
+ * size comes out as.
+ */
 const GAINS: Readonly<Record<string, number>> = { q: 1.4, k: 1.4, v: 1, o: 1.5, gate: 1.5, up: 1.5, down: 1, head: 2 };
-/** Standard deviations that do not depend on a row's length: the embedding is small against what the first layer adds; norms lie around 1. */
+/**
+ * Standard deviations that do not depend on a row's length: the embedding is small against what the first layer adds;
+ * norms lie around 1.
+ */
 const EMBED = 0.05;
 const NORM = 0.1;
 const BIAS = 0.2;
@@ -68,8 +75,8 @@ function seedOf(name: string): number {
 /**
  * Elements `start` … `start + count - 1` of a tensor of the random model with this config, as f32.
  *
- * Element i is mean + h · fround(√3 · deviation · 2⁻³¹), computed in f64 and rounded to f32, where h is MurmurHash3's 32-bit finaliser of
- * seed + i · 0x9e3779b9 as a signed number and the seed is FNV-1a of the canonical name.
+ * Element i is mean + h · fround(√3 · deviation · 2⁻³¹), computed in f64 and rounded to f32, where h is MurmurHash3's
+ * 32-bit finaliser of seed + i · 0x9e3779b9 as a signed number and the seed is FNV-1a of the canonical name.
  */
 export function randomValues(
   config: ModelSpec,

@@ -1,8 +1,9 @@
 /**
  * The two row orders of rotary query and key projections.
  *
- * llama2.c (and GGUF) keep the two numbers that RoPE turns together side by side: rows 2i and 2i+1 of a head. Hugging Face keeps them half a head apart:
- * rows i and i + headDim/2. Both are the same model: a dot product does not care about the order of its terms as long as q and k share it.
+ * llama2.c (and GGUF) keep the two numbers that RoPE turns together side by side: rows 2i and 2i+1 of a head. Hugging
+ * Face keeps them half a head apart: rows i and i + headDim/2. Both are the same model: a dot product does not care
+ * about the order of its terms as long as q and k share it.
  */
 import type { WeightData } from "../weights/source.ts";
 

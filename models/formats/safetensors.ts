@@ -1,8 +1,9 @@
 /**
  * safetensors: a JSON header and one run of raw tensors.
  *
- * Eight bytes give the length of the header, the header gives every tensor's dtype, shape and byte range, and the rest is data. Reading opens the header
- * only; a tensor's bytes are fetched when asked for. The checks follow the format's own rules: the ranges must tile the data exactly, without gaps or overlap.
+ * Eight bytes give the length of the header, the header gives every tensor's dtype, shape and byte range, and the rest
+ * is data. Reading opens the header only; a tensor's bytes are fetched when asked for. The checks follow the format's
+ * own rules: the ranges must tile the data exactly, without gaps or overlap.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -13,7 +14,8 @@ import { refusal, SAFETENSORS_HEADER_LIMIT } from "../io/sniff.ts";
 
 /** Bits of one element, by the format's own dtype names. */
 const BITS = {
-  F64: 64, I64: 64, U64: 64, C64: 64, F32: 32, I32: 32, U32: 32, F16: 16, BF16: 16, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8,
+  F64: 64, I64: 64, U64: 64, C64: 64, F32: 32, I32: 32, U32: 32, F16: 16,
+  BF16: 16, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8,
   F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
 } as const; // biome-ignore format: a table
 
@@ -48,7 +50,10 @@ export interface SafetensorsInput {
   readonly data: ArrayBufferView;
 }
 
-/** Opens a file (or bytes in memory) and reads its header. Throws a `UserError` naming the file, and the tensor where there is one. */
+/**
+ * Opens a file (or bytes in memory) and reads its header. Throws a `UserError` naming the file, and the tensor where
+ * there is one.
+ */
 export async function readSafetensors(from: string | ByteSource): Promise<SafetensorsFile> {
   const source = typeof from === "string" ? await fileBytes(from) : from;
   const { where, size } = source;

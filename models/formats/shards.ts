@@ -1,7 +1,8 @@
 /**
  * The tensors of a Hugging Face folder, in one file or in several.
  *
- * Large checkpoints are split; `model.safetensors.index.json` says which shard holds which tensor. Only headers are read here.
+ * Large checkpoints are split; `model.safetensors.index.json` says which shard holds which tensor. Only headers are
+ * read here.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";

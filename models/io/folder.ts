@@ -1,9 +1,15 @@
-/** What a folder is that does not hold a model as it should: a LoRA adapter, GGUF files, PyTorch checkpoints, half of a download. */
+/**
+ * What a folder is that does not hold a model as it should: a LoRA adapter, GGUF files, PyTorch checkpoints, half of a
+ * download.
+ */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { Folder } from "./bytes.ts";
 import { readJson } from "./json.ts";
 
-/** The error for a folder that cannot be opened: what it holds instead where that is known, and else `problem` with `hint`. */
+/**
+ * The error for a folder that cannot be opened: what it holds instead where that is known, and else `problem` with
+ * `hint`.
+ */
 export async function notAModel(folder: Folder, problem: string, hint: string): Promise<UserError> {
   const names = await folder.list();
   const found = (await adapter(folder, names)) ?? shards(names) ?? others(names);

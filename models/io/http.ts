@@ -1,8 +1,9 @@
 /**
  * Files on a web server, read by ranges of bytes (RFC 9110, 14): in browsers, and wherever there is `fetch`.
  *
- * The first request of a file asks for its beginning, which tells its length and is all there is of most files. A server
- * that knows no ranges sends the whole file at once; it is kept then, since asking again would bring all of it again.
+ * The first request of a file asks for its beginning, which tells its length and is all there is of most files. A
+ * server that knows no ranges sends the whole file at once; it is kept then, since asking again would bring all of it
+ * again.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";

@@ -82,7 +82,10 @@ export async function readText(path: string, what: string): Promise<string> {
   }
 }
 
-/** Writes `parts` in a row to `path`, whole or not at all: a temporary file beside it is renamed. Throws a `UserError` naming the path. */
+/**
+ * Writes `parts` in a row to `path`, whole or not at all: a temporary file beside it is renamed. Throws a `UserError`
+ * naming the path.
+ */
 export async function writeWhole(path: string, parts: readonly Uint8Array[]): Promise<void> {
   const { open, rename, rm } = fs(path);
   const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;

@@ -1,4 +1,7 @@
-/** A folder by the URL of this machine's disk or of a web server: what lies beside a module is found through the module's own URL. */
+/**
+ * A folder by the URL of this machine's disk or of a web server: what lies beside a module is found through the
+ * module's own URL.
+ */
 import type { Folder } from "./bytes.ts";
 import { httpFolder } from "./http.ts";
 import { diskFolder, pathOf } from "./node.ts";

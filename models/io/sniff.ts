@@ -1,8 +1,9 @@
 /**
  * What a file is, from its first bytes, and what to do about one that is not what was wanted.
  *
- * A model that was not downloaded whole, or in another format, comes as one of a dozen things under the right name. Every loader asks here before it
- * complains, so that the complaint says what the file is and not which of its fields looks odd.
+ * A model that was not downloaded whole, or in another format, comes as one of a dozen things under the right name.
+ * Every loader asks here before it complains, so that the complaint says what the file is and not which of its fields
+ * looks odd.
  */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { ByteSource } from "./bytes.ts";
@@ -58,8 +59,8 @@ export async function sniffSource(source: ByteSource): Promise<Sniffed> {
 }
 
 /**
- * The error for a file that is not the `wanted` one (a noun with its article). `problem` is what its reader stumbled over; it is said only of files
- * whose kind is `own`, or nobody knows, since of any other the kind says more.
+ * The error for a file that is not the `wanted` one (a noun with its article). `problem` is what its reader stumbled
+ * over; it is said only of files whose kind is `own`, or nobody knows, since of any other the kind says more.
  */
 export async function refusal(
   source: ByteSource,

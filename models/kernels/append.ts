@@ -1,5 +1,6 @@
 /**
- * Tokens whose keys and values exist already go through the state one by one: a piece of a prompt that costs others their place, and the recordings of `trace`.
+ * Tokens whose keys and values exist already go through the state one by one: a piece of a prompt that costs others
+ * their place, and the recordings of `trace`.
  *
  * `append`, attention, the policy and `advance` make one token; a cursor (one row of `feed`) says which one it is.
  */
@@ -23,7 +24,10 @@ export function append(
   v.set([b, g, free.at(b), i], givenV.at(row, g, i));
 }
 
-/** The next token gets the next empty slot, or each layer's victim's when there is none; the cursor moves on, and from the last row back to the first. */
+/**
+ * The next token gets the next empty slot, or each layer's victim's when there is none; the cursor moves on, and from
+ * the last row back to the first.
+ */
 export function advance(
   victim: Tensor<"layers lanes", u32>,
   slots: Scalar<u32>,
@@ -40,8 +44,8 @@ export function advance(
 }
 
 /**
- * What `advance` and `choose` do for the layers of one group, for those of another: free [layers, lanes] gets the slot of the next token of every sequence that
- * goes on. Before them, since they move the clock.
+ * What `advance` and `choose` do for the layers of one group, for those of another: free [layers, lanes] gets the slot
+ * of the next token of every sequence that goes on. Before them, since they move the clock.
  */
 export function commit(
   victim: Tensor<"layers lanes", u32>,

@@ -1,9 +1,10 @@
 /**
- * Attention of each sequence's newest token over its live slots, with the softmax computed as the slots go by (Milakov & Gimelshein 2018; FlashAttention's
- * inner loop).
+ * Attention of each sequence's newest token over its live slots, with the softmax computed as the slots go by (Milakov
+ * & Gimelshein 2018; FlashAttention's inner loop).
  *
- * Grouped-query attention (Ainslie et al. 2023): the query heads that share a KV head are one tile, so that its keys and values are read once for all of them.
- * The raw scores and the log of their sum are left for the cache policy, so that a policy costs no second look at the keys.
+ * Grouped-query attention (Ainslie et al. 2023): the query heads that share a KV head are one tile, so that its keys
+ * and values are read once for all of them. The raw scores and the log of their sum are left for the cache policy, so
+ * that a policy costs no second look at the keys.
  */
 import {
   amax,
@@ -69,8 +70,9 @@ function attention(
 }
 
 /**
- * One layer's out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its slot. Heads are [groups, queries of a
- * group]. `layer` is its number among those of one shape; where only one layer has a place for its scores, that is the one.
+ * One layer's out, scores (scaled, before the softmax) and lse, for each token; positions gets the token's own at its
+ * slot. Heads are [groups, queries of a group]. `layer` is its number among those of one shape; where only one layer
+ * has a place for its scores, that is the one.
  */
 export function attend(
   q: Tensor<"rows groups queries dim">,

@@ -1,14 +1,17 @@
 /**
  * The last operation of a step: which token comes next, and the one place where a sequence moves on.
  *
- * The token is the most likely one, or drawn with temperature, top-k and top-p. Nothing is sorted: the k-th largest logit and the edge of the nucleus are found
- * bit by bit on keys that sort like the logits, and Gumbel noise turns a draw into an argmax. The noise is a function of (seed, position, token), where the
- * host has mixed the number of the sequence into the seed, so a run can be repeated on any adapter.
+ * The token is the most likely one, or drawn with temperature, top-k and top-p. Nothing is sorted: the k-th largest
+ * logit and the edge of the nucleus are found bit by bit on keys that sort like the logits, and Gumbel noise turns a
+ * draw into an argmax. The noise is a function of (seed, position, token), where the host has mixed the number of the
+ * sequence into the seed, so a run can be repeated on any adapter.
  *
- * All that a step did before was a proposal: a key and a value in a slot that counts as free, and a victim. Only here do they come to count, and not for a
- * sequence at rest. So steps may go by after a text has ended and leave its state as if they had not.
+ * All that a step did before was a proposal: a key and a value in a slot that counts as free, and a victim. Only here
+ * do they come to count, and not for a sequence at rest. So steps may go by after a text has ended and leave its state
+ * as if they had not.
  *
- * A row that is not all numbers, or whose largest is infinite, has no most likely token: 4294967295 is picked, and the sequence comes to rest.
+ * A row that is not all numbers, or whose largest is infinite, has no most likely token: 4294967295 is picked, and the
+ * sequence comes to rest.
  */
 import {
   amax,
@@ -42,8 +45,9 @@ const LOWEST = 0x00800000;
 const HIGHEST = 0xff800000;
 
 /**
- * Largest logit of a row, and whether the row can be chosen from: all of it numbers, and the largest of them finite. Adapters may lose what is no number on
- * the way to a maximum, so it is the bits that are compared, as keys that sort like the logits; what is no number is above all of them.
+ * Largest logit of a row, and whether the row can be chosen from: all of it numbers, and the largest of them finite.
+ * Adapters may lose what is no number on the way to a maximum, so it is the bits that are compared, as keys that sort
+ * like the logits; what is no number is above all of them.
  */
 function peakOf(logits: Tensor<"sequences vocab">, row: number): [peak: number, sound: boolean] {
   let top = cast(0, "u32");
@@ -55,7 +59,9 @@ function peakOf(logits: Tensor<"sequences vocab">, row: number): [peak: number, 
   return [bitcast(bits, "f32"), top > LOWEST && top < HIGHEST];
 }
 
-/** Which tokens of a row may be drawn: those whose key is above `key`, and of those with that key the ids up to `last`. */
+/**
+ * Which tokens of a row may be drawn: those whose key is above `key`, and of those with that key the ids up to `last`.
+ */
 interface Edge {
   readonly key: number;
   readonly last: number;
@@ -67,8 +73,9 @@ function within(edge: Edge, x: number, v: number): boolean {
 }
 
 /**
- * The edge of the `k` most likely tokens; of equals the lowest ids are among them. The first 32 turns find the key bit by bit; where more tokens reach it than
- * there is room for, the next 32 find the last id, with the same pass over the vocabulary: a kernel is compiled pass by pass.
+ * The edge of the `k` most likely tokens; of equals the lowest ids are among them. The first 32 turns find the key bit
+ * by bit; where more tokens reach it than there is room for, the next 32 find the last id, with the same pass over the
+ * vocabulary: a kernel is compiled pass by pass.
  */
 function topEdge(logits: Tensor<"sequences vocab">, row: number, k: number): [key: number, last: number] {
   let key = cast(0, "u32");
@@ -93,7 +100,10 @@ function topEdge(logits: Tensor<"sequences vocab">, row: number, k: number): [ke
   return [key, reach > k ? last : cast(NONE, "u32")];
 }
 
-/** The largest key such that the tokens from it up, of those within `edge`, hold `mass` of their probability. The first turn sums up all of it. */
+/**
+ * The largest key such that the tokens from it up, of those within `edge`, hold `mass` of their probability. The first
+ * turn sums up all of it.
+ */
 function nucleus(
   logits: Tensor<"sequences vocab">,
   row: number,
@@ -126,9 +136,10 @@ function likeliest(logits: Tensor<"sequences vocab">, row: number, peak: number)
 }
 
 /**
- * settings is [temperature (0 = greedy), top-k (0 = all), top-p (1 = all)] of each sequence. The choice goes to picked[step, sequence] and becomes the token
- * that the sequence reads next; the sequence comes to rest when the choice is among its `stops` or it has read as many tokens as it may. free [layers, lanes]
- * gets the victim of each layer once all `slots` are taken.
+ * settings is [temperature (0 = greedy), top-k (0 = all), top-p (1 = all)] of each sequence. The choice goes to
+ * picked[step, sequence] and becomes the token that the sequence reads next; the sequence comes to rest when the choice
+ * is among its `stops` or it has read as many tokens as it may. free [layers, lanes] gets the victim of each layer once
+ * all `slots` are taken.
  */
 export function choose(
   logits: Tensor<"sequences vocab">,

@@ -1,4 +1,7 @@
-/** The first operation of a step: the rows of the embedding table that belong to the tokens, and the angles of their positions, which every layer needs. */
+/**
+ * The first operation of a step: the rows of the embedding table that belong to the tokens, and the angles of their
+ * positions, which every layer needs.
+ */
 import { over, program, type real, type Tensor, type u32 } from "../../dsl/index.ts";
 import { ID, POSITION } from "./feed.ts";
 import { ropeCos, ropeSin } from "./rotate.ts";

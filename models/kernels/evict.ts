@@ -1,12 +1,14 @@
 /**
- * Eviction: which slot of each layer the next token overwrites. The slot with the lowest score goes, the oldest of several.
+ * Eviction: which slot of each layer the next token overwrites. The slot with the lowest score goes, the oldest of
+ * several.
  *
- * These are templates: the score is a cache policy's, given as a compile-time function, and so is what a policy remembers. Protection, ties, and rows that do
- * not count are the same for all policies and stand here. In: what attention left of the newest token. Out: a victim for each layer and sequence, which
- * `choose`, `advance` and `commit` heed only when all slots are taken and the sequence goes on.
+ * These are templates: the score is a cache policy's, given as a compile-time function, and so is what a policy
+ * remembers. Protection, ties, and rows that do not count are the same for all policies and stand here. In: what
+ * attention left of the newest token. Out: a victim for each layer and sequence, which `choose`, `advance` and `commit`
+ * heed only when all slots are taken and the sequence goes on.
  *
- * Layers are those of one group, whose state has one shape. `positions` and `memory` have all layers of it; what is handed to the others may be one layer alone,
- * the one with the number `layer` in the group.
+ * Layers are those of one group, whose state has one shape. `positions` and `memory` have all layers of it; what is
+ * handed to the others may be one layer alone, the one with the number `layer` in the group.
  */
 import {
   amin,
@@ -53,7 +55,10 @@ export interface RememberingView<M extends string = string, O extends string = s
   readonly memory: (name: M) => number;
 }
 
-/** Names of the first three of a policy's options, whose numbers are a, b, c; d is that of the fourth. "" where it has fewer. */
+/**
+ * Names of the first three of a policy's options, whose numbers are a, b, c; d is that of the fourth. "" where it has
+ * fewer.
+ */
 interface Options {
   readonly option0?: string;
   readonly option1?: string;
@@ -72,7 +77,10 @@ interface Memories {
   readonly initial3?: number;
 }
 
-/** Walks over the slots of layer l of sequence b and returns the one with the lowest score, the oldest of several, that is not protected. */
+/**
+ * Walks over the slots of layer l of sequence b and returns the one with the lowest score, the oldest of several, that
+ * is not protected.
+ */
 function lowest(
   positions: Tensor<"layers sequences slots", u32>,
   l: number,
@@ -99,7 +107,10 @@ function lowest(
   return slot;
 }
 
-/** For a policy that looks at nothing but positions. victim[i, b] becomes the slot of layer `layer` + i of sequence b that goes. */
+/**
+ * For a policy that looks at nothing but positions. victim[i, b] becomes the slot of layer `layer` + i of sequence b
+ * that goes.
+ */
 export function evictByPosition(
   positions: Tensor<"layers sequences slots", u32>,
   clock: Tensor<"sequences clock", u32>,
@@ -158,8 +169,8 @@ export function evict(
 }
 
 /**
- * For a policy that remembers numbers of each slot. `free` has the slot of the newest token: what was remembered of the token before it is gone. What `update`
- * says of each memory is kept only in rows that count.
+ * For a policy that remembers numbers of each slot. `free` has the slot of the newest token: what was remembered of the
+ * token before it is gone. What `update` says of each memory is kept only in rows that count.
  */
 export function evictRemembering(
   scores: Tensor<"scored sequences heads slots">,
@@ -234,7 +245,9 @@ export function evictRemembering(
   victim.set([i, row], slot);
 }
 
-/** The same scores for a whole prompt: weights [slots], where the token at each position is in the slot of that number. */
+/**
+ * The same scores for a whole prompt: weights [slots], where the token at each position is in the slot of that number.
+ */
 export function rateByPosition(
   a: Scalar,
   b: Scalar,

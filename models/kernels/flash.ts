@@ -1,8 +1,9 @@
 /**
- * Attention of a piece of a prompt over the slots up to each of its tokens, without the score matrix in memory (FlashAttention; Dao et al. 2022).
+ * Attention of a piece of a prompt over the slots up to each of its tokens, without the score matrix in memory
+ * (FlashAttention; Dao et al. 2022).
  *
- * For a state in which nothing was dropped yet: tokens lie in the slots in order, so the causal mask is a comparison of slots. A program owns a block of queries
- * of one head.
+ * For a state in which nothing was dropped yet: tokens lie in the slots in order, so the causal mask is a comparison of
+ * slots. A program owns a block of queries of one head.
  */
 import {
   amax,
@@ -24,7 +25,10 @@ import {
 } from "../../dsl/index.ts";
 import { POSITION } from "./feed.ts";
 
-/** out [tokens, heads, dim]: token t of the one sequence sees the slots up to slot[t], where its own key and value lie and its position is noted. */
+/**
+ * out [tokens, heads, dim]: token t of the one sequence sees the slots up to slot[t], where its own key and value lie
+ * and its position is noted.
+ */
 export function flash(
   q: Tensor<"tokens heads dim">,
   k: Tensor<"one groups slots dim">,

@@ -1,8 +1,9 @@
 /**
  * The end of the residual stream: the final norm, and the output matrix with one logit a vocabulary entry.
  *
- * Elsewhere the norm is part of the product that follows. Here it is a kernel of its own, since a vocabulary has a hundred times the programs of a layer's product
- * and each of them would do it again: a fifth of the time of the product on software adapters.
+ * Elsewhere the norm is part of the product that follows. Here it is a kernel of its own, since a vocabulary has a
+ * hundred times the programs of a layer's product and each of them would do it again: a fifth of the time of the
+ * product on software adapters.
  */
 import {
   block,

@@ -1,7 +1,9 @@
 /**
- * A sequence moves from one state to another: what it knows is a constant number of bytes, so joining a batch is a copy.
+ * A sequence moves from one state to another: what it knows is a constant number of bytes, so joining a batch is a
+ * copy.
  *
- * Where it goes to is read from memory (`to` [1, feed], as the columns SEQUENCE and TICK), so that one recorded copy serves every place.
+ * Where it goes to is read from memory (`to` [1, feed], as the columns SEQUENCE and TICK), so that one recorded copy
+ * serves every place.
  */
 import { block, program, range, type Scalar, size, type Tensor, type u32 } from "../../dsl/index.ts";
 import { END, ID, POSITION, RESTS, ROW, SEED, SEQUENCE, TICK } from "./feed.ts";

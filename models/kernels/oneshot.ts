@@ -1,8 +1,9 @@
 /**
- * Reducing a full prompt to C tokens at once, as TOVA's authors' code does after a prompt longer than the state: the C tokens with the highest scores, which the
- * policy gives (evict.ts, `rate`).
+ * Reducing a full prompt to C tokens at once, as TOVA's authors' code does after a prompt longer than the state: the C
+ * tokens with the highest scores, which the policy gives (evict.ts, `rate`).
  *
- * Each token's rank is the number of tokens that beat it; a token whose rank is below C is kept, and lies in the bounded state in the order of positions.
+ * Each token's rank is the number of tokens that beat it; a token whose rank is below C is kept, and lies in the
+ * bounded state in the order of positions.
  */
 import {
   block,
@@ -24,7 +25,10 @@ export function protect(weights: Tensor<"tokens">, recent: Scalar<u32>, first: S
   weights.set([s], select(s < first || s + recent >= size("tokens"), Infinity, weights.at(s)));
 }
 
-/** ranks [tokens]: how many tokens weigh more; of equals the newer counts as more, since eviction drops the oldest first. */
+/**
+ * ranks [tokens]: how many tokens weigh more; of equals the newer counts as more, since eviction drops the oldest
+ * first.
+ */
 export function rank(weights: Tensor<"tokens">, ranks: Tensor<"tokens">): void {
   const t = program("tokens");
   const mine = weights.at(t);
@@ -36,7 +40,10 @@ export function rank(weights: Tensor<"tokens">, ranks: Tensor<"tokens">): void {
   ranks.set([t], better);
 }
 
-/** Copies the kept tokens of a full cache into a bounded one of one sequence, in whose last slot the next token will go: that one is the victim. */
+/**
+ * Copies the kept tokens of a full cache into a bounded one of one sequence, in whose last slot the next token will go:
+ * that one is the victim.
+ */
 export function place(
   ranks: Tensor<"tokens">,
   k: Tensor<"groups tokens dim">,

@@ -1,4 +1,7 @@
-/** A matrix product that is added to the residual stream: the output projections of attention and of the feed-forward layer. */
+/**
+ * A matrix product that is added to the residual stream: the output projections of attention and of the feed-forward
+ * layer.
+ */
 import { block, dot, over, type real, type Static, type Tensor, type Tile } from "../../dsl/index.ts";
 
 function same(value: number): number {

@@ -1,8 +1,9 @@
 /**
  * Norm, q/k/v projection, RoPE and the cache write in one kernel.
  *
- * The norm is a number a token, so it can be applied after the product: one pass over x gives its mean square and all dot products. The rows of the fused
- * weight are [query heads, then key heads, then value heads], each head as two halves of headDim/2 rows, which is what rotate-half RoPE turns into each other.
+ * The norm is a number a token, so it can be applied after the product: one pass over x gives its mean square and all
+ * dot products. The rows of the fused weight are [query heads, then key heads, then value heads], each head as two
+ * halves of headDim/2 rows, which is what rotate-half RoPE turns into each other.
  */
 import {
   block,
@@ -28,7 +29,10 @@ function same(value: number): number {
   return value;
 }
 
-/** q [tokens, heads, 2, half]; token t's k and v go to slot[t] of its sequence. angles are as embed leaves them, eps belongs to RMSNorm (Zhang & Sennrich 2019). */
+/**
+ * q [tokens, heads, 2, half]; token t's k and v go to slot[t] of its sequence. angles are as embed leaves them, eps
+ * belongs to RMSNorm (Zhang & Sennrich 2019).
+ */
 export function qkv(
   x: Tensor<"tokens dim">,
   gamma: Tensor<"dim", real>,

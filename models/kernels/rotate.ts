@@ -1,8 +1,9 @@
 /**
  * Rotary position embedding for positions without end (Su et al. 2021).
  *
- * Angles come from two small tables instead of one row a position: position = 1024·a + b, and the rotation by a sum is the product of two rotations. A step at
- * position 1,000,000 thus does the same work on the same bytes as the first. The tables are made on the host in f64, since software adapters' sine is poor.
+ * Angles come from two small tables instead of one row a position: position = 1024·a + b, and the rotation by a sum is
+ * the product of two rotations. A step at position 1,000,000 thus does the same work on the same bytes as the first.
+ * The tables are made on the host in f64, since software adapters' sine is poor.
  */
 import { idiv, type Tensor } from "../../dsl/index.ts";
 

@@ -1,4 +1,7 @@
-/** Norm and the gated half of the feed-forward layer: silu(gate · n) times (up · n), n being the normed x (Shazeer 2020). */
+/**
+ * Norm and the gated half of the feed-forward layer: silu(gate · n) times (up · n), n being the normed x (Shazeer
+ * 2020).
+ */
 import { block, dot, over, type real, rsqrt, type Scalar, silu, size, sum, type Tensor } from "../../dsl/index.ts";
 
 /** h[tokens, ff] from x[tokens, dim]; the norm's scale, a number a token, is applied after the products, as in qkv. */

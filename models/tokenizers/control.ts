@@ -1,8 +1,8 @@
 /**
  * Control tokens, and a tokenizer that no text can be turned into them with.
  *
- * It is not enough to stop looking for them in the text: they are in the vocabulary as well, under the characters that spell them. So there they are called
- * what no text can be.
+ * It is not enough to stop looking for them in the text: they are in the vocabulary as well, under the characters that
+ * spell them. So there they are called what no text can be.
  */
 import { contentOf } from "./ends.ts";
 import type { Json } from "./rules.ts";

@@ -1,4 +1,7 @@
-/** The end of a text as the tokenizer's files tell it: `eos_token` by its name, or `eos_token_id`, in tokenizer_config.json. */
+/**
+ * The end of a text as the tokenizer's files tell it: `eos_token` by its name, or `eos_token_id`, in
+ * tokenizer_config.json.
+ */
 import { UserError } from "../../runtime/common/errors.ts";
 import type { Folder } from "../io/bytes.ts";
 import { readJson } from "../io/json.ts";
@@ -6,8 +9,9 @@ import { readJson } from "../io/json.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * What a folder's tokenizer_config.json says about the end of a text, as a config with the ids under `eos_token_id`; undefined where it says nothing. A
- * file that cannot be read, or a name that no token has, is noted: whoever needs the tokenizer is told then.
+ * What a folder's tokenizer_config.json says about the end of a text, as a config with the ids under `eos_token_id`;
+ * undefined where it says nothing. A file that cannot be read, or a name that no token has, is noted: whoever needs the
+ * tokenizer is told then.
  */
 export async function endOfText(
   folder: Folder,

@@ -1,9 +1,10 @@
 /**
  * tokenizer.json through @huggingface/tokenizers, with BOS and control tokens handled as the model's files say.
  *
- * What the library reads otherwise than the Rust one is put right or refused by rules.ts. The rule for BOS is the one transformers follows: the
- * post-processor of tokenizer.json puts it in front, unless tokenizer_config.json decides otherwise (`add_bos_token`). A text that begins with it already
- * gets no second one. An EOS that some files append to a text is left out: here a text is always the beginning of a longer one.
+ * What the library reads otherwise than the Rust one is put right or refused by rules.ts. The rule for BOS is the one
+ * transformers follows: the post-processor of tokenizer.json puts it in front, unless tokenizer_config.json decides
+ * otherwise (`add_bos_token`). A text that begins with it already gets no second one. An EOS that some files append to
+ * a text is left out: here a text is always the beginning of a longer one.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -14,7 +15,10 @@ import { contentOf } from "./ends.ts";
 import { faithful, type Json, prefixOf } from "./rules.ts";
 import { type EncodeOptions, streamOf, type Tokenizer } from "./tokenizer.ts";
 
-/** The part of the library that is used; written out because its own declarations do not resolve under every module setting. */
+/**
+ * The part of the library that is used; written out because its own declarations do not resolve under every module
+ * setting.
+ */
 interface Library {
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] };
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
@@ -26,8 +30,9 @@ interface Library {
 type Make = (json: Json) => Library;
 
 /**
- * Loads the tokenizer of a model folder. `bos` is the id that the model's config names, for tokenizers that name none, and `ends` are those that end a
- * text. Throws a `UserError` naming the file, and the part of it that cannot be done as the Rust library does it.
+ * Loads the tokenizer of a model folder. `bos` is the id that the model's config names, for tokenizers that name none,
+ * and `ends` are those that end a text. Throws a `UserError` naming the file, and the part of it that cannot be done as
+ * the Rust library does it.
  */
 export async function loadTokenizer(folder: Folder, bos?: number, ends: readonly number[] = []): Promise<Tokenizer> {
   const file = await folder.open("tokenizer.json");
@@ -112,7 +117,10 @@ function wrap({ make, json, settings, where, before, bos: fallback, ends }: Give
   };
 }
 
-/** Both in a row, where the second may begin with the end of the first: a prompt that was written with its BOS gets no other. */
+/**
+ * Both in a row, where the second may begin with the end of the first: a prompt that was written with its BOS gets no
+ * other.
+ */
 function joined(before: readonly number[], ids: readonly number[]): number[] {
   for (let shared = Math.min(before.length, ids.length); shared > 0; shared--) {
     if (before.slice(-shared).every((id, i) => id === ids[i])) return [...before, ...ids.slice(shared)];

@@ -1,9 +1,11 @@
 /**
  * The tokenizer file of llama2.c: SentencePiece pieces with their scores, and the merging that project does.
  *
- * The format is the length of the longest piece, then (score f32, length i32, bytes) for every piece; ids 0, 1, 2 are unknown, BOS and EOS, and 3 to 258 are the
- * single bytes. Encoding starts from characters (bytes where a character has no piece) and joins the neighbours whose joined piece scores best, the
- * leftmost of equals, until none is left. Control tokens are never read out of a text. A heap over the neighbours makes that n log n instead of the original's n squared.
+ * The format is the length of the longest piece, then (score f32, length i32, bytes) for every piece; ids 0, 1, 2 are
+ * unknown, BOS and EOS, and 3 to 258 are the single bytes. Encoding starts from characters (bytes where a character has
+ * no piece) and joins the neighbours whose joined piece scores best, the leftmost of equals, until none is left.
+ * Control tokens are never read out of a text. A heap over the neighbours makes that n log n instead of the original's
+ * n squared.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";
@@ -21,7 +23,9 @@ type Pieces = {
   readonly ids: ReadonlyMap<string, number>;
 };
 
-/** Reads a tokenizer file of exactly `vocab` pieces. Throws a `UserError` when it is truncated or has another number. */
+/**
+ * Reads a tokenizer file of exactly `vocab` pieces. Throws a `UserError` when it is truncated or has another number.
+ */
 export async function loadLlama2cTokenizer(source: ByteSource, vocab: number): Promise<Tokenizer> {
   const found = await sniffSource(source);
   if (found.kind !== "llama2.c-tokenizer" && found.kind !== "unknown" && found.kind !== "text") {

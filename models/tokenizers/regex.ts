@@ -1,10 +1,14 @@
 /**
  * Regular expressions of a tokenizer.json, which are Oniguruma's, written so that the library reads them the same.
  *
- * The library turns them into JavaScript's. What it drops on the way, and what JavaScript has under the same signs with another meaning, is refused here.
+ * The library turns them into JavaScript's. What it drops on the way, and what JavaScript has under the same signs with
+ * another meaning, is refused here.
  */
 
-/** Possessive quantifiers that take what greedy ones take: what follows them can neither begin with more of the same nor fail. */
+/**
+ * Possessive quantifiers that take what greedy ones take: what follows them can neither begin with more of the same nor
+ * fail.
+ */
 const HARMLESS: readonly string[] = [
   String.raw`[^\r\n\p{L}\p{N}]?+\p{L}`,
   String.raw`[^\s\p{L}\p{N}]++[\r\n]*`,
@@ -61,9 +65,9 @@ export function withoutCaptures(source: string): string {
 export type Behaviour = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWithNext" | "Contiguous";
 
 /**
- * How the library splits by this pattern as the Rust library does with this behaviour. It knows two ways: `Isolated` gives matches and what lies between
- * them, and `Removed` drops matches. Where matches join what is beside them, the pattern takes that in. With `invert` matches and what lies between them
- * change roles.
+ * How the library splits by this pattern as the Rust library does with this behaviour. It knows two ways: `Isolated`
+ * gives matches and what lies between them, and `Removed` drops matches. Where matches join what is beside them, the
+ * pattern takes that in. With `invert` matches and what lies between them change roles.
  */
 export function splitAs(pattern: string, behaviour: Behaviour, invert: boolean): Readonly<Record<string, unknown>> {
   const any = String.raw`[\s\S]`;

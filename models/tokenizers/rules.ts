@@ -1,11 +1,12 @@
 /**
  * What a tokenizer.json may ask for, and how the library is asked so that it does the same as the Rust one.
  *
- * The library reads most of the format, some of it with other results and some not at all: it knows one behaviour of `Punctuation` and two of `Split`,
- * takes ASCII for all of Unicode in places, and skips what it does not know. So every part of a file is looked up in the tables below when it is loaded. A
- * part is passed on as it is, written in words that the library reads right, or refused by its name. What is not in a table is refused. Two differences are
- * known and left: beside a token with `lstrip` or `rstrip` the library takes U+FEFF for white space and U+0085 not, and `(?i:…)` folds letters of ASCII
- * only, so that "'ſ" is not taken for "'s".
+ * The library reads most of the format, some of it with other results and some not at all: it knows one behaviour of
+ * `Punctuation` and two of `Split`, takes ASCII for all of Unicode in places, and skips what it does not know. So every
+ * part of a file is looked up in the tables below when it is loaded. A part is passed on as it is, written in words
+ * that the library reads right, or refused by its name. What is not in a table is refused. Two differences are known
+ * and left: beside a token with `lstrip` or `rstrip` the library takes U+FEFF for white space and U+0085 not, and
+ * `(?i:…)` folds letters of ASCII only, so that "'ſ" is not taken for "'s".
  */
 import { UserError } from "../../runtime/common/errors.ts";
 import { type Behaviour, literal, mayBeEmpty, patternProblem, splitAs } from "./regex.ts";
@@ -22,7 +23,10 @@ export interface Place {
   readonly index: number;
 }
 
-/** The file with every part as the library has to be given it. Throws a `UserError` naming the part that cannot be done as the Rust library does it. */
+/**
+ * The file with every part as the library has to be given it. Throws a `UserError` naming the part that cannot be done
+ * as the Rust library does it.
+ */
 export function faithful(json: Json, file: string): Json {
   const at = (path: string): Place => ({ file, path, index: 0 });
   if (!isRecord(json.model)) throw new UserError(`${file}: not a usable tokenizer (it has no model)`);
@@ -40,7 +44,10 @@ export function faithful(json: Json, file: string): Json {
   };
 }
 
-/** The Rust library looks for the beginning of the text as it was given, the library for the first section of what is left of it. */
+/**
+ * The Rust library looks for the beginning of the text as it was given, the library for the first section of what is
+ * left of it.
+ */
 function checkFirst(json: Json, at: Place): void {
   if (json.normalizer == null) return;
   const what = 'with the scheme "first" is not known together with a normalizer that';
@@ -106,7 +113,10 @@ const NORMALIZERS: Readonly<Record<string, Part>> = {
   },
 };
 
-/** The words, numbers and signs that GPT-2 splits a text into, as the `ByteLevel` pre-tokenizer of the Rust library does. */
+/**
+ * The words, numbers and signs that GPT-2 splits a text into, as the `ByteLevel` pre-tokenizer of the Rust library
+ * does.
+ */
 const WORDS: string = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
 const PUNCTUATION: string = String.raw`[\p{P}!-/:-@\[-\x60{-~]`;
 const WORD_SIGNS: string = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;
@@ -194,7 +204,9 @@ function hasBytes(part: Json, vocab: Json): boolean {
   return Array.from({ length: 256 }, (_, byte) => name(byte)).every((token) => Object.hasOwn(vocab, token));
 }
 
-/** Each merge joins two tokens to a third. A file where one does not is broken, and the Rust library refuses it as well. */
+/**
+ * Each merge joins two tokens to a third. A file where one does not is broken, and the Rust library refuses it as well.
+ */
 function checkMerges(merges: readonly unknown[], vocab: Json, at: Place): void {
   const has = (token: unknown): boolean => typeof token === "string" && Object.hasOwn(vocab, token);
   for (let i = 0; i < merges.length; i++) {

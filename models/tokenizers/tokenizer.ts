@@ -1,8 +1,9 @@
 /**
  * What the rest of the package needs from a tokenizer, and text that grows by one token at a time.
  *
- * One token is not always text: a character may be spread over several, and many decoders treat the first space of what they are given specially. So a stream
- * decodes each token together with a little of what came before and gives out the difference, once it is whole.
+ * One token is not always text: a character may be spread over several, and many decoders treat the first space of what
+ * they are given specially. So a stream decodes each token together with a little of what came before and gives out the
+ * difference, once it is whole.
  */
 
 /** How a text becomes ids. */
@@ -10,8 +11,9 @@ export interface EncodeOptions {
   /** Begin with the BOS token; by default as the model's own tokenizer files say. */
   readonly bos?: boolean | undefined;
   /**
-   * What becomes of a control token that is spelled out in the text, as in "<|eot_id|>". `parse` makes it that token, which is what whoever writes the
-   * prompt's frame wants; `text` takes the characters as they stand, so that nothing a user types ends a turn or begins another. `parse` unless given.
+   * What becomes of a control token that is spelled out in the text, as in "<|eot_id|>". `parse` makes it that token,
+   * which is what whoever writes the prompt's frame wants; `text` takes the characters as they stand, so that nothing a
+   * user types ends a turn or begins another. `parse` unless given.
    */
   readonly special?: "parse" | "text" | undefined;
 }
@@ -55,7 +57,8 @@ const PATIENCE = 64;
 
 /** A stream over any decoder, at a cost per token that does not grow with the text. */
 export function streamOf(decode: (ids: readonly number[]) => string): TextStream {
-  // `recent` is a few tokens whose text has been given out, then those still held back; `given` characters of its text are out.
+  // `recent` is a few tokens whose text has been given out, then those still held back; `given` characters of its text
+  // are out.
   let recent: number[] = [];
   let fresh = 0;
   let given = 0;

@@ -1,4 +1,7 @@
-/** Whether numbers fit the format that they are to be kept in: one that becomes an infinity makes every token nonsense, and nobody would know why. */
+/**
+ * Whether numbers fit the format that they are to be kept in: one that becomes an infinity makes every token nonsense,
+ * and nobody would know why.
+ */
 
 import { type Code, formatOf } from "../../compiler/ir/formats.ts";
 import { UserError } from "../../runtime/common/errors.ts";

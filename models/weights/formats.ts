@@ -1,4 +1,7 @@
-/** The storage formats that weights are kept in on the GPU: what may be asked for, and what a stored tensor becomes on an adapter. */
+/**
+ * The storage formats that weights are kept in on the GPU: what may be asked for, and what a stored tensor becomes on
+ * an adapter.
+ */
 
 import { blockOf, REALS } from "../../compiler/ir/formats.ts";
 import { UserError } from "../../runtime/common/errors.ts";
@@ -19,7 +22,8 @@ export function keptAs(stored: WeightDType, half: boolean): WeightDType {
 
 /**
  * The format of one of a model's weights on an adapter with half precision or without. What was asked for holds for
- * matrices; norms and biases, a few numbers each, are then f32. q, k and v share a buffer and so a format: f32 where the files store them differently.
+ * matrices; norms and biases, a few numbers each, are then f32. q, k and v share a buffer and so a format: f32 where
+ * the files store them differently.
  */
 export function formatOf(source: ModelSource, name: CanonicalName, half: boolean, weights: WeightFormat): DType {
   if (weights !== "stored") return isVector(name) ? "f32" : weights;

@@ -1,9 +1,10 @@
 /**
  * Weights on the GPU, in the shapes the kernels want.
  *
- * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs that RoPE rotates. f16 and bf16 stay as
- * they are stored, except where q, k and v differ in format, and f16 on adapters without half precision: those unpack it so slowly that f32 is faster. Any
- * other format is made here, on the way: the block formats by rounding 32 neighbours of a row to a common scale.
+ * q, k and v become one matrix, so that one kernel makes all three; each of its heads is two halves of rows, the pairs
+ * that RoPE rotates. f16 and bf16 stay as they are stored, except where q, k and v differ in format, and f16 on
+ * adapters without half precision: those unpack it so slowly that f32 is faster. Any other format is made here, on the
+ * way: the block formats by rounding 32 neighbours of a row to a common scale.
  */
 
 import { guarded, owned } from "../../runtime/device/scopes.ts";
@@ -52,8 +53,8 @@ export interface Weights {
 const SHARE = 4;
 
 /**
- * Rows of a panel on adapters where panels and textures help: as many of its lanes' rows as one program takes together, so that it reads one stream, and no head
- * or half of one begins within a panel; 1 elsewhere.
+ * Rows of a panel on adapters where panels and textures help: as many of its lanes' rows as one program takes together,
+ * so that it reads one stream, and no head or half of one begins within a panel; 1 elsewhere.
  */
 export function panelOn({ traits, subgroups }: Maker["capabilities"], rows: number): number {
   const lanes = subgroups?.max ?? 1;
@@ -68,7 +69,10 @@ const MATRICES = 2;
 
 /** Elements of a large tensor that are in memory at a time, where its source can give it in parts. */
 const PIECE: number = 4 << 20;
-/** Bytes that may wait to be copied to the GPU: Dawn keeps what is written in memory of its own until the device gets to it. */
+/**
+ * Bytes that may wait to be copied to the GPU: Dawn keeps what is written in memory of its own until the device gets to
+ * it.
+ */
 const WAITING: number = 256 << 20;
 
 function floats(data: WeightData, dtype: WeightDType): Float32Array {
@@ -125,7 +129,10 @@ class Loader {
     return tensor;
   }
 
-  /** A norm and the biases of what reads it, in one buffer: with a binding for each, the kernel would bind more than browsers promise. */
+  /**
+   * A norm and the biases of what reads it, in one buffer: with a binding for each, the kernel would bind more than
+   * browsers promise.
+   */
   async normAndBias(
     norm: CanonicalName,
     biases: readonly CanonicalName[],

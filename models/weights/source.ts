@@ -1,8 +1,9 @@
 /**
  * The one form in which every checkpoint format hands over its weights.
  *
- * A format knows its own names, layouts and quirks; the decoder knows only the names below. Rows of q and k are always in rotate-half order, in which RoPE
- * turns element i with element i + headDim/2: formats that keep the pairs side by side are put in order while they are read.
+ * A format knows its own names, layouts and quirks; the decoder knows only the names below. Rows of q and k are always
+ * in rotate-half order, in which RoPE turns element i with element i + headDim/2: formats that keep the pairs side by
+ * side are put in order while they are read.
  */
 
 import { UserError } from "../../runtime/common/errors.ts";

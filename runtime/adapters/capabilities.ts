@@ -1,8 +1,9 @@
 /**
  * What an adapter can do, as the compiler and the kernels' schedules need to know it.
  *
- * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles); and feature levels say which
- * features the generated code may lean on. Each feature level includes those below it, so a variant is named by one word.
+ * Two schedules exist for one source: "software" (few fat invocations, no shared memory) and "gpu" (coalesced, tiles);
+ * and feature levels say which features the generated code may lean on. Each feature level includes those below it, so
+ * a variant is named by one word.
  */
 import type { AdapterTraits } from "../../compiler/index.ts";
 import { env } from "../common/env.ts";
@@ -88,8 +89,8 @@ export interface AdapterFacts {
 const FEATURE_LEVELS: readonly FeatureLevel[] = ["L0", "L1", "L2", "L3", "L4"];
 
 /**
- * Describes an adapter, or a device through `{ info: device.adapterInfo, features: device.features, limits: device.limits }`.
- * TILESTATE_FEATURE_LEVEL lowers the feature level, and never raises it.
+ * Describes an adapter, or a device through `{ info: device.adapterInfo, features: device.features, limits:
+ * device.limits }`. TILESTATE_FEATURE_LEVEL lowers the feature level, and never raises it.
  * @param traits that count in place of the adapter's own, for tests and experiments.
  * @throws UserError when TILESTATE_FEATURE_LEVEL is not a feature level, and for traits that are none.
  */
@@ -178,7 +179,8 @@ function matricesOf(info: GPUAdapterInfo): readonly SubgroupMatrix[] {
   }
   // Experimental in Dawn and absent from the published types.
   const configs = [...((info as { readonly subgroupMatrixConfigs?: Iterable<Config> }).subgroupMatrixConfigs ?? [])];
-  // The null backend has the feature, names no shape and compiles any: a common one lets tensor-core kernels be checked there.
+  // The null backend has the feature, names no shape and compiles any: a common one lets tensor-core kernels be checked
+  // there.
   if (configs.length === 0 && isNullBackend(info)) return [{ component: "f16", result: "f32", M: 16, N: 16, K: 16 }];
   return configs.map(({ componentType, resultComponentType, M, N, K }) => ({
     component: componentType,

@@ -1,4 +1,7 @@
-/** Loading Dawn's module from the platform's package or npm `webgpu` (native-part.ts): where that fails, one sentence says why and what to install. */
+/**
+ * Loading Dawn's module from the platform's package or npm `webgpu` (native-part.ts): where that fails, one sentence
+ * says why and what to install.
+ */
 import { UserError } from "../common/errors.ts";
 import { ALL_PLATFORMS, type NativePart, nativePart, platformPackage } from "./native-part.ts";
 import { PACKED, readLibrary, unpack } from "./unpack.ts";
@@ -51,7 +54,8 @@ export async function importDawn(): Promise<DawnModule> {
 }
 
 /**
- * Unpacks Dawn's binary with the libraries that it looks for beside itself (on Windows, compilers of shaders), on first use into the cache folder.
+ * Unpacks Dawn's binary with the libraries that it looks for beside itself (on Windows, compilers of shaders), on first
+ * use into the cache folder.
  * @returns the binary.
  * @throws NoDawn where no folder can be written, and when the package is damaged.
  */

@@ -1,9 +1,10 @@
 /**
  * Finds a WebGPU adapter: Dawn through npm `webgpu` on servers, `navigator.gpu` in browsers.
  *
- * The object that Dawn's `create()` returns must outlive everything made from it, and Bun and Deno crash when it is collected while the process still
- * works; so each set of options gets one instance, kept for the life of the process on a global registry. A kept instance does not hold the process.
- * Without an adapter of the system's, the embedded software one steps in (swiftshader.ts).
+ * The object that Dawn's `create()` returns must outlive everything made from it, and Bun and Deno crash when it is
+ * collected while the process still works; so each set of options gets one instance, kept for the life of the process
+ * on a global registry. A kept instance does not hold the process. Without an adapter of the system's, the embedded
+ * software one steps in (swiftshader.ts).
  */
 
 import { env, onServer } from "../common/env.ts";
@@ -21,23 +22,27 @@ export type Origin = "system" | "embedded" | "null" | "native" | "given";
 /** What to open. */
 export interface DawnRequest {
   /**
-   * "auto" (the default), "swiftshader", "null", "native", or a part of the wanted adapter's name, vendor or description.
-   * Left out, the variable TILESTATE_ADAPTER decides.
+   * "auto" (the default), "swiftshader", "null", "native", or a part of the wanted adapter's name, vendor or
+   * description. Left out, the variable TILESTATE_ADAPTER decides.
    */
   readonly adapter?: string | undefined;
   /** Dawn toggles to switch on; with a leading "-", off. */
   readonly toggles?: readonly string[] | undefined;
   /**
-   * Use the matrix units of a GPU that has some (feature level L4). Dawn offers them among its unsafe APIs only, which are off otherwise: turn this on for kernels that
-   * you trust. Left out, TILESTATE_FEATURE_LEVEL=L4 turns it on.
+   * Use the matrix units of a GPU that has some (feature level L4). Dawn offers them among its unsafe APIs only, which
+   * are off otherwise: turn this on for kernels that you trust. Left out, TILESTATE_FEATURE_LEVEL=L4 turns it on.
    */
   readonly matrixUnits?: boolean | undefined;
   /**
-   * Threads of Mesa's software adapter (lavapipe): a number, or "auto" for two a core on machines of 2 to 7 cores, with which decoding is a fifth faster. They are
-   * asked for with LP_NUM_THREADS, a variable of the whole process, unless that is set; the first device of a process decides. Left out, nothing is changed.
+   * Threads of Mesa's software adapter (lavapipe): a number, or "auto" for two a core on machines of 2 to 7 cores, with
+   * which decoding is a fifth faster. They are asked for with LP_NUM_THREADS, a variable of the whole process, unless
+   * that is set; the first device of a process decides. Left out, nothing is changed.
    */
   readonly threads?: Threads | undefined;
-  /** Dawn's module itself, for programs packed into one file, where no package is found (docs/bundles.md). It takes the place of npm `webgpu`. */
+  /**
+   * Dawn's module itself, for programs packed into one file, where no package is found (docs/bundles.md). It takes the
+   * place of npm `webgpu`.
+   */
   readonly dawn?: DawnModule | undefined;
 }
 
@@ -58,7 +63,10 @@ const INSTALL =
 const BASE_TOGGLES: readonly string[] = ["-timestamp_quantization"];
 /** What real GPUs need before they offer f16 (NVIDIA). */
 const GPU_TOGGLES: readonly string[] = ["vulkan_enable_f16_on_nvidia"];
-/** What they need before they offer their matrix units, an experiment of Dawn's: so kernels can reach other experiments, too, and that is to be asked for. */
+/**
+ * What they need before they offer their matrix units, an experiment of Dawn's: so kernels can reach other experiments,
+ * too, and that is to be asked for.
+ */
 const MATRIX_TOGGLES: readonly string[] = ["allow_unsafe_apis", "use_vulkan_memory_model"];
 const NO_SUCH_ADAPTER = "tilestate lists adapters";
 const ALIASES: Readonly<Record<string, string>> = { lavapipe: "llvmpipe", software: "swiftshader" };

@@ -1,9 +1,10 @@
 /**
  * Keeps what native code prints from the user's terminal.
  *
- * Dawn warns on standard error whenever it looks at adapters: about limits that it lowers, which concerns nobody who uses it, and about a Vulkan that is not
- * there, where we say so ourselves and go on with the embedded adapter. It has no switch for that, and drivers print as they like. So while such a call runs (it
- * does not return before it has printed) the process's standard error is a place where nothing is kept. TILESTATE_DRIVER_LOG=on leaves it as it is.
+ * Dawn warns on standard error whenever it looks at adapters: about limits that it lowers, which concerns nobody who
+ * uses it, and about a Vulkan that is not there, where we say so ourselves and go on with the embedded adapter. It has
+ * no switch for that, and drivers print as they like. So while such a call runs (it does not return before it has
+ * printed) the process's standard error is a place where nothing is kept. TILESTATE_DRIVER_LOG=on leaves it as it is.
  */
 import { env, onServer } from "../common/env.ts";
 
@@ -39,7 +40,8 @@ function throughNothing({ dup, dup2, close }: Descriptors): Hush {
     }
     const kept = dup(STANDARD_ERROR);
     try {
-      // A process may have been started without a standard error: then there is nothing to keep from it, and nothing to put back.
+      // A process may have been started without a standard error: then there is nothing to keep from it, and nothing to
+      // put back.
       if (kept >= 0) dup2(nothing, STANDARD_ERROR);
       return call();
     } finally {

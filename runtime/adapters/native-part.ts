@@ -1,8 +1,9 @@
 /**
  * The native part on disk: Dawn's binary for this platform, and the archive that SwiftShader comes in.
  *
- * In the package each platform has a package of its own, `tilestate-linux-x64` and its like, which is installed where it fits and comes first. A checkout has npm
- * `webgpu` with the binaries of all platforms, and SwiftShader inside of a browser's package.
+ * In the package each platform has a package of its own, `tilestate-linux-x64` and its like, which is installed where
+ * it fits and comes first. A checkout has npm `webgpu` with the binaries of all platforms, and SwiftShader inside of a
+ * browser's package.
  */
 import { UserError } from "../common/errors.ts";
 import { PACKED } from "./unpack.ts";
@@ -11,7 +12,10 @@ import { PACKED } from "./unpack.ts";
 export interface NativePart {
   readonly name: string;
   readonly version: string;
-  /** Dawn's binary; it may be missing. Where a package holds its libraries packed (unpack.ts), its name ends in `.br`, as theirs do beside it. */
+  /**
+   * Dawn's binary; it may be missing. Where a package holds its libraries packed (unpack.ts), its name ends in `.br`,
+   * as theirs do beside it.
+   */
   readonly binary: string;
   readonly folder: string;
 }

@@ -1,6 +1,6 @@
 /**
- * A look at a device's subgroups before kernels lean on them: whether they are of the size that code is compiled for, and each made of the invocations that code
- * takes for it. In goes a device, out comes what is wrong with them.
+ * A look at a device's subgroups before kernels lean on them: whether they are of the size that code is compiled for,
+ * and each made of the invocations that code takes for it. In goes a device, out comes what is wrong with them.
  */
 import { PROBE_WORDS, subgroupProbe, type Target } from "../../compiler/index.ts";
 
@@ -11,7 +11,8 @@ const [STORAGE, COPY_SRC, COPY_DST, MAP_READ] = [128, 4, 8, 1];
 
 /**
  * Runs the probe.
- * @returns what is not as kernels for `target` take it, in words; undefined where all is, and where they use no subgroups.
+ * @returns what is not as kernels for `target` take it, in words; undefined where all is, and where they use no
+ *   subgroups.
  */
 export async function subgroupProblem(raw: GPUDevice, target: Target): Promise<string | undefined> {
   const { subgroup, pinned, maxInvocations } = target;
@@ -23,11 +24,14 @@ export async function subgroupProblem(raw: GPUDevice, target: Target): Promise<s
   } catch (error) {
     return `a kernel that looks at them failed (${(error as Error).message.split("\n", 1)[0]})`;
   }
-  return problemOf(seen, subgroup);
+  return problemOf(seen, subgroup, target.traits.linearSubgroups);
 }
 
-/** What is wrong with the words that the probe wrote; exported for tests. */
-export function problemOf(seen: Uint32Array, subgroup: number): string | undefined {
+/**
+ * What is wrong with the words that the probe wrote; exported for tests.
+ * @param inOrder Lanes must be numbered as the invocations are. Else they may be in any order, each there once.
+ */
+export function problemOf(seen: Uint32Array, subgroup: number, inOrder: boolean): string | undefined {
   const taken = new Set<string>();
   for (let i = 0; i * PROBE_WORDS < seen.length; i++) {
     const [size, lane = 0, lowest, highest] = seen.subarray(i * PROBE_WORDS, (i + 1) * PROBE_WORDS);
@@ -36,7 +40,7 @@ export function problemOf(seen: Uint32Array, subgroup: number): string | undefin
     const [first, last] = [own * subgroup, own * subgroup + subgroup - 1];
     if (lowest !== first || highest !== last)
       return `expected invocations ${first} to ${last} in one, got invocation ${i} with ${lowest} to ${highest}`;
-    // Lanes may be numbered in any order, as long as each number is there once.
+    if (inOrder && lane !== i - first) return `expected lane ${i - first}, got ${lane} for invocation ${i}`;
     taken.add(`${own} ${lane}`);
     if (lane >= subgroup || taken.size !== i + 1)
       return `expected lanes 0 to ${subgroup - 1} once each, got ${lane} for invocation ${i}`;

@@ -1,12 +1,13 @@
 /**
  * A software GPU inside the package's own dependencies, for machines that have none.
  *
- * SwiftShader is Google's Vulkan on the CPU; native-part.ts says where a build of it lies. Dawn looks for `libvulkan.so.1` beside its own
- * binary before it asks the system, so a copy of Dawn's binary with SwiftShader under that name next to it needs no loader, no driver list and no
- * rights. The copy lives in a cache folder (unpack.ts): node_modules stays as it was, and the original binary in the same process still sees the system's
- * adapters.
+ * SwiftShader is Google's Vulkan on the CPU; native-part.ts says where a build of it lies. Dawn looks for
+ * `libvulkan.so.1` beside its own binary before it asks the system, so a copy of Dawn's binary with SwiftShader under
+ * that name next to it needs no loader, no driver list and no rights. The copy lives in a cache folder (unpack.ts):
+ * node_modules stays as it was, and the original binary in the same process still sees the system's adapters.
  *
- * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing in.
+ * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing
+ * in.
  */
 import { UserError } from "../common/errors.ts";
 import { type DawnModule, requireDawn } from "./dawn-module.ts";
@@ -27,7 +28,8 @@ export function loadEmbeddedDawn(): DawnModule {
 }
 
 /**
- * Makes sure that the folder with the two libraries exists, whole, and returns its path. Safe when several processes do it at once.
+ * Makes sure that the folder with the two libraries exists, whole, and returns its path. Safe when several processes do
+ * it at once.
  * @throws UserError where there are no such libraries, and where no folder can be written.
  */
 export function unpackEmbedded(root?: string): string {
@@ -51,7 +53,10 @@ export function unpackEmbedded(root?: string): string {
   return unpack(packed, root);
 }
 
-/** One file of an uncompressed ustar archive: a 512-byte header (name at 0, octal size at 124), the content, padding to 512. */
+/**
+ * One file of an uncompressed ustar archive: a 512-byte header (name at 0, octal size at 124), the content, padding to
+ * 512.
+ */
 function fileInTar(tar: Uint8Array, wanted: string, archive: string): Uint8Array {
   const text = new TextDecoder();
   const field = (from: number, length: number): string =>

@@ -1,12 +1,15 @@
 /**
  * Threads of Mesa's software adapter: two for each core of a small machine.
  *
- * lavapipe cuts a dispatch into as many equal parts as it has threads, one for each core unless told. A core that had nothing to do wakes up late, 50 us and
- * more on a virtual machine, as long as a kernel of a decode step takes: the first thread is done with its half by then and does the other one too, and one core
- * of two idles. With more parts than cores whoever is awake takes more of them: measured on 2 cores, decoding is 15 to 28 % faster with 4 threads than with 2,
- * and 3, 6 and 8 are no better. Prompts, whose dispatches are long, lose a few percent. LP_NUM_THREADS, Mesa's own variable, decides where the user has set it.
+ * lavapipe cuts a dispatch into as many equal parts as it has threads, one for each core unless told. A core that had
+ * nothing to do wakes up late, 50 us and more on a virtual machine, as long as a kernel of a decode step takes: the
+ * first thread is done with its half by then and does the other one too, and one core of two idles. With more parts
+ * than cores whoever is awake takes more of them: measured on 2 cores, decoding is 15 to 28 % faster with 4 threads
+ * than with 2, and 3, 6 and 8 are no better. Prompts, whose dispatches are long, lose a few percent. LP_NUM_THREADS,
+ * Mesa's own variable, decides where the user has set it.
  *
- * The variable is the process's, and every library in it that loads Mesa's driver reads it. So nobody is given threads who did not ask for them.
+ * The variable is the process's, and every library in it that loads Mesa's driver reads it. So nobody is given threads
+ * who did not ask for them.
  */
 import { env, onServer } from "../common/env.ts";
 import { UserError } from "../common/errors.ts";
@@ -30,7 +33,8 @@ const MOST_THREADS = 256;
 let asked: string | undefined;
 
 /**
- * Asks for threads; to be called before Mesa's driver is loaded, which looks once. Gives a sentence for the user where it cannot be done.
+ * Asks for threads; to be called before Mesa's driver is loaded, which looks once. Gives a sentence for the user where
+ * it cannot be done.
  * @throws UserError for what is no number of threads.
  */
 export async function chooseSoftwareThreads(threads: Threads | undefined): Promise<string | undefined> {
@@ -77,7 +81,10 @@ async function request(count: string): Promise<string | undefined> {
 /** The C library by the names that it has with glibc and with musl. */
 const C_LIBRARIES: readonly string[] = ["libc.so.6", "libc.so", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
-/** Bun keeps changes of the environment to itself, so the C library has to be told where drivers ask. Throws where it cannot be. */
+/**
+ * Bun keeps changes of the environment to itself, so the C library has to be told where drivers ask. Throws where it
+ * cannot be.
+ */
 async function setForLibraries(name: string, value: string): Promise<void> {
   // A variable, so that bundlers and other runtimes do not follow the import.
   const specifier = "bun:ffi";

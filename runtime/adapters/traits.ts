@@ -1,6 +1,7 @@
 /**
- * Traits of adapters: in go an adapter's names, out comes what it is like. The only place that knows adapters by name; whoever wants to know what an adapter
- * does better than another asks for the trait. Measured on lavapipe (Mesa 25) and SwiftShader 5; nobody has measured GPUs.
+ * Traits of adapters: in go an adapter's names, out comes what it is like. The only place that knows adapters by name;
+ * whoever wants to know what an adapter does better than another asks for the trait. Measured on lavapipe (Mesa 25) and
+ * SwiftShader 5; nobody has measured GPUs.
  */
 import type { AdapterTraits } from "../../compiler/index.ts";
 import { UserError } from "../common/errors.ts";

@@ -1,11 +1,13 @@
 /**
  * Libraries unpacked into the cache folder.
  *
- * What comes in: names of libraries, and their bytes on request. What comes out: a folder in which they lie together, because a library is looked for beside the
- * one that loads it. Its name ends in the length and the hash of what is in it, which are compared before it is used: a library that was cut off would end the
- * process with a bus error. A folder that is not whole is made anew; processes that unpack at once leave one.
+ * What comes in: names of libraries, and their bytes on request. What comes out: a folder in which they lie together,
+ * because a library is looked for beside the one that loads it. Its name ends in the length and the hash of what is in
+ * it, which are compared before it is used: a library that was cut off would end the process with a bus error. A folder
+ * that is not whole is made anew; processes that unpack at once leave one.
  *
- * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing in.
+ * Node's modules are fetched through `process.getBuiltinModule`, so that bundling this file for a browser pulls nothing
+ * in.
  */
 import { libraryRoots, makeFolder, readText, sha256, writeWhole } from "../../compiler/index.ts";
 import { UserError } from "../common/errors.ts";
@@ -40,7 +42,8 @@ const STALE = 24 * 60 * 60 * 1000;
 const LONGEST_NOTE = 4096;
 
 /**
- * Makes sure that a folder with the libraries exists, whole, and returns its path. Safe when several processes do it at once.
+ * Makes sure that a folder with the libraries exists, whole, and returns its path. Safe when several processes do it at
+ * once.
  * @param root - where to put it, instead of the places that `libraryRoots` names.
  * @throws UserError where no folder can be written, and whatever `contents` throws.
  */
@@ -125,7 +128,10 @@ function wholeOne(base: string, name: string, libraries: readonly string[]): str
   }
 }
 
-/** Puts a finished folder in its place, where there may be a broken one, or since a moment ago a whole one of another process. */
+/**
+ * Puts a finished folder in its place, where there may be a broken one, or since a moment ago a whole one of another
+ * process.
+ */
 function moveInto(final: Folder, draft: string): void {
   const fs = process.getBuiltinModule("node:fs");
   if (isWhole(final)) return;
@@ -141,8 +147,9 @@ function moveInto(final: Folder, draft: string): void {
 }
 
 /**
- * True for a folder with libraries of the length and the hash that its name ends in. Hashing 30 MB takes longer than compiling a kernel, so a note beside the
- * folder says which state of the files was found to be right; as long as they are in that state they are not read again.
+ * True for a folder with libraries of the length and the hash that its name ends in. Hashing 30 MB takes longer than
+ * compiling a kernel, so a note beside the folder says which state of the files was found to be right; as long as they
+ * are in that state they are not read again.
  */
 function isWhole(folder: Folder): boolean {
   const said = CONTENTS.exec(folder.path);
@@ -203,7 +210,10 @@ function lengthOf({ path, libraries }: Folder): number {
   return libraries.reduce((sum, name) => sum + fs.statSync(join(path, name)).size, 0);
 }
 
-/** Removes what processes that died while unpacking have left: folders of such a name with nothing but our files in them. */
+/**
+ * Removes what processes that died while unpacking have left: folders of such a name with nothing but our files in
+ * them.
+ */
 function removeDrafts(base: string, libraries: readonly string[]): void {
   const fs = process.getBuiltinModule("node:fs");
   const { join } = process.getBuiltinModule("node:path");

@@ -1,8 +1,9 @@
 /**
  * Errors a person can act on.
  *
- * Everything that is the input's fault (a file, a shape, an option, a missing adapter) is thrown as a `UserError`, whose message is complete by itself:
- * the commands print it without a stack trace. Anything else that escapes is a defect of ours and keeps its trace.
+ * Everything that is the input's fault (a file, a shape, an option, a missing adapter) is thrown as a `UserError`,
+ * whose message is complete by itself: the commands print it without a stack trace. Anything else that escapes is a
+ * defect of ours and keeps its trace.
  */
 
 /** A failure caused by input or environment; `message` says what was expected, what was got and where. */

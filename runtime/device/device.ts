@@ -1,6 +1,7 @@
 /**
- * A WebGPU device with what WebGPU leaves to its user: which features and limits to ask for, a count of the bytes that live on it, who hears of its failures,
- * a pool of read-back buffers, and an end after which the process can exit by itself.
+ * A WebGPU device with what WebGPU leaves to its user: which features and limits to ask for, a count of the bytes that
+ * live on it, who hears of its failures, a pool of read-back buffers, and an end after which the process can exit by
+ * itself.
  */
 import { type Capabilities, describeAdapter, isNullBackend } from "../adapters/capabilities.ts";
 import { type Dawn, type DawnRequest, type Origin, openDawn } from "../adapters/dawn.ts";
@@ -19,8 +20,9 @@ export interface DeviceRequest extends DawnRequest {
   /** A device that exists already; the adapter's name is not looked at then. */
   readonly device?: GPUDevice | undefined;
   /**
-   * How the thread waits for the GPU. "block", the default, sleeps it for up to 4 ms between two looks: results come soonest and cost the least. "yield" is for
-   * programs that serve others on the same event loop, which it never blocks for more than a millisecond.
+   * How the thread waits for the GPU. "block", the default, sleeps it for up to 4 ms between two looks: results come
+   * soonest and cost the least. "yield" is for programs that serve others on the same event loop, which it never blocks
+   * for more than a millisecond.
    */
   readonly waiting?: Waiting | undefined;
   /** Traits that count in place of the adapter's own: for tests, and for adapters that nobody has described yet. */
@@ -34,7 +36,10 @@ const FEATURES: readonly string[] = [
   "timestamp-query",
   "chromium-experimental-subgroup-matrix",
 ];
-/** Limits taken as high as the adapter has them. Alignments stay at their defaults, so that an offset that works here works everywhere. */
+/**
+ * Limits taken as high as the adapter has them. Alignments stay at their defaults, so that an offset that works here
+ * works everywhere.
+ */
 const LIMITS = [
   "maxStorageBufferBindingSize",
   "maxBufferSize",
@@ -68,7 +73,10 @@ export async function openDevice(request: DeviceRequest = {}): Promise<Device> {
   return new Device(raw, dawn?.origin ?? "given", all, { dawn, waiting, capabilities });
 }
 
-/** The capabilities of a device whose subgroups are what its adapter tells, where that is not known yet; on feature level L0, with a note, where they are not. */
+/**
+ * The capabilities of a device whose subgroups are what its adapter tells, where that is not known yet; on feature
+ * level L0, with a note, where they are not.
+ */
 async function checked(
   raw: GPUDevice,
   told: Capabilities,
@@ -133,7 +141,9 @@ export class Device {
   readonly #dawn: Dawn | undefined;
   readonly #paces = new Map<string, Pace>();
   readonly #staging = new Map<number, GPUBuffer[]>();
-  /** Promises of the device that somebody waits for: the process must not end, nor a worker, while Dawn owes an answer. */
+  /**
+   * Promises of the device that somebody waits for: the process must not end, nor a worker, while Dawn owes an answer.
+   */
   readonly #owed = new Set<Promise<unknown>>();
   readonly #onError: (event: GPUUncapturedErrorEvent) => void;
   #loss: string | undefined;
@@ -183,7 +193,9 @@ export class Device {
     if (this.#loss !== undefined) throw new Error(`the GPU device was lost: ${this.#loss}`);
   }
 
-  /** Is the device lost or closed, or about to be known as lost? What hangs on it may hear of the loss a moment earlier. */
+  /**
+   * Is the device lost or closed, or about to be known as lost? What hangs on it may hear of the loss a moment earlier.
+   */
   async isGone(): Promise<boolean> {
     for (let i = 0; this.isOpen && i < 2; i++) await Promise.race([this.lost, turn()]);
     return !this.isOpen;
@@ -258,7 +270,9 @@ export class Device {
     else free.push(buffer);
   }
 
-  /** Destroys the device and everything on it; afterwards the process can exit by itself. A given device is only let go. */
+  /**
+   * Destroys the device and everything on it; afterwards the process can exit by itself. A given device is only let go.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

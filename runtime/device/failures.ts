@@ -1,10 +1,11 @@
 /**
  * Who hears of what went wrong on a device.
  *
- * WebGPU reports a failure after the call that caused it, and to nobody in particular. Here every failure has an owner: whoever waits for the work that failed.
- * Work is known by the memory that it writes, so a read hears of what went wrong with its tensor since the read before, and of nothing else. What nobody has
- * heard of is thrown by the next wait for everything. Work in a region (see scopes.ts) belongs to whoever opened the region, and nobody else hears of it. Only
- * what cannot be told to belong to anything, an error that no scope caught, goes to everybody who waits.
+ * WebGPU reports a failure after the call that caused it, and to nobody in particular. Here every failure has an owner:
+ * whoever waits for the work that failed. Work is known by the memory that it writes, so a read hears of what went
+ * wrong with its tensor since the read before, and of nothing else. What nobody has heard of is thrown by the next wait
+ * for everything. Work in a region (see scopes.ts) belongs to whoever opened the region, and nobody else hears of it.
+ * Only what cannot be told to belong to anything, an error that no scope caught, goes to everybody who waits.
  */
 
 /** What tensors lie in. */
@@ -58,8 +59,9 @@ export class Failures {
   }
 
   /**
-   * Remembers the outcome of work that was submitted just now: by the memory that it writes, and for the next wait for everything unless it is `owned` by
-   * somebody who looks at the verdict. `lasting` says that the memory was to be made by it.
+   * Remembers the outcome of work that was submitted just now: by the memory that it writes, and for the next wait for
+   * everything unless it is `owned` by somebody who looks at the verdict. `lasting` says that the memory was to be made
+   * by it.
    */
   adopt(verdict: Verdict, touched: Iterable<Memory>, how: Adoption = {}): void {
     const { owned = false, lasting = false } = how;
@@ -85,7 +87,10 @@ export class Failures {
     await Promise.all(this.#pending);
   }
 
-  /** What went wrong with these pieces of memory before `mark` and was not told to an earlier read. Call after `settled`. */
+  /**
+   * What went wrong with these pieces of memory before `mark` and was not told to an earlier read. Call after
+   * `settled`.
+   */
   of(memories: Iterable<Memory>, mark: number): Error | undefined {
     const found: Failure[] = [];
     for (const memory of memories) {
@@ -119,7 +124,10 @@ export class Failures {
     });
   }
 
-  /** An error that belongs to nobody: all waits under way hear of it, and, until one of them has told of it, those that begin. */
+  /**
+   * An error that belongs to nobody: all waits under way hear of it, and, until one of them has told of it, those that
+   * begin.
+   */
   report(error: Error): void {
     for (const ear of this.#ears) ear.errors.push(error);
     if (this.#everybody.length < MOST_REMEMBERED) this.#everybody.push(error);

@@ -1,10 +1,10 @@
 /**
- * Pace: an estimate of how long work of one kind takes, learnt from the waits for it. In go the durations that were seen, out come milliseconds to rest before
- * the first poll and between two.
+ * Pace: an estimate of how long work of one kind takes, learnt from the waits for it. In go the durations that were
+ * seen, out come milliseconds to rest before the first poll and between two.
  *
- * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy leaves the GPU without work, and who
- * looks too early only pays for a few polls. Drivers compile when a kernel first runs, so a wait says nothing of the next one if pipelines were made since the
- * same work was last waited for.
+ * "Last time" is the shortest of the last three: who sleeps too long because something else once kept the machine busy
+ * leaves the GPU without work, and who looks too early only pays for a few polls. Drivers compile when a kernel first
+ * runs, so a wait says nothing of the next one if pipelines were made since the same work was last waited for.
  */
 
 const FIRST_STEP_MS = 0.1;
@@ -13,8 +13,9 @@ const MOST_REST_MS = { new: 25, known: 400 } as const;
 const REMEMBERED = 3;
 
 /**
- * What matters when waiting: to be there soon, or to ask seldom. `rest` is the share of the foreseen time that nobody asks in, `early` what a wait without any
- * poll counts for, and a sleep between two polls is `share` of what was waited, and at most `most` milliseconds.
+ * What matters when waiting: to be there soon, or to ask seldom. `rest` is the share of the foreseen time that nobody
+ * asks in, `early` what a wait without any poll counts for, and a sleep between two polls is `share` of what was
+ * waited, and at most `most` milliseconds.
  */
 const MANNERS = {
   /** Nothing else is under way: whoever is late leaves the adapter idle. */
@@ -26,7 +27,10 @@ const MANNERS = {
 /** Whether other work comes after what is waited for. */
 export type Company = "alone" | "followed";
 
-/** How long work of one kind takes, learnt from doing it. Amounts are in any unit; work takes time in proportion to its amount. */
+/**
+ * How long work of one kind takes, learnt from doing it. Amounts are in any unit; work takes time in proportion to its
+ * amount.
+ */
 export class Pace {
   /** Milliseconds for one unit that the last waits should have taken, newest first. */
   #recent: readonly number[] = [];

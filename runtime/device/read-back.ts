@@ -6,7 +6,8 @@ import { blame, type Paced, patiently, type Waitable } from "./wait.ts";
 const MAP_READ = 1;
 
 /**
- * Copies `bytes` (a multiple of 4) out of a MAP_READ buffer into which submitted work writes, and leaves the buffer unmapped.
+ * Copies `bytes` (a multiple of 4) out of a MAP_READ buffer into which submitted work writes, and leaves the buffer
+ * unmapped.
  * @param failure looks for what went wrong with that work. Nobody else's failure is thrown.
  * @throws that failure, what belongs to everybody, and when the device was lost.
  */

@@ -1,11 +1,14 @@
 /**
- * Error scopes: every failure of the GPU becomes one exception that names the kernel or the tensor, and is thrown to whoever waits for that work.
+ * Error scopes: every failure of the GPU becomes one exception that names the kernel or the tensor, and is thrown to
+ * whoever waits for that work.
  *
- * WebGPU reports failures later and elsewhere. Scopes around the call that fails catch them there; out of memory is the user's affair and says so,
- * everything else is ours. Scopes are a stack of the device, so they are opened and closed within one turn, never across an await.
+ * WebGPU reports failures later and elsewhere. Scopes around the call that fails catch them there; out of memory is the
+ * user's affair and says so, everything else is ours. Scopes are a stack of the device, so they are opened and closed
+ * within one turn, never across an await.
  *
- * A region is work whose failures belong together: what is created, written and submitted in it is for whoever opened it to hear of (`owned`, `guarded`).
- * Outside of regions the failure goes to the next read of the tensors concerned, or to the next wait for everything (`watched`, `submitted`).
+ * A region is work whose failures belong together: what is created, written and submitted in it is for whoever opened
+ * it to hear of (`owned`, `guarded`). Outside of regions the failure goes to the next read of the tensors concerned, or
+ * to the next wait for everything (`watched`, `submitted`).
  */
 
 import { UserError } from "../common/errors.ts";
@@ -28,8 +31,8 @@ export interface Owned<T> {
 }
 
 /**
- * Runs `fn` as a region and gives, beside its value, what the GPU thinks of all that was created, written and submitted before its first await. The caller must
- * look at the verdict: nobody else is told.
+ * Runs `fn` as a region and gives, beside its value, what the GPU thinks of all that was created, written and submitted
+ * before its first await. The caller must look at the verdict: nobody else is told.
  */
 export function owned<T>(device: Scoped, what: string, fn: () => T): Owned<T> {
   device.assertOpen();
@@ -74,8 +77,8 @@ export interface Watching<T> {
 }
 
 /**
- * Makes something under scopes of its own, without waiting. A failure belongs to the region that is open, if one is; else to the next read of the memory that
- * it touches, or to the next wait for everything.
+ * Makes something under scopes of its own, without waiting. A failure belongs to the region that is open, if one is;
+ * else to the next read of the memory that it touches, or to the next wait for everything.
  */
 export function watched<T>(device: Scoped, what: string, fn: () => T, how: Watching<T> = {}): T {
   device.assertOpen();
@@ -87,7 +90,9 @@ export function watched<T>(device: Scoped, what: string, fn: () => T, how: Watch
   return value;
 }
 
-/** Submits work that writes `touched`. In a region its scopes serve; else a failure belongs as that of `watched` does. */
+/**
+ * Submits work that writes `touched`. In a region its scopes serve; else a failure belongs as that of `watched` does.
+ */
 export function submitted<T>(device: Scoped, what: string, touched: Iterable<Memory>, fn: () => T): T {
   device.assertOpen();
   if (device.failures.region !== undefined) return fn();

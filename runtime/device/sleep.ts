@@ -1,6 +1,6 @@
 /**
- * Sleeping in this thread: precisely with `Atomics.wait`, roughly with timers, and one turn of the event loop at a time. What a sleep does to whatever else the
- * program serves on the event loop is the caller's choice (`Waiting`).
+ * Sleeping in this thread: precisely with `Atomics.wait`, roughly with timers, and one turn of the event loop at a
+ * time. What a sleep does to whatever else the program serves on the event loop is the caller's choice (`Waiting`).
  */
 
 /** Sleeps below this are not worth a call. */
@@ -8,10 +8,15 @@ const SHORTEST_MS = 0.05;
 /** Timers are late by up to this; the rest is slept precisely. */
 const TIMER_SLACK_MS = 1.5;
 
-/** What a wait does to the event loop: sleeps as long as it suits, or lets others have it at least once a millisecond. */
+/**
+ * What a wait does to the event loop: sleeps as long as it suits, or lets others have it at least once a millisecond.
+ */
 export type Waiting = "block" | "yield";
 
-/** Milliseconds that an event loop which serves others is blocked in one turn: a sleep may be a little longer than asked for. */
+/**
+ * Milliseconds that an event loop which serves others is blocked in one turn: a sleep may be a little longer than asked
+ * for.
+ */
 const YIELDING_MS = 0.8;
 
 const idle: Int32Array | undefined =

@@ -1,15 +1,18 @@
 /**
  * Waiting for the GPU without burning a core.
  *
- * While one of Dawn's promises is pending, its Node binding asks for events in every turn of the event loop, which keeps a whole core busy: on a software
- * adapter that core is taken from the kernels. So nothing is asked for until most of the time that the same work took last time has passed (timers run, the
- * event loop stays free), and then the promise is polled in short sleeps with one turn of the loop between. Browsers and given devices just await.
+ * While one of Dawn's promises is pending, its Node binding asks for events in every turn of the event loop, which
+ * keeps a whole core busy: on a software adapter that core is taken from the kernels. So nothing is asked for until
+ * most of the time that the same work took last time has passed (timers run, the event loop stays free), and then the
+ * promise is polled in short sleeps with one turn of the loop between. Browsers and given devices just await.
  *
- * Sleeping blocks the event loop, and whatever else the program serves on it. A device that was opened with `waiting: "yield"` sleeps less than a millisecond in
- * each turn of the loop, whoever waits for what, and leaves the rest to timers.
+ * Sleeping blocks the event loop, and whatever else the program serves on it. A device that was opened with
+ * `waiting: "yield"` sleeps less than a millisecond in each turn of the loop, whoever waits for what, and leaves the
+ * rest to timers.
  *
- * Polls are not free: for each of them the binding makes a function whose memory, outside of the JavaScript heap too, comes back only with a collection of old
- * objects, and in Node that is rare enough for a process to grow by 25 MiB. So there are few where being late costs nothing, because other work follows.
+ * Polls are not free: for each of them the binding makes a function whose memory, outside of the JavaScript heap too,
+ * comes back only with a collection of old objects, and in Node that is rare enough for a process to grow by 25 MiB. So
+ * there are few where being late costs nothing, because other work follows.
  */
 import type { Ear, Failures, Verdict } from "./failures.ts";
 import type { Pace } from "./pace.ts";
@@ -38,8 +41,9 @@ export interface Paced {
 }
 
 /**
- * Awaits what `start` returns, at the pace of such work: the given one, or the one that the device keeps under a name. `start` is called late, when the work should
- * nearly be done, so it must only ask for a result (`onSubmittedWorkDone`, `mapAsync`) and not begin the work.
+ * Awaits what `start` returns, at the pace of such work: the given one, or the one that the device keeps under a name.
+ * `start` is called late, when the work should nearly be done, so it must only ask for a result (`onSubmittedWorkDone`,
+ * `mapAsync`) and not begin the work.
  */
 export async function patiently<T>(device: Waitable, work: string | Paced, start: () => Promise<T>): Promise<T> {
   if (!device.paced) return device.owe(start());
@@ -67,7 +71,8 @@ export async function patiently<T>(device: Waitable, work: string | Paced, start
 
 /**
  * Waits until all submitted work is done. Work of different lengths waits best under different keys.
- * @param verdict what the GPU thinks of the work that is waited for, where that is known: then only its failure is thrown.
+ * @param verdict what the GPU thinks of the work that is waited for, where that is known: then only its failure is
+ *   thrown.
  * @throws that failure, or else what nobody has heard of yet; what belongs to everybody; and when the device was lost.
  */
 export async function settle(device: Waitable, key = "settle", verdict?: Verdict): Promise<void> {
@@ -83,7 +88,10 @@ export async function settle(device: Waitable, key = "settle", verdict?: Verdict
   });
 }
 
-/** Throws the cause of a failed wait: that of the work itself says more than "mapping failed", and a loss explains whatever came of it. */
+/**
+ * Throws the cause of a failed wait: that of the work itself says more than "mapping failed", and a loss explains
+ * whatever came of it.
+ */
 export async function blame(device: Waitable, ear: Ear, thrown: unknown, failure: () => Verdict): Promise<void> {
   const own = await failure();
   if (thrown !== undefined || own !== undefined) await device.isGone();

@@ -1,6 +1,6 @@
 /**
- * What a kernel is called with, checked before anything is done with it. A mistake is told in the words of the kernel, naming the parameter, what it expects and
- * what it got, and not in those of WebGPU at some later wait.
+ * What a kernel is called with, checked before anything is done with it. A mistake is told in the words of the kernel,
+ * naming the parameter, what it expects and what it got, and not in those of WebGPU at some later wait.
  */
 
 import {
@@ -171,7 +171,10 @@ export class Parameters {
     }
   }
 
-  /** What one lane writes nobody else may read in the same dispatch, so tensors of a call overlap only where all are read. */
+  /**
+   * What one lane writes nobody else may read in the same dispatch, so tensors of a call overlap only where all are
+   * read.
+   */
   #checkAliases(tensors: ReadonlyMap<string, DeviceTensor>): void {
     const all = [...tensors];
     for (const [i, [p, a]] of all.entries()) {
@@ -224,7 +227,10 @@ export class Parameters {
 const RANGES = { u32: [0, 2 ** 32 - 1], i32: [-(2 ** 31), 2 ** 31 - 1] } as const;
 const LARGEST_F32 = 3.4028234663852886e38;
 
-/** What a parameter of this type would take instead of the number; undefined where it takes it. Of f32 that is any that does not become an infinity. */
+/**
+ * What a parameter of this type would take instead of the number; undefined where it takes it. Of f32 that is any that
+ * does not become an infinity.
+ */
 function numberProblem(dtype: Uniform["dtype"], value: number): string | undefined {
   if (dtype === "f32") {
     const overflows = Number.isFinite(value) && !Number.isFinite(Math.fround(value));

@@ -6,7 +6,10 @@ import type { DeviceTensor } from "../memory/tensor.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { bytesOfUniforms, type UniformPlace, uniformsOf } from "./uniforms.ts";
 
-/** The bind group of a dispatch. Unless it is told where its numbers lie, they get a buffer of their own. To be called under scopes. */
+/**
+ * The bind group of a dispatch. Unless it is told where its numbers lie, they get a buffer of their own. To be called
+ * under scopes.
+ */
 export function bindGroupOf(
   device: Device,
   dispatch: Dispatch,

@@ -1,8 +1,8 @@
 /**
  * Loaded kernels: in go the arguments of a call, out comes a dispatch.
  *
- * A kernel is specialised to the shapes and formats of the tensors it is called with (arguments.ts); each such variant is generated and compiled once and kept
- * (variants.ts).
+ * A kernel is specialised to the shapes and formats of the tensors it is called with (arguments.ts); each such variant
+ * is generated and compiled once and kept (variants.ts).
  */
 
 import {

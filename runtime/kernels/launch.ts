@@ -1,12 +1,15 @@
 /**
- * The types of loading and calling kernels: what `gpu.kernels` takes, and the typed call that a kernel function becomes. In goes the type of the source's
- * function, out comes that of the call.
+ * The types of loading and calling kernels: what `gpu.kernels` takes, and the typed call that a kernel function
+ * becomes. In goes the type of the source's function, out comes that of the call.
  */
 import type { Statics, StaticValue } from "../../compiler/index.ts";
 import type { DType, RunTime, Tensor } from "../../dsl/index.ts";
 import type { DeviceTensor } from "../memory/tensor.ts";
 
-/** What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every run). */
+/**
+ * What is passed for a parameter: a tensor on the GPU, or for a Scalar a number or a one-element tensor (read at every
+ * run).
+ */
 export type Argument<P> = P extends Tensor<string, DType> ? DeviceTensor : number | DeviceTensor;
 
 /** What `gpu.kernels` loads: a kernel, or one with its compile-time parameters given. */

@@ -1,8 +1,10 @@
 /**
- * The pipelines of a device, by their code: kernels and decoders that come to the same WGSL share one, also while it is being compiled.
+ * The pipelines of a device, by their code: kernels and decoders that come to the same WGSL share one, also while it is
+ * being compiled.
  *
- * A pipeline is kept as long as a variant of some kernel uses it (variants.ts), and what a kernel gives up for want of room is forgotten. When whole kernels are gone,
- * as with a decoder, the last of theirs are kept for the next that comes to the same.
+ * A pipeline is kept as long as a variant of some kernel uses it (variants.ts), and what a kernel gives up for want of
+ * room is forgotten. When whole kernels are gone, as with a decoder, the last of theirs are kept for the next that
+ * comes to the same.
  */
 import type { Generated } from "../../compiler/index.ts";
 import type { Device } from "../device/device.ts";
@@ -20,7 +22,10 @@ export interface Shader {
   users: number;
 }
 
-/** What is kept without a user: variants of one kernel that no plan holds, and shaders of a device whose kernels are gone. */
+/**
+ * What is kept without a user: variants of one kernel that no plan holds, and shaders of a device whose kernels are
+ * gone.
+ */
 export const MOST_IDLE = 64;
 
 const caches: WeakMap<Device, Pipelines> = new WeakMap();
@@ -75,7 +80,10 @@ export class Pipelines {
   }
 }
 
-/** Compiles now, blocking; what was compiled already costs nothing. Reads of the memory that is `written` hear of a failure. */
+/**
+ * Compiles now, blocking; what was compiled already costs nothing. Reads of the memory that is `written` hear of a
+ * failure.
+ */
 export function compileNow(device: Device, shader: Shader, written: () => Iterable<Memory>): GPUComputePipeline {
   const make = (): GPUComputePipeline => {
     device.pipelines++;
@@ -89,7 +97,10 @@ export function compileNow(device: Device, shader: Shader, written: () => Iterab
   return shader.pipeline;
 }
 
-/** Compiles without blocking (`inTurn`: blocking, in this thread). Who asks while it is under way waits for the same compilation. */
+/**
+ * Compiles without blocking (`inTurn`: blocking, in this thread). Who asks while it is under way waits for the same
+ * compilation.
+ */
 export async function compile(device: Device, shader: Shader, inTurn: boolean): Promise<void> {
   if (shader.pipeline !== undefined) return;
   shader.making ??= guarded(device, shader.label, () => {

@@ -14,7 +14,8 @@ const UNIFORM = 0x40;
 const COPY_DST = 0x8;
 
 /**
- * One buffer with the numbers of all dispatches; undefined where none has any. `places` are in the order of the dispatches. To be called under scopes.
+ * One buffer with the numbers of all dispatches; undefined where none has any. `places` are in the order of the
+ * dispatches. To be called under scopes.
  */
 export function uniformsOf(
   device: Device,

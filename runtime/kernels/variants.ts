@@ -1,8 +1,8 @@
 /**
  * The variants of a kernel: one for each binding of shapes, formats and places that it was called with, generated once.
  *
- * Those that plans hold stay as long as the plans do. Of the others only the last used are kept, so that a host loop over ever new shapes does not take ever
- * more memory.
+ * Those that plans hold stay as long as the plans do. Of the others only the last used are kept, so that a host loop
+ * over ever new shapes does not take ever more memory.
  */
 import type { Binding, Generated } from "../../compiler/index.ts";
 import type { Device } from "../device/device.ts";
@@ -58,7 +58,9 @@ interface Use {
   readonly shader: Shader;
 }
 
-/** Kernels are dropped without a word; what they used of the device's pipelines is given back when they are collected. */
+/**
+ * Kernels are dropped without a word; what they used of the device's pipelines is given back when they are collected.
+ */
 const collected: FinalizationRegistry<{ readonly pipelines: Pipelines; readonly uses: ReadonlySet<Use> }> =
   new FinalizationRegistry(({ pipelines, uses }) => {
     for (const { shader } of uses) pipelines.leave(shader);
@@ -143,7 +145,10 @@ export class Variants {
   }
 }
 
-/** Compiles the variant now, blocking; for calls outside a plan. Reads of the memory that is `written` hear of a failure. */
+/**
+ * Compiles the variant now, blocking; for calls outside a plan. Reads of the memory that is `written` hear of a
+ * failure.
+ */
 export function compileHere(device: Device, variant: Variant, written: () => Iterable<Memory>): GPUComputePipeline {
   return compileNow(device, variant.home.shaderOf(variant), written);
 }
@@ -151,9 +156,9 @@ export function compileHere(device: Device, variant: Variant, written: () => Ite
 /**
  * Compiles variants side by side; those that are compiled already cost nothing.
  *
- * An adapter that compiles in the caller's thread (SwiftShader) leaves a kernel's constants in that thread's heap. The main thread's mostly lies below 4 GiB, where addresses are
- * short: code that a worker compiled took up to 7 % longer. And while workers compile, waiting for them takes a core. So there kernels are compiled here, one
- * after the other.
+ * An adapter that compiles in the caller's thread (SwiftShader) leaves a kernel's constants in that thread's heap. The
+ * main thread's mostly lies below 4 GiB, where addresses are short: code that a worker compiled took up to 7 % longer.
+ * And while workers compile, waiting for them takes a core. So there kernels are compiled here, one after the other.
  */
 export async function compileAll(device: Device, variants: Iterable<Variant>): Promise<void> {
   const inTurn = device.capabilities.traits.compilesInCaller;

@@ -1,6 +1,7 @@
 /**
- * Allocation: from shapes, element types and options to tensors, each in memory of its own or several in one GPU buffer. Buffers are padded to 16 bytes so that
- * kernels may load the tail as a vec4. The last tensor of a buffer that is destroyed frees it.
+ * Allocation: from shapes, element types and options to tensors, each in memory of its own or several in one GPU
+ * buffer. Buffers are padded to 16 bytes so that kernels may load the tail as a vec4. The last tensor of a buffer that
+ * is destroyed frees it.
  */
 import { describe } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
@@ -15,8 +16,8 @@ const USAGE = 128 | 4 | 8; // STORAGE | COPY_SRC | COPY_DST
 
 /**
  * Allocates a tensor, filled with zeros or with `data`.
- * @throws UserError naming the tensor when its shape or data are wrong or it exceeds a limit. When memory runs out, reading it throws, and so does the next wait
- * for everything.
+ * @throws UserError naming the tensor when its shape or data are wrong or it exceeds a limit. When memory runs out,
+ *   reading it throws, and so does the next wait for everything.
  */
 export function createTensor(
   device: Device,
@@ -53,9 +54,10 @@ export interface TensorSpec extends Omit<TensorOptions, "sliced" | "texture"> {
 }
 
 /**
- * Allocates tensors that share a GPU buffer (several, where it would exceed what the adapter allows), each a tensor like any other. Where an adapter binds
- * fewer buffers than a kernel has tensors, those of one buffer take one binding; they lie from small to large, so that the small ones are neighbours. The
- * memory is freed when the last of them is destroyed.
+ * Allocates tensors that share a GPU buffer (several, where it would exceed what the adapter allows), each a tensor
+ * like any other. Where an adapter binds fewer buffers than a kernel has tensors, those of one buffer take one binding;
+ * they lie from small to large, so that the small ones are neighbours. The memory is freed when the last of them is
+ * destroyed.
  * @throws UserError as `createTensor` does; then nothing stays allocated.
  */
 export function createTensors<K extends string>(

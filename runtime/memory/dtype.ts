@@ -1,8 +1,9 @@
 /**
  * Element types of tensors in device memory, and the two 16-bit float formats that JavaScript lacks.
  *
- * Rounding is to nearest, ties to even, in both directions of doubt: denormals, overflow to infinity and NaN behave as IEEE 754 hardware does. The
- * tricks are the usual ones: rebias the exponent in integer arithmetic and let a carry run into it; for f16 denormals let an f32 addition round.
+ * Rounding is to nearest, ties to even, in both directions of doubt: denormals, overflow to infinity and NaN behave as
+ * IEEE 754 hardware does. The tricks are the usual ones: rebias the exponent in integer arithmetic and let a carry run
+ * into it; for f16 denormals let an f32 addition round.
  */
 import { type Code, FORMATS, formatOf, type StorageType } from "../../compiler/ir/formats.ts";
 
@@ -37,7 +38,10 @@ function smallFloat(dtype: DType): SmallFloat {
   return code;
 }
 
-/** f32 values to the codes of a float of up to 8 bits, to nearest even. What is too large becomes an infinity, or NaN in a format without infinities. */
+/**
+ * f32 values to the codes of a float of up to 8 bits, to nearest even. What is too large becomes an infinity, or NaN in
+ * a format without infinities.
+ */
 export function encodeSmall(values: Float32Array, { exponent, fraction, ieee }: SmallFloat): Uint8Array<ArrayBuffer> {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint8Array(values.length);

@@ -7,7 +7,10 @@ import type { Float16Data, TensorData } from "./layout.ts";
 /** Makes the error for a problem; it knows the tensor. */
 type Fail = (problem: string) => Error;
 
-/** The bytes of the data: raw ones as they are, numbers rounded to the format (to nearest even). Throws what `fail` makes for data that are no numbers of the format. */
+/**
+ * The bytes of the data: raw ones as they are, numbers rounded to the format (to nearest even). Throws what `fail`
+ * makes for data that are no numbers of the format.
+ */
 export function encodeData(data: TensorData, dtype: DType, fail: Fail): ArrayBufferView<ArrayBuffer> {
   if (data instanceof Uint8Array) {
     if (data.byteLength % bytesOf(dtype) !== 0)

@@ -1,5 +1,6 @@
 /**
- * What a tensor is made of: shape, element type and place, checked against what the device allows before anything is allocated.
+ * What a tensor is made of: shape, element type and place, checked against what the device allows before anything is
+ * allocated.
  */
 import { blockOf, isFormat } from "../../compiler/ir/formats.ts";
 import { awaitHint, describe, listed } from "../common/describe.ts";
@@ -9,7 +10,10 @@ import { bytesOf, DTYPES, type DType } from "./dtype.ts";
 import { panelProblem } from "./panels.ts";
 import { mostTexelBytes, pitchFor } from "./texture.ts";
 
-/** Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or bf16. */
+/**
+ * Numbers for a tensor. A Uint8Array is always taken as raw little-endian bytes, a Uint16Array as raw bits of f16 or
+ * bf16.
+ */
 export type TensorData =
   | readonly number[]
   | Float32Array
@@ -41,7 +45,10 @@ export interface TensorOptions {
   readonly data?: TensorData | undefined;
   /** It may be longer than what the adapter binds at once: it is sliced, or only read, and then bound in parts. */
   readonly sliced?: boolean | undefined;
-  /** Rows whose pieces lie side by side, see panels.ts; 1, row after row, unless given. Kernels may read such a tensor and not write it. */
+  /**
+   * Rows whose pieces lie side by side, see panels.ts; 1, row after row, unless given. Kernels may read such a tensor
+   * and not write it.
+   */
   readonly panel?: number | undefined;
   /** It lies in a texture, see texture.ts. Kernels may read such a tensor and not write it. */
   readonly texture?: boolean | undefined;

@@ -1,8 +1,10 @@
 /**
- * Matrices in panels: pieces of 16 bytes of neighbouring rows lie side by side, as in the packed panels of matrix libraries on CPUs.
+ * Matrices in panels: pieces of 16 bytes of neighbouring rows lie side by side, as in the packed panels of matrix
+ * libraries on CPUs.
  *
- * Row by row, lanes that own rows read as many streams of memory as there are rows. In panels of so many rows they read one: [rows / panel, pieces of a row,
- * panel, piece]. Only the order in memory differs: shape, indices and numbers are those of the matrix.
+ * Row by row, lanes that own rows read as many streams of memory as there are rows. In panels of so many rows they read
+ * one: [rows / panel, pieces of a row, panel, piece]. Only the order in memory differs: shape, indices and numbers are
+ * those of the matrix.
  */
 import { formatOf, inBlocks } from "../../compiler/ir/formats.ts";
 import { bytesOf, DTYPES, type DType } from "./dtype.ts";

@@ -2,10 +2,10 @@
  * The block-quantised formats: neighbours share a scale in half precision, and in some formats a minimum.
  *
  * What the codes of a format are and where they lie says its entry in compiler/ir/formats.ts. The scales follow GGUF's:
- * q8 has the largest magnitude at 127, q4 the element of largest magnitude at -8, its sign included, q4_1 the range from
- * the smallest to the largest at 15. An element gets the code that is nearest once the scale is rounded to half precision,
- * the higher of two that are as near. So a code follows from numbers of 24 and 11 bits exactly, and kernels that store
- * blocks (compiler/lower/encode-blocks.ts) find the same one whatever their arithmetic rounds on the way.
+ * q8 has the largest magnitude at 127, q4 the element of largest magnitude at -8, its sign included, q4_1 the range
+ * from the smallest to the largest at 15. An element gets the code that is nearest once the scale is rounded to half
+ * precision, the higher of two that are as near. So a code follows from numbers of 24 and 11 bits exactly, and kernels
+ * that store blocks (compiler/lower/encode-blocks.ts) find the same one whatever their arithmetic rounds on the way.
  */
 import { type Code, formatOf, type StorageFormat, scalesOf } from "../../compiler/ir/formats.ts";
 import { type DType, decodeF16, encodeF16 } from "./dtype.ts";
@@ -32,8 +32,8 @@ export function quantise(values: Float32Array, dtype: DType): Uint8Array<ArrayBu
 }
 
 /**
- * The two parts of a block format, for those who write a large tensor piece by piece; of an interleaved one all is in the
- * first. Models have billions of elements, so the loops are plain.
+ * The two parts of a block format, for those who write a large tensor piece by piece; of an interleaved one all is in
+ * the first. Models have billions of elements, so the loops are plain.
  */
 export function quantiseBlocks(values: Float32Array, dtype: DType): Blocks {
   const format = formatOf(dtype);

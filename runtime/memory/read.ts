@@ -1,5 +1,6 @@
 /**
- * Reading tensors back: any number of them, or parts of them, in as few submissions as possible, through pooled staging buffers.
+ * Reading tensors back: any number of them, or parts of them, in as few submissions as possible, through pooled staging
+ * buffers.
  */
 
 import { blockOf, formatOf, inBlocks, scalesOf } from "../../compiler/ir/formats.ts";
@@ -48,7 +49,10 @@ interface Range {
   readonly count: number;
 }
 
-/** Reads that follow each other, with work for the adapter under way while one of them is waited for, so that nobody needs to look often. */
+/**
+ * Reads that follow each other, with work for the adapter under way while one of them is waited for, so that nobody
+ * needs to look often.
+ */
 export interface Chain {
   /** The read before: nobody looks for this one until that is done. */
   readonly after: Promise<unknown> | undefined;
@@ -58,7 +62,8 @@ export interface Chain {
 
 /**
  * Reads parts of tensors.
- * @throws what went wrong with these tensors (making them, writing them, kernels and plans that write them) since they were read before, and nobody else's failure.
+ * @throws what went wrong with these tensors (making them, writing them, kernels and plans that write them) since they
+ *   were read before, and nobody else's failure.
  */
 export async function readRanges(device: Device, ranges: readonly Range[], chain?: Chain): Promise<TensorValues[]> {
   device.assertOpen();
@@ -111,7 +116,10 @@ export async function readRanges(device: Device, ranges: readonly Range[], chain
   return results;
 }
 
-/** Bytes that lie side by side: what is copied of them (whole words; of a texture whole rows), where to, and where in the copy they begin. */
+/**
+ * Bytes that lie side by side: what is copied of them (whole words; of a texture whole rows), where to, and where in
+ * the copy they begin.
+ */
 interface Piece {
   readonly source: number;
   readonly bytes: number;
@@ -119,7 +127,10 @@ interface Piece {
   readonly to: number;
 }
 
-/** What is copied for a range: of the block formats whole blocks, their elements and, from behind all elements, their scales. */
+/**
+ * What is copied for a range: of the block formats whole blocks, their elements and, from behind all elements, their
+ * scales.
+ */
 interface Copy extends Range {
   readonly pieces: readonly Piece[];
   /** In the staging buffer, a multiple of 16. */
@@ -166,7 +177,10 @@ function blocksOf(
   return { first, blocks: Math.ceil((start + count) / size) - first, size };
 }
 
-/** Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole batch alive. */
+/**
+ * Stored bytes as numbers. Unless `own`, the result gets memory of its own, so that one tensor does not keep a whole
+ * batch alive.
+ */
 function decode({ tensor, start, count, pieces }: Copy, staged: ArrayBuffer, at: number, own: boolean): TensorValues {
   const { dtype, panel, shape } = tensor;
   const places = pieces.map(({ to, skip }) => at + to + skip);

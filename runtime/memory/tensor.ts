@@ -1,8 +1,9 @@
 /**
  * Tensors in device memory.
  *
- * A tensor is a range of a GPU buffer, or a texture, with a shape, an element type and a name that every error about it carries. Views share the memory, and so do
- * tensors that are made together, which a kernel can then bind as one. Made by create.ts, written by write.ts, read by read.ts.
+ * A tensor is a range of a GPU buffer, or a texture, with a shape, an element type and a name that every error about it
+ * carries. Views share the memory, and so do tensors that are made together, which a kernel can then bind as one. Made
+ * by create.ts, written by write.ts, read by read.ts.
  */
 
 import { blockOf, inBlocks } from "../../compiler/ir/formats.ts";

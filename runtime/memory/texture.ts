@@ -1,15 +1,19 @@
 /**
  * Tensors in textures: memory that kernels read 16 bytes at a time.
  *
- * lavapipe asks for every word that a lane loads from a buffer whether the lane is on and the word is there, and jumps if not. Texels of a texture it loads
- * whole, all lanes at once, and masks what lies outside: a quarter of the instructions. So weights that lie in texels (rgba32uint, which keeps any bits) reach a kernel up to
- * twice as fast. Rows of the texture are a power of two of texels, and element follows element as in a buffer.
+ * lavapipe asks for every word that a lane loads from a buffer whether the lane is on and the word is there, and jumps
+ * if not. Texels of a texture it loads whole, all lanes at once, and masks what lies outside: a quarter of the
+ * instructions. So weights that lie in texels (rgba32uint, which keeps any bits) reach a kernel up to twice as fast.
+ * Rows of the texture are a power of two of texels, and element follows element as in a buffer.
  */
 import type { Device } from "../device/device.ts";
 import { watched } from "../device/scopes.ts";
 
 export const TEXEL_BYTES = 16;
-/** Rows are no longer than they must be, since a tensor is padded to whole ones; and copies to buffers want multiples of 256 bytes. */
+/**
+ * Rows are no longer than they must be, since a tensor is padded to whole ones; and copies to buffers want multiples of
+ * 256 bytes.
+ */
 const LEAST_PITCH = 64;
 const USAGE = 1 | 2 | 8; // COPY_SRC | COPY_DST | STORAGE_BINDING
 /** Dawn stages each write; pieces keep that staging small. */

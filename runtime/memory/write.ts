@@ -1,6 +1,7 @@
 /**
- * Writing tensors: data that somebody passed, encoded as the tensor stores it, checked against what can be written of it, and queued in pieces. Floats are
- * rounded to f16 and bf16 (to nearest even); block formats take floats and are quantised here.
+ * Writing tensors: data that somebody passed, encoded as the tensor stores it, checked against what can be written of
+ * it, and queued in pieces. Floats are rounded to f16 and bf16 (to nearest even); block formats take floats and are
+ * quantised here.
  */
 import { blockOf, formatOf, inBlocks, perWord, scalesOf } from "../../compiler/ir/formats.ts";
 import { describe } from "../common/describe.ts";
@@ -23,7 +24,8 @@ export interface Writable extends Readable {
 }
 
 /**
- * Queues a write of the whole tensor, or of the part from element `elementOffset` on; `DeviceTensor.write` says what parts there are.
+ * Queues a write of the whole tensor, or of the part from element `elementOffset` on; `DeviceTensor.write` says what
+ * parts there are.
  * @throws UserError when length or kind of the data do not fit.
  */
 export function writeTensor(t: Writable, data: TensorData, elementOffset?: number): void {

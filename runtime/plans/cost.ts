@@ -1,6 +1,7 @@
 /**
- * What the dispatches of a plan cost, counted from the plan itself: compiler/debug/cost.ts counts a kernel, and the numbers that its loops and branches hang on (how
- * many slots are live, which side a policy takes) are read from the plan's small tensors as they are at this moment.
+ * What the dispatches of a plan cost, counted from the plan itself: compiler/debug/cost.ts counts a kernel, and the
+ * numbers that its loops and branches hang on (how many slots are live, which side a policy takes) are read from the
+ * plan's small tensors as they are at this moment.
  */
 import { type Work, workOf } from "../../compiler/index.ts";
 import type { Device } from "../device/device.ts";

@@ -1,8 +1,9 @@
 /**
  * Plans: a step that is recorded once and replayed for ever.
  *
- * A fixed state makes every step the same work on the same buffers, so pipelines and bind groups are made while recording and a replay creates nothing
- * (facts: 1.4 us a dispatch instead of 40). Several steps go into one submission. A part of a plan may be marked to be repeated, as often as a run says.
+ * A fixed state makes every step the same work on the same buffers, so pipelines and bind groups are made while
+ * recording and a replay creates nothing (facts: 1.4 us a dispatch instead of 40). Several steps go into one
+ * submission. A part of a plan may be marked to be repeated, as often as a run says.
  */
 
 import { describe } from "../common/describe.ts";
@@ -43,7 +44,10 @@ export class Plan {
   readonly label: string;
   /** Dispatches in one replay, with repeated parts done once. */
   readonly length: number;
-  /** What is dispatched, in order, repeated parts once: the generated kernels and the tensors they work on, for those who measure and count. */
+  /**
+   * What is dispatched, in order, repeated parts once: the generated kernels and the tensors they work on, for those
+   * who measure and count.
+   */
   readonly dispatches: readonly Dispatch[];
   readonly #device: Device;
   readonly #sections: readonly Section[];
@@ -169,8 +173,9 @@ export class Plan {
   }
 
   /**
-   * Replays the plan once with a pass and two timestamps for each dispatch. Gives when each began and ended, in milliseconds from the first one's begin. The
-   * passes keep dispatches from overlapping, so that the whole takes longer than a replay by `run`.
+   * Replays the plan once with a pass and two timestamps for each dispatch. Gives when each began and ended, in
+   * milliseconds from the first one's begin. The passes keep dispatches from overlapping, so that the whole takes
+   * longer than a replay by `run`.
    * @throws UserError when the adapter has no timestamps, and as `run` does.
    */
   async profile(): Promise<readonly { readonly begin: number; readonly end: number }[]> {

@@ -1,8 +1,9 @@
 /**
  * Recording: the kernel calls that a function makes become the parts of a plan instead of being run.
  *
- * The function is called once and must be done when it returns, so there is one recording at a time in a process. What would not end up in the plan is refused: a
- * function that awaits, a kernel of another `Gpu`, a plan that is run, a recording inside.
+ * The function is called once and must be done when it returns, so there is one recording at a time in a process. What
+ * would not end up in the plan is refused: a function that awaits, a kernel of another `Gpu`, a plan that is run, a
+ * recording inside.
  */
 import { describe, isThenable } from "../common/describe.ts";
 import { UserError } from "../common/errors.ts";
@@ -37,7 +38,10 @@ export class Recording {
     this.label = label;
   }
 
-  /** Records what `fn` calls. `strays` hears of a promise that `fn` returned: what still runs behind it was not recorded. */
+  /**
+   * Records what `fn` calls. `strays` hears of a promise that `fn` returned: what still runs behind it was not
+   * recorded.
+   */
   static of(owner: Owner, label: string, fn: unknown, strays: Strays): Recording {
     if (typeof label !== "string") throw new UserError(`record: expected a label for the plan, got ${describe(label)}`);
     if (current !== undefined) {
@@ -115,7 +119,10 @@ export class Recording {
   }
 }
 
-/** Functions that go on after a recording had ended. While there are any, calls of kernels may be theirs, and are refused. */
+/**
+ * Functions that go on after a recording had ended. While there are any, calls of kernels may be theirs, and are
+ * refused.
+ */
 export class Strays {
   readonly #running: Set<string> = new Set();
 
@@ -148,7 +155,10 @@ const NO_NESTING = "parts do not nest: give plan.run the product of the turns";
 const NO_AWAIT = "await what is needed before, and only call kernels inside";
 const WAITS: ReadonlySet<string> = new Set(["AsyncFunction", "AsyncGeneratorFunction", "GeneratorFunction"]);
 
-/** Refuses what is no function, and functions that do not do their work when they are called, before anything of them runs. */
+/**
+ * Refuses what is no function, and functions that do not do their work when they are called, before anything of them
+ * runs.
+ */
 function checkFunction(fn: unknown, what: string): asserts fn is () => unknown {
   if (typeof fn !== "function")
     throw new UserError(`${what}: expected a function that calls kernels, got ${describe(fn)}`);

@@ -2,8 +2,8 @@
 import type { TensorValues } from "../memory/read.ts";
 
 /**
- * The first element that differs, in words; undefined when all is well. Sums in another order differ a little, which is allowed for against the size of what
- * the tensor holds.
+ * The first element that differs, in words; undefined when all is well. Sums in another order differ a little, which is
+ * allowed for against the size of what the tensor holds.
  */
 export function differenceOf(
   expected: readonly TensorValues[],

@@ -28,7 +28,10 @@ const MOST: { readonly [K in keyof Knobs]-?: number } = {
   precision: 32,
 };
 
-/** True for knobs that the tuner could have found: known ones, powers of two within reason, and nothing that makes a kernel less precise. */
+/**
+ * True for knobs that the tuner could have found: known ones, powers of two within reason, and nothing that makes a
+ * kernel less precise.
+ */
 export function areKnobs(x: unknown): x is Knobs {
   if (typeof x !== "object" || x === null || Array.isArray(x)) return false;
   return Object.entries(x).every(([knob, value]) => {

@@ -17,8 +17,8 @@ export interface SampleOptions {
 }
 
 /**
- * Arguments of the right shapes: floats from -1 to 1, whole numbers below the shortest dim, so that they are indices into any.
- * Throws UserError for a dim without a size and for storage that the kernel does not take.
+ * Arguments of the right shapes: floats from -1 to 1, whole numbers below the shortest dim, so that they are indices
+ * into any. Throws UserError for a dim without a size and for storage that the kernel does not take.
  */
 export function sampleArguments(
   { device }: { readonly device: Device },

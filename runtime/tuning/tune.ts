@@ -1,9 +1,11 @@
 /**
- * The autotuner: tries other knobs of the schedule than the compiler's own and keeps those that are faster, for one kernel, one binding and one adapter.
+ * The autotuner: tries other knobs of the schedule than the compiler's own and keeps those that are faster, for one
+ * kernel, one binding and one adapter.
  *
- * It goes through the knobs one after the other and starts again as long as that helps; what generates the same shader is tried once. A configuration counts
- * only if its result is that of the compiler's own choice. Times are medians over rounds in which the candidates take turns, so that a machine that slows
- * down slows all of them, and what a kernel overwrites is put back before each turn. Nothing here runs unless it is asked for; docs/tuning.md.
+ * It goes through the knobs one after the other and starts again as long as that helps; what generates the same shader
+ * is tried once. A configuration counts only if its result is that of the compiler's own choice. Times are medians over
+ * rounds in which the candidates take turns, so that a machine that slows down slows all of them, and what a kernel
+ * overwrites is put back before each turn. Nothing here runs unless it is asked for; docs/tuning.md.
  */
 import type { Knobs, Target, TileProgram } from "../../compiler/index.ts";
 import type { Device } from "../device/device.ts";
@@ -65,8 +67,9 @@ interface Candidate {
 }
 
 /**
- * Finds the best knobs for a kernel called with these arguments, which are used as they are; what the kernel writes has its old content again at the end.
- * Throws UserError when the arguments do not fit, and what the GPU reports when the kernel fails with the compiler's own knobs.
+ * Finds the best knobs for a kernel called with these arguments, which are used as they are; what the kernel writes has
+ * its old content again at the end. Throws UserError when the arguments do not fit, and what the GPU reports when the
+ * kernel fails with the compiler's own knobs.
  */
 export async function tune(
   gpu: Tunable,
@@ -236,7 +239,10 @@ class Tuner {
     }
   }
 
-  /** Medians of the candidates, taking turns, the fastest first. The one to beat comes first in the list and stays first unless it is beaten clearly. */
+  /**
+   * Medians of the candidates, taking turns, the fastest first. The one to beat comes first in the list and stays first
+   * unless it is beaten clearly.
+   */
   async #race(
     candidates: readonly Candidate[],
     rounds = this.#rounds,

@@ -1,9 +1,10 @@
 /**
  * Tuned knobs: what `tilestate kernels tune` found out, looked up when a kernel is bound.
  *
- * A record belongs to an adapter, a kernel (by a hash of its tile IR, so a comment does not void it and a change does) and one binding of sizes and formats.
- * The user's own records, in the folder `tuning` of the cache, come before those that ship with the package (tuned-records.ts, same form). They are read once a
- * process; a kernel whose name is in no record costs one look into a map. TILESTATE_TUNING=off does without.
+ * A record belongs to an adapter, a kernel (by a hash of its tile IR, so a comment does not void it and a change does)
+ * and one binding of sizes and formats. The user's own records, in the folder `tuning` of the cache, come before those
+ * that ship with the package (tuned-records.ts, same form). They are read once a process; a kernel whose name is in no
+ * record costs one look into a map. TILESTATE_TUNING=off does without.
  */
 import { type Binding, type Knobs, readText, type TileProgram, tuningFolder } from "../../compiler/index.ts";
 import type { Capabilities } from "../adapters/capabilities.ts";
@@ -18,7 +19,10 @@ const FORMAT = 1;
 /** Bytes of a file of records beyond which it is none of ours. */
 const LARGEST = 64 << 20;
 
-/** Names an adapter for records: without versions of drivers, and with the feature level and the sizes of subgroups, which decide what code is generated. */
+/**
+ * Names an adapter for records: without versions of drivers, and with the feature level and the sizes of subgroups,
+ * which decide what code is generated.
+ */
 export function adapterKey(c: Capabilities): string {
   // The names of software adapters go on with the version of their compiler.
   const name = c.kind === "software" ? c.name.split(" ", 1)[0] : c.name;
@@ -27,8 +31,8 @@ export function adapterKey(c: Capabilities): string {
 }
 
 /**
- * Names all that a kernel is specialised to: sizes, formats and scalars in memory; and, where there are any, panels, textures, and what shares a binding. How
- * tensors lie decides what is fast as much as their sizes do.
+ * Names all that a kernel is specialised to: sizes, formats and scalars in memory; and, where there are any, panels,
+ * textures, and what shares a binding. How tensors lie decides what is fast as much as their sizes do.
  */
 export function bindingKey(b: Binding): string {
   const { panels = {}, pitches = {}, packing } = b;
@@ -71,7 +75,10 @@ export function tuningPath(adapter: string): string | undefined {
   return folder === undefined ? undefined : `${folder}/${adapter.replace(/[^a-z0-9]+/g, "-")}.json`;
 }
 
-/** The records of a file that are in order; none when it is missing or of another form. What is left out here is gone once the file is written again. */
+/**
+ * The records of a file that are in order; none when it is missing or of another form. What is left out here is gone
+ * once the file is written again.
+ */
 export function readRecords(file: string): readonly TuningRecord[] {
   try {
     const read = JSON.parse(readText(file, LARGEST) ?? "null") as TuningFile | null;
@@ -120,7 +127,10 @@ function tableOf(adapter: string): ReadonlyMap<string, readonly TuningRecord[]> 
   return table;
 }
 
-/** The knobs that were found best for this kernel, bound like this on this adapter; undefined when nobody tuned it or TILESTATE_TUNING is "off". */
+/**
+ * The knobs that were found best for this kernel, bound like this on this adapter; undefined when nobody tuned it or
+ * TILESTATE_TUNING is "off".
+ */
 export function tunedKnobs(c: Capabilities, program: TileProgram, binding: Binding): Knobs | undefined {
   if (env("TILESTATE_TUNING") === "off") return undefined;
   const records = tableOf(adapterKey(c)).get(program.name);

@@ -1,9 +1,9 @@
 /**
  * The package's JavaScript: `dist/`, made of the TypeScript of this checkout.
  *
- * tsc writes a .js, a .d.ts and a source map for each file, in the same folders, so that files that lie beside a module are found from it as before. Added are
- * what no compiler carries over: the files of the embedded model, and the sources of kernels, which our own compiler reads (in `dist/source`, where no import
- * reaches them).
+ * tsc writes a .js, a .d.ts and a source map for each file, in the same folders, so that files that lie beside a module
+ * are found from it as before. Added are what no compiler carries over: the files of the embedded model, and the
+ * sources of kernels, which our own compiler reads (in `dist/source`, where no import reaches them).
  */
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -55,12 +55,15 @@ export function buildDist(root: string): void {
   }
 }
 
-/** Types of the platform that declarations may name although a project's `lib` lacks them: those of WebGPU, and these. */
+/**
+ * Types of the platform that declarations may name although a project's `lib` lacks them: those of WebGPU, and these.
+ */
 const PLATFORM_TYPES: readonly string[] = ["AbortSignal", "URL"];
 
 /**
- * Lets the declarations be read without the DOM's library. Interfaces of one name merge, so an empty one is harmless where the real one is known, and enough
- * where it is not. Names that are no interfaces could not be declared twice, and are refused here.
+ * Lets the declarations be read without the DOM's library. Interfaces of one name merge, so an empty one is harmless
+ * where the real one is known, and enough where it is not. Names that are no interfaces could not be declared twice,
+ * and are refused here.
  */
 function declareGlobals(root: string, dist: string): void {
   const webgpu = readFileSync(join(root, "node_modules/@webgpu/types/dist/index.d.ts"), "utf8");

@@ -1,6 +1,7 @@
 /**
- * Makes the packages: `npm run release [-- FOLDER [PLATFORM]]` writes the tarballs of the package and of each platform's native part to a folder (`.cache/release`
- * unless given). PLATFORM, `linux-x64` or its like, asks for that one's native part alone. Nothing is published.
+ * Makes the packages: `npm run release [-- FOLDER [PLATFORM]]` writes the tarballs of the package and of each
+ * platform's native part to a folder (`.cache/release` unless given). PLATFORM, `linux-x64` or its like, asks for that
+ * one's native part alone. Nothing is published.
  *
  * `npm pack` alone makes the package's tarball: its `prepack` and `postpack` are here, too.
  */

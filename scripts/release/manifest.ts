@@ -1,8 +1,9 @@
 /**
  * The package.json of the package, made of that of the checkout.
  *
- * In a checkout the doors are TypeScript and Dawn is npm `webgpu`; in the package the doors are `dist/`, and the native part is a package a platform. `npm pack`
- * reads package.json from the folder that it packs, so it is replaced while that runs (`prepack`) and put back afterwards (`postpack`).
+ * In a checkout the doors are TypeScript and Dawn is npm `webgpu`; in the package the doors are `dist/`, and the native
+ * part is a package a platform. `npm pack` reads package.json from the folder that it packs, so it is replaced while
+ * that runs (`prepack`) and put back afterwards (`postpack`).
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,9 +1,9 @@
 /**
- * One package a platform: Dawn's binary for it, cut from npm `webgpu`, which carries those of all platforms (132 MB), and on Linux x86-64 SwiftShader, which
- * comes inside of a browser (64 MB). Licences and notices stay with them.
+ * One package a platform: Dawn's binary for it, cut from npm `webgpu`, which carries those of all platforms (132 MB),
+ * and on Linux x86-64 SwiftShader, which comes inside of a browser (64 MB). Licences and notices stay with them.
  *
- * On Windows Dawn comes with the compilers of shaders that Direct3D needs, more than a tarball may weigh. There the libraries are packed, and unpacked into the
- * cache folder on first use (runtime/adapters/unpack.ts).
+ * On Windows Dawn comes with the compilers of shaders that Direct3D needs, more than a tarball may weigh. There the
+ * libraries are packed, and unpacked into the cache folder on first use (runtime/adapters/unpack.ts).
  */
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -117,7 +117,10 @@ function versionOf(folder: string): string {
 const LIBRARY = /\.(node|dll)$/;
 const QUALITY = 10;
 
-/** Puts NAME.br in the place of each library of a folder. Packing takes half a minute, so what was packed before is kept in `cache`. */
+/**
+ * Puts NAME.br in the place of each library of a folder. Packing takes half a minute, so what was packed before is kept
+ * in `cache`.
+ */
 async function packLibraries(folder: string, cache: string): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const libraries = readdirSync(folder).filter((file) => LIBRARY.test(file));

@@ -25,7 +25,10 @@ function filesOf(rooms: readonly Room[]): (room: string) => string {
   };
 }
 
-/** The rules that the table says. Throws where a room names one that does not stand above it, for then the table itself may hold a circle. */
+/**
+ * The rules that the table says. Throws where a room names one that does not stand above it, for then the table itself
+ * may hold a circle.
+ */
 export function rulesOf(rooms: readonly Room[]): IForbiddenRuleType[] {
   const files = filesOf(rooms);
   const tops = [...new Set([...rooms.map(({ room }) => room.split("/")[0] as string), ...OUTSIDE])];

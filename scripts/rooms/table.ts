@@ -1,8 +1,9 @@
 /**
- * The rooms of the repository and which of them each may import, types included. `npm run check` holds every import to this table (check.ts).
+ * The rooms of the repository and which of them each may import, types included. `npm run check` holds every import to
+ * this table (check.ts).
  *
- * A room is a folder with its own files (not those of folders in it), or one file by its name. Rooms stand below those that import them: each names only rooms
- * of lines above its own, so that no circle of rooms can be written down here.
+ * A room is a folder with its own files (not those of folders in it), or one file by its name. Rooms stand below those
+ * that import them: each names only rooms of lines above its own, so that no circle of rooms can be written down here.
  */
 
 export interface Room {
@@ -282,5 +283,8 @@ export const ROOMS: readonly Room[] = [
   { room: "cli", imports: ["compiler/host", "runtime/common", "cli/support", "cli/commands"] },
 ];
 
-/** What has no rooms of its own, and may import all rooms that no line of the table forbids it. Circles are refused here, too. */
+/**
+ * What has no rooms of its own, and may import all rooms that no line of the table forbids it. Circles are refused
+ * here, too.
+ */
 export const OUTSIDE: readonly string[] = ["bench", "scripts", "examples"];

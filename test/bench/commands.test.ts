@@ -1,6 +1,6 @@
 /**
- * The benchmark's commands: what their reports hold, that the greedy ids are the decoder's own, and what they say to those who ask for what cannot be. How fast
- * anything was is nobody's business here.
+ * The benchmark's commands: what their reports hold, that the greedy ids are the decoder's own, and what they say to
+ * those who ask for what cannot be. How fast anything was is nobody's business here.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

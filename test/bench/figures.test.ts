@@ -1,4 +1,7 @@
-/** The arithmetic of reports: medians and spreads, what counts as a change, the roof of a roofline, groups of dispatches. Nothing is measured here. */
+/**
+ * The arithmetic of reports: medians and spreads, what counts as a change, the roof of a roofline, groups of
+ * dispatches. Nothing is measured here.
+ */
 import { describe, expect, it } from "vitest";
 import { group, type KernelLine } from "../../bench/breakdown.ts";
 import { changes, compare, measuresIn, regressions } from "../../bench/compare.ts";

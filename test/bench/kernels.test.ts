@@ -1,5 +1,6 @@
 /**
- * The yardsticks of the benchmark are right: on every adapter the hand-written shaders and the kernels write the same. Nothing is timed here.
+ * The yardsticks of the benchmark are right: on every adapter the hand-written shaders and the kernels write the same.
+ * Nothing is timed here.
  *
  * The shapes meant for GPUs run on these adapters too; they are only slower.
  */

@@ -1,7 +1,9 @@
 /**
- * A small interpreter of the ONNX operators that bench/peers uses, for one batch and empty caches: a check of the graph that needs no ONNX Runtime.
+ * A small interpreter of the ONNX operators that bench/peers uses, for one batch and empty caches: a check of the graph
+ * that needs no ONNX Runtime.
  *
- * Written from the operators' documents, in float64. A value is a list of rows, the last dim of the tensor; leading dims of 1 are dropped.
+ * Written from the operators' documents, in float64. A value is a list of rows, the last dim of the tensor; leading
+ * dims of 1 are dropped.
  */
 import type { Graph, GraphNode, Initialiser } from "../../bench/peers/graph.ts";
 

@@ -1,4 +1,7 @@
-/** Pairs of checkouts: the statistics, the order of turns, what is refused and what is noted. Stand-ins that have no GPU take the checkouts' places; nobody's speed is asserted. */
+/**
+ * Pairs of checkouts: the statistics, the order of turns, what is refused and what is noted. Stand-ins that have no GPU
+ * take the checkouts' places; nobody's speed is asserted.
+ */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -50,7 +53,8 @@ async function diary(work: () => Promise<unknown>): Promise<string[]> {
 describe("the interval of a median", () => {
   const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => n - i);
 
-  // Ranks as in tables of the sign test (Conover, Practical Nonparametric Statistics, table A3: one half, two-sided 5 %).
+  // Ranks as in tables of the sign test (Conover, Practical Nonparametric Statistics, table A3: one half, two-sided 5
+  // %).
   it.each([
     [6, 1, 6, 0.96875],
     [8, 1, 8, 0.9921875],

@@ -1,4 +1,7 @@
-/** The comparison with other runtimes, as far as it needs none of them: the graph is our model, its 4-bit blocks are our numbers, the report adds up. */
+/**
+ * The comparison with other runtimes, as far as it needs none of them: the graph is our model, its 4-bit blocks are our
+ * numbers, the report adds up.
+ */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parseReply } from "../../bench/pairs/lines.ts";

@@ -1,4 +1,7 @@
-/** Input that cannot work: one clear message that names file, tensor or kernel, exit code 1, no stack trace unless asked for. */
+/**
+ * Input that cannot work: one clear message that names file, tensor or kernel, exit code 1, no stack trace unless asked
+ * for.
+ */
 import { readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

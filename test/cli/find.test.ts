@@ -1,4 +1,7 @@
-/** Which kernels the commands find in a file: by the rule of `gpu.kernels`, so that each of them compiles under its name. */
+/**
+ * Which kernels the commands find in a file: by the rule of `gpu.kernels`, so that each of them compiles under its
+ * name.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";

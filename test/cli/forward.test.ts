@@ -1,4 +1,7 @@
-/** `forward` and `inspect`: recorded logits come out of the file that is written, and sizes are those that are really taken. */
+/**
+ * `forward` and `inspect`: recorded logits come out of the file that is written, and sizes are those that are really
+ * taken.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { fixture } from "../models/formats/shared.ts";

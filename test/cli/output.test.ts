@@ -1,4 +1,6 @@
-/** What becomes of results that cannot be written: a sentence and a code, or, where the reader has gone, a quiet end. */
+/**
+ * What becomes of results that cannot be written: a sentence and a code, or, where the reader has gone, a quiet end.
+ */
 import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,7 @@
-/** A cache policy of the user's on the command line: as a file in `--state`, by name with `--policy`, in every command that takes a state; and what is no policy. */
+/**
+ * A cache policy of the user's on the command line: as a file in `--state`, by name with `--policy`, in every command
+ * that takes a state; and what is no policy.
+ */
 import { writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fixture } from "../models/formats/shared.ts";

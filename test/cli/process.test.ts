@@ -1,4 +1,7 @@
-/** The command as a process of its own: it ends by itself, with the right code, also after Ctrl-C and where there is no adapter at all. */
+/**
+ * The command as a process of its own: it ends by itself, with the right code, also after Ctrl-C and where there is no
+ * adapter at all.
+ */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +22,8 @@ test("a text, and an end", async () => {
 
 test("Ctrl-C closes the GPU and ends with 130, saying nothing", async () => {
   const [child, ended] = launch(["generate", "--state", "tova:16", "--tokens", "1000000", "--adapter", fastest]);
-  // The first text shows that it is under way. Not child.kill: Deno would then report the signal whatever the process made of it.
+  // The first text shows that it is under way. Not child.kill: Deno would then report the signal whatever the process
+  // made of it.
   const { pid } = child;
   if (pid === undefined) throw new Error("the command did not start");
   child.stdout.once("data", () => process.kill(pid, "SIGINT"));
@@ -32,7 +36,8 @@ test("Ctrl-C closes the GPU and ends with 130, saying nothing", async () => {
 describe("no adapter at all", () => {
   test("tells what was tried and what to install", async () => {
     const none = fixture("nothing-here");
-    // The embedded adapter cannot be unpacked into something that is a file, neither there nor among the temporary files.
+    // The embedded adapter cannot be unpacked into something that is a file, neither there nor among the temporary
+    // files.
     const cache = fixture("families/llama2-mha/config.json/cache");
     const temporaries = mkdtempSync(join(tmpdir(), "tilestate-test-"));
     writeFileSync(join(temporaries, `tilestate-${process.getuid?.() ?? "user"}`), "");

@@ -1,4 +1,7 @@
-/** Prompts from files and standard input, control tokens in them, and `-h`. No GPU: what is asked for ends before one is opened, or is asked of the reader. */
+/**
+ * Prompts from files and standard input, control tokens in them, and `-h`. No GPU: what is asked for ends before one is
+ * opened, or is asked of the reader.
+ */
 import { writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { promptFromFile } from "../../cli/support/prompt.ts";

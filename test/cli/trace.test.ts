@@ -1,4 +1,7 @@
-/** `trace`: the authors' recorded kept sets and attention, other policies against plain reasoning, and tensors that do not fit. */
+/**
+ * `trace`: the authors' recorded kept sets and attention, other policies against plain reasoning, and tensors that do
+ * not fit.
+ */
 import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readSafetensors, writeSafetensors } from "../../models/formats/safetensors.ts";

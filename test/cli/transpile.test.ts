@@ -1,4 +1,7 @@
-/** What older Nodes run of a checkout (cli/transpile.mjs), in a small one that is made here: a launcher, a main.ts and what that leads to. */
+/**
+ * What older Nodes run of a checkout (cli/transpile.mjs), in a small one that is made here: a launcher, a main.ts and
+ * what that leads to.
+ */
 import { execFileSync, spawn } from "node:child_process";
 import {
   appendFileSync,

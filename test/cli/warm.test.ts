@@ -1,4 +1,7 @@
-/** `warm`: what it compiles and says, what a second process finds of it, where caches lie, and what is wrong with its input. */
+/**
+ * `warm`: what it compiles and says, what a second process finds of it, where caches lie, and what is wrong with its
+ * input.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -98,7 +101,8 @@ test.each(onlyOn(LAVAPIPE))(
     const first = await once();
     expect(first.folder?.startsWith(cache)).toBe(true);
     expect(first.bytes).toBeGreaterThan(0);
-    // Mesa writes in a thread of its own, and on a busy machine a process may end before that is done: the next one writes the rest.
+    // Mesa writes in a thread of its own, and on a busy machine a process may end before that is done: the next one
+    // writes the rest.
     let [before, runs] = [left(), 0];
     for (let settled = false; !settled && runs < 4; runs++) {
       const { bytes, files } = await once();

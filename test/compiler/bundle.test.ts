@@ -1,6 +1,6 @@
 /**
- * Bundles: what is packed comes out again, what is wrong is said, and programs that carry one run where there is no source: in Node from an esbuild bundle, in
- * something like a browser, and as one executable made by Bun.
+ * Bundles: what is packed comes out again, what is wrong is said, and programs that carry one run where there is no
+ * source: in Node from an esbuild bundle, in something like a browser, and as one executable made by Bun.
  */
 import { execFile } from "node:child_process";
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
@@ -292,8 +292,9 @@ describe("a program without source", () => {
   const env = { ...process.env, TILESTATE_ADAPTER: adapter, TILESTATE_CACHE: "off" };
 
   /**
-   * A Dawn that sees the adapter under test as the system's own, and where it must look for libraries to do so: the embedded adapter is one to a program that
-   * finds its library before the loader's. Nothing here can be tried on the null backend, whose results are whatever its memory held.
+   * A Dawn that sees the adapter under test as the system's own, and where it must look for libraries to do so: the
+   * embedded adapter is one to a program that finds its library before the loader's. Nothing here can be tried on the
+   * null backend, whose results are whatever its memory held.
    */
   const dawn = (() => {
     const system = `node_modules/webgpu/dist/${process.platform}-${process.arch}/dawn.node`;
@@ -348,7 +349,8 @@ describe("a program without source", () => {
     "runs where the platform has a WebGPU and there is no process, as in a browser",
     async () => {
       await bundled("browser", app("", "", "bundle"));
-      // What a browser lacks is taken away before the program is loaded, but for setImmediate, which Dawn's binding itself calls.
+      // What a browser lacks is taken away before the program is loaded, but for setImmediate, which Dawn's binding
+      // itself calls.
       await writeFile(
         at("browser/page.mjs"),
         `import { createRequire } from "node:module";

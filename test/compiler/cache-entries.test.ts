@@ -1,4 +1,7 @@
-/** Entries that are not what was written: whatever became of the bytes, loading gives the right programs and never an error. */
+/**
+ * Entries that are not what was written: whatever became of the bytes, loading gives the right programs and never an
+ * error.
+ */
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

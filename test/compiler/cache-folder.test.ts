@@ -1,4 +1,7 @@
-/** Whose files the cache's are: what is ours is kept within bounds by use, and nothing else in the folder is listed, counted, removed or written over. */
+/**
+ * Whose files the cache's are: what is ours is kept within bounds by use, and nothing else in the folder is listed,
+ * counted, removed or written over.
+ */
 import {
   mkdirSync,
   mkdtempSync,

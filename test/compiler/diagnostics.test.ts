@@ -1,4 +1,7 @@
-/** The exact text of a diagnostic for every code: place, message, source line with carets, help, and the chain of calls inside helpers. */
+/**
+ * The exact text of a diagnostic for every code: place, message, source line with carets, help, and the chain of calls
+ * inside helpers.
+ */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

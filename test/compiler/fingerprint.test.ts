@@ -1,4 +1,6 @@
-/** The fingerprint of the compiler's front half covers all that decides what a kernel compiles to, whoever adds a file. */
+/**
+ * The fingerprint of the compiler's front half covers all that decides what a kernel compiles to, whoever adds a file.
+ */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";

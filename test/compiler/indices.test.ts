@@ -1,6 +1,6 @@
 /**
- * Indices between 2^31 and 2^32: what is folded while compiling, how sums are taken apart, and the addresses that lanes of a large tensor get. Nothing is
- * allocated: lane programs are walked for their addresses alone.
+ * Indices between 2^31 and 2^32: what is folded while compiling, how sums are taken apart, and the addresses that lanes
+ * of a large tensor get. Nothing is allocated: lane programs are walked for their addresses alone.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -149,7 +149,10 @@ describe("addresses that the emitter takes apart", () => {
   });
 });
 
-/** Elements of each tensor that a lane of a program touches, as [first, one beyond the last], and the words behind the elements. */
+/**
+ * Elements of each tensor that a lane of a program touches, as [first, one beyond the last], and the words behind the
+ * elements.
+ */
 function touched(lanes: LaneProgram, pid: number, lane: number): ReadonlyMap<string, number[]> {
   const numbers = new Numbers();
   numbers.names.set("pid", pid).set("lane", lane);

@@ -1,7 +1,8 @@
 /**
  * Every face of every diagnostic: what a kernel's author can get wrong and the exact text of the answer.
  *
- * diagnostics.test.ts has one example of each code; here are the others, in one file that reads like a list of mistakes (test/fixtures/diagnostics/mistakes.txt).
+ * diagnostics.test.ts has one example of each code; here are the others, in one file that reads like a list of mistakes
+ * (test/fixtures/diagnostics/mistakes.txt).
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

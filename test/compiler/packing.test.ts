@@ -1,4 +1,7 @@
-/** Buffer-binding packing: who shares a binding, what becomes of loads and stores, and each rule that a packing can break. */
+/**
+ * Buffer-binding packing: who shares a binding, what becomes of loads and stores, and each rule that a packing can
+ * break.
+ */
 import { describe, expect, it } from "vitest";
 import { pack } from "../../compiler/bindings/merge.ts";
 import { planPacking, verifyPacking } from "../../compiler/bindings/plan.ts";
@@ -77,7 +80,9 @@ describe("which parameters share a binding", () => {
   });
 });
 
-/** y[lane] = x.at(lane), for an x and a y of given shapes; x holds 0, 1, 2, … and both are packed behind 64 words of z. */
+/**
+ * y[lane] = x.at(lane), for an x and a y of given shapes; x holds 0, 1, 2, … and both are packed behind 64 words of z.
+ */
 function copied(more: { unit?: 1 | 2 | 4; storage?: "f32" | "u32"; y?: 1 | 2 | 4; part?: number }): {
   program: LaneProgram;
   got: number[];

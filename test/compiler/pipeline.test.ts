@@ -1,4 +1,7 @@
-/** The pipeline as an array: passes by name, verified one by one, in an order that is checked, stopped after and timed by name. */
+/**
+ * The pipeline as an array: passes by name, verified one by one, in an order that is checked, stopped after and timed
+ * by name.
+ */
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { builtinKernels, programsOf } from "../../cli/kernels/builtin.ts";
 import { sizesOf, storageOf, TARGETS } from "../../cli/kernels/targets.ts";

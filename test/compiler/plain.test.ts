@@ -1,4 +1,7 @@
-/** Kernels in plain JavaScript with JSDoc types: what is told of mistakes in them, and which JavaScript is taken for a source of kernels. */
+/**
+ * Kernels in plain JavaScript with JSDoc types: what is told of mistakes in them, and which JavaScript is taken for a
+ * source of kernels.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** Workgroup memory and matrix units of the lane IR: what the verifier refuses, what the simulator notices, and that their arithmetic is right. */
+/**
+ * Workgroup memory and matrix units of the lane IR: what the verifier refuses, what the simulator notices, and that
+ * their arithmetic is right.
+ */
 import { describe, expect, it } from "vitest";
 import { printLanes } from "../../compiler/debug/print-lanes.ts";
 import {
@@ -214,7 +217,10 @@ describe("the simulator", () => {
     );
   });
 
-  /** Two subgroups of two lanes: m += l · r, where l and r are the same four numbers, and each subgroup has its own place for the sum. */
+  /**
+   * Two subgroups of two lanes: m += l · r, where l and r are the same four numbers, and each subgroup has its own
+   * place for the sum.
+   */
   const square = (
     component: "f16" | "f32",
     turned: "left" | "right" | undefined,

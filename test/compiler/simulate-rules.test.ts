@@ -1,4 +1,6 @@
-/** What the lane simulator notices and no adapter does, its arithmetic, and its buffers against those of the runtime. */
+/**
+ * What the lane simulator notices and no adapter does, its arithmetic, and its buffers against those of the runtime.
+ */
 import { describe, expect, it } from "vitest";
 import type { HostTensor } from "../../compiler/index.ts";
 import { BOOL, F32, type LaneProgram, U32, vector } from "../../compiler/ir/lane/program.ts";

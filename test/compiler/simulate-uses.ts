@@ -1,4 +1,7 @@
-/** Uses of every built-in kernel, for running them on the lane simulator: sizes that are no multiples, formats, and numbers where they mean something. */
+/**
+ * Uses of every built-in kernel, for running them on the lane simulator: sizes that are no multiples, formats, and
+ * numbers where they mean something.
+ */
 import type { StorageType } from "../../compiler/ir/formats.ts";
 
 /** One use of a built-in kernel. What is not given is random: reals between -1 and 1, and 0 for u32. */

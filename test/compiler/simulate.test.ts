@@ -1,6 +1,6 @@
 /**
- * Built-in kernels and random ones, compiled for adapters of 4, 8 and 32 lanes and for none, on the simulator: what the compiled tile IR means is what the lane
- * IR does. No GPU takes part.
+ * Built-in kernels and random ones, compiled for adapters of 4, 8 and 32 lanes and for none, on the simulator: what the
+ * compiled tile IR means is what the lane IR does. No GPU takes part.
  */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -111,7 +111,8 @@ describe("random kernels do on lanes what they mean", () => {
 });
 
 describe("a fault in the compiled program is noticed", () => {
-  // A token or a slot stays the same after many a mistake; kernels that store sums do not. The last of these computes nothing.
+  // A token or a slot stays the same after many a mistake; kernels that store sums do not. The last of these computes
+  // nothing.
   const discrete = ["choose", "best", "window", "tova", "windowAtOnce"];
   const cases = USES.filter((u) => !discrete.includes(u.kernel)).map((use, i) => ({
     ...use,

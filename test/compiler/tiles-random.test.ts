@@ -1,4 +1,7 @@
-/** Products of matrices of random sizes, formats, adapters and knobs: lane simulator against tile interpreter. `npm run fuzz products` tries other seeds. */
+/**
+ * Products of matrices of random sizes, formats, adapters and knobs: lane simulator against tile interpreter.
+ * `npm run fuzz products` tries other seeds.
+ */
 import { describe, expect, it } from "vitest";
 import { checkTiled } from "../fuzz/tiled.ts";
 import { SEED } from "../support/random.ts";

@@ -1,4 +1,7 @@
-/** Matrix products through workgroup memory and on matrix units: the lane simulator against the tile interpreter, for sizes, formats and shapes of all sorts. */
+/**
+ * Matrix products through workgroup memory and on matrix units: the lane simulator against the tile interpreter, for
+ * sizes, formats and shapes of all sorts.
+ */
 
 import { describe, expect, it } from "vitest";
 import {

@@ -119,8 +119,9 @@ describe("WGSL", () => {
       @group(0) @binding(0) var<storage, read> p_x: array<vec4<f32>, 120>;
       @group(0) @binding(1) var<storage, read_write> p_y: array<f32, 5>;
       @compute @workgroup_size(8)
-      fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(num_workgroups) nwg: vec3<u32>) {
+      fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32, @builtin(num_workgroups) nwg: vec3<u32>) {
         let pid = wid.x;
+        let lane = lid;
         let zero = nwg.z - 1u; // unknown to the adapter's compiler
         var v1: vec4<f32> = vec4<f32>(0.0f);
         let t7 = pid * 24u;

@@ -1,8 +1,9 @@
 /**
  * The fenced examples of a documentation page, made into comparisons that can be run.
  *
- * A `ts` or `js` block with kernels ends with comments that say what it is given and what comes out (`// x = [1, 2, 3]`, `// y becomes [2, 4, 6]`); every exported
- * kernel is called once, in order, with tensors of the names of its parameters. A `ts` block that is followed by a `text` block is refused with that text.
+ * A `ts` or `js` block with kernels ends with comments that say what it is given and what comes out
+ * (`// x = [1, 2, 3]`, `// y becomes [2, 4, 6]`); every exported kernel is called once, in order, with tensors of the
+ * names of its parameters. A `ts` block that is followed by a `text` block is refused with that text.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

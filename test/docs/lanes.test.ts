@@ -1,4 +1,7 @@
-/** The layouts that docs/lanes.md shows are the ones that the compiler makes: each block is printed again from its command line and compared. */
+/**
+ * The layouts that docs/lanes.md shows are the ones that the compiler makes: each block is printed again from its
+ * command line and compared.
+ */
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { sizesOf, storageOf, TARGETS } from "../../cli/kernels/targets.ts";

@@ -1,4 +1,7 @@
-/** Every example of the language reference is compiled and run: in the interpreter and on each adapter, or refused as the page says. */
+/**
+ * Every example of the language reference is compiled and run: in the interpreter and on each adapter, or refused as
+ * the page says.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";

@@ -52,7 +52,8 @@ describe("16-bit floats", () => {
     const seed = 20261124;
     const random = new Float32Array(words(seed, 200_000).buffer).filter((value) => Number.isFinite(value));
     const grid = decode(ALL_HALVES.subarray(0, largest + 1));
-    // Values that matter: random bits over the whole range of f32, points of the grid's own range, and exact ties with their neighbours.
+    // Values that matter: random bits over the whole range of f32, points of the grid's own range, and exact ties with
+    // their neighbours.
     const spread = Float32Array.from(random, (_, i) => ((i * 7919) % 140_001) / 977 - 70);
     const ties = Float32Array.from(grid.subarray(0, -1), (value, i) => (value + (grid[i + 1] as number)) / 2);
     const values = new Float32Array([...random, ...spread, ...ties, ...ties.map((value) => value * (1 - 2 ** -23))]);

@@ -1,4 +1,7 @@
-/** Specialised kernels as host code sees them: typed launches without the compile-time parameters, and which kernel a key loads. */
+/**
+ * Specialised kernels as host code sees them: typed launches without the compile-time parameters, and which kernel a
+ * key loads.
+ */
 import { expect, expectTypeOf, test } from "vitest";
 import {
   block,

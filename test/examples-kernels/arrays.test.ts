@@ -1,4 +1,7 @@
-/** Example kernels over vectors, points and images: histogram, prefix sum, convolution, k-means, n-body, blur, Adam, dropout. */
+/**
+ * Example kernels over vectors, points and images: histogram, prefix sum, convolution, k-means, n-body, blur, Adam,
+ * dropout.
+ */
 import { describe, test } from "vitest";
 import { everyAdapter } from "../support/gpu.ts";
 import { normal } from "../support/random.ts";

@@ -1,8 +1,9 @@
 /**
- * Runs example kernels three ways (interpreter, every adapter, every feature level and profile that changes the code) and compares each with given numbers.
+ * Runs example kernels three ways (interpreter, every adapter, every feature level and profile that changes the code)
+ * and compares each with given numbers.
  *
- * The numbers come from plain f64 arithmetic in the tests. Tensors without data start as NaN (integers as a loud pattern), so that an element that no program
- * wrote shows as a difference.
+ * The numbers come from plain f64 arithmetic in the tests. Tensors without data start as NaN (integers as a loud
+ * pattern), so that an element that no program wrote shows as a difference.
  */
 
 import { expect } from "vitest";
@@ -26,7 +27,9 @@ function startOf(g: Given): Float32Array | Uint32Array | Int32Array {
   return g.dtype === "i32" ? new Int32Array(n).fill(-559038737) : new Float32Array(n).fill(Number.NaN);
 }
 
-/** Compares what the interpreter makes of the calls with the wanted numbers; odd block sizes, so that edges are ragged. */
+/**
+ * Compares what the interpreter makes of the calls with the wanted numbers; odd block sizes, so that edges are ragged.
+ */
 export async function compareInterpreter(c: Comparison): Promise<void> {
   const programs = await programsOf(c);
   for (const blocks of [

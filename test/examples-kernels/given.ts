@@ -1,4 +1,7 @@
-/** What a comparison of an example kernel is made of: tensors with values, calls, and the numbers that must come out. It needs no GPU. */
+/**
+ * What a comparison of an example kernel is made of: tensors with values, calls, and the numbers that must come out. It
+ * needs no GPU.
+ */
 import { type DType, decodeBF16, decodeF16, encodeBF16, encodeF16 } from "../../runtime/memory/dtype.ts";
 import { dequantise, quantise } from "../../runtime/memory/quantise.ts";
 
@@ -21,7 +24,10 @@ export interface Comparison {
   readonly want: Readonly<Record<string, ArrayLike<number>>>;
   /** Largest difference, relative to the largest magnitude wanted (1e-5 unless told; 0 for integers). */
   readonly tolerance?: number;
-  /** Feature level L0 makes more barriers of it than lavapipe compiles in a minute: there, only SwiftShader runs that feature level. */
+  /**
+   * Feature level L0 makes more barriers of it than lavapipe compiles in a minute: there, only SwiftShader runs that
+   * feature level.
+   */
   readonly manyBarriers?: boolean;
 }
 

@@ -1,4 +1,7 @@
-/** Every example runs as it stands, in the runtime that runs this test, and the one in the README is the one in the folder. */
+/**
+ * Every example runs as it stands, in the runtime that runs this test, and the one in the README is the one in the
+ * folder.
+ */
 import { spawn } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,7 @@
-/** A short run of the differential fuzzer, always of the same programs; `npm run fuzz` looks for those that nobody thought of. */
+/**
+ * A short run of the differential fuzzer, always of the same programs; `npm run fuzz` looks for those that nobody
+ * thought of.
+ */
 import { afterAll, describe, expect, it } from "vitest";
 import { type Gpu, open } from "../../runtime/index.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";

@@ -1,8 +1,9 @@
 /**
  * Random well-typed kernels.
  *
- * Inputs are small multiples of 1/4 and arithmetic is + - * min max and friends, so every result is exact in f32 whatever the order of a sum: adapters and
- * interpreter must agree bit for bit. What rounds (exp, sqrt, division) is only put around a finished value and compared with a tolerance.
+ * Inputs are small multiples of 1/4 and arithmetic is + - * min max and friends, so every result is exact in f32
+ * whatever the order of a sum: adapters and interpreter must agree bit for bit. What rounds (exp, sqrt, division) is
+ * only put around a finished value and compared with a tolerance.
  */
 import type { Choices } from "./choices.ts";
 import { product } from "./products.ts";
@@ -14,7 +15,10 @@ export interface TensorPlan {
   readonly dims: readonly string[];
   readonly storage: Storage;
   readonly output: boolean;
-  /** What it holds before, where that is not what the format suggests: a permutation of the places of each row, or (an output) values as in an input. */
+  /**
+   * What it holds before, where that is not what the format suggests: a permutation of the places of each row, or (an
+   * output) values as in an input.
+   */
   readonly fill?: "values" | "permutation";
 }
 
@@ -169,7 +173,8 @@ class Generator {
     this.#depth++;
     let inner: Scope = { ...scope, index: new Map([...scope.index, [d, { text: id, tile: true }]]) };
     if (c.chance(40)) inner = this.#statement(inner, dims, nesting + 1);
-    // How many blocks a loop has is the compiler's choice, so what is gathered must not depend on it: every turn reduces over the loop's own dim.
+    // How many blocks a loop has is the compiler's choice, so what is gathered must not depend on it: every turn
+    // reduces over the loop's own dim.
     const found = this.#float(this.#expression(inner, dims, 2));
     const has = found.axes.includes(d);
     const v = has

@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 const LAST = /^(\d+) programs, (\d+) differences$/;
 
 /**
- * Runs `jobs` copies of this program, told by `--from` and `--programs` which part is theirs; what they print is passed on, but for their last lines.
+ * Runs `jobs` copies of this program, told by `--from` and `--programs` which part is theirs; what they print is passed
+ * on, but for their last lines.
  * @throws Error when one of them ends without saying what it found.
  */
 export async function inJobs(jobs: number, programs: number, batch: number, args: readonly string[]): Promise<number> {

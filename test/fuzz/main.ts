@@ -1,11 +1,14 @@
 /**
- * The differential fuzzer: `fuzz [kernels] [order] [products] [--programs N] [--seed S] [--batch B] [--jobs J]`; all subjects when none is named.
+ * The differential fuzzer: `fuzz [kernels] [order] [products] [--programs N] [--seed S] [--batch B] [--jobs J]`; all
+ * subjects when none is named.
  *
- * `kernels` makes N random kernels, runs each in the interpreter, on the lane simulator, on lavapipe and on SwiftShader, and shrinks what differs. `--gpu`
- * (or `--adapter`) names others; `--gpu simulator` alone needs no GPU, and `--gpu native` is Deno's own. `order` does the same with kernels that load and
- * store one tensor, at L0 each of them, and counts those that the compiler refuses. `products` runs N matrix products of random
- * sizes, formats and adapters as workgroup tiles on the simulator. The seed is a new one each time unless it is given, and printed first. Ends with
- * `N programs, M differences`; the exit code is 0 only for M = 0. `--jobs` spreads the programs over so many processes.
+ * `kernels` makes N random kernels, runs each in the interpreter, on the lane simulator, on lavapipe and on
+ * SwiftShader, and shrinks what differs. `--gpu` (or `--adapter`) names others; `--gpu simulator` alone needs no GPU,
+ * and `--gpu native` is Deno's own. `order` does the same with kernels that load and store one tensor, at L0 each of
+ * them, and counts those that the compiler refuses. `products` runs N matrix products of random sizes, formats and
+ * adapters as workgroup tiles on the simulator. The seed is a new one each time unless it is given, and printed first.
+ * Ends with `N programs, M differences`; the exit code is 0 only for M = 0. `--jobs` spreads the programs over so many
+ * processes.
  */
 import { parseArgs } from "node:util";
 import { open } from "../../runtime/index.ts";

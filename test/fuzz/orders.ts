@@ -1,15 +1,20 @@
 /**
- * Random kernels that load and store one tensor, in one place and in several: in place, reversed, shifted, scattered, in halves, in loops, under conditions.
+ * Random kernels that load and store one tensor, in one place and in several: in place, reversed, shifted, scattered,
+ * in halves, in loops, under conditions.
  *
- * Most of them depend on an order that lanes do not keep, and the compiler must refuse those; what it takes must do what its statements say, in their order, on
- * every schedule. A single store never hits an element twice, so there is always one right answer. All numbers are exact in f32.
+ * Most of them depend on an order that lanes do not keep, and the compiler must refuse those; what it takes must do
+ * what its statements say, in their order, on every schedule. A single store never hits an element twice, so there is
+ * always one right answer. All numbers are exact in f32.
  */
 import type { Choices } from "./choices.ts";
 import type { KernelPlan, TensorPlan } from "./generate.ts";
 
 const HALVES: readonly number[] = [4, 1, 2, 3, 8, 16, 20, 32, 33, 48, 64, 96];
 
-/** A kernel called `name`: x [a, n] and y [a, n] are loaded and stored, c [a, n] counted in, and p [a, n] is a permutation of each row; n = 2 h. */
+/**
+ * A kernel called `name`: x [a, n] and y [a, n] are loaded and stored, c [a, n] counted in, and p [a, n] is a
+ * permutation of each row; n = 2 h.
+ */
 export function order(c: Choices, name: string): KernelPlan {
   return new Orders(c, name).run();
 }
@@ -55,7 +60,10 @@ class Orders {
     return { name: this.#name, source, sizes, tensors, limit: undefined, inexact: false };
   }
 
-  /** Statements over one axis: all of a dim, blocks of it, or the part that the program owns; perhaps in a loop or under a condition. */
+  /**
+   * Statements over one axis: all of a dim, blocks of it, or the part that the program owns; perhaps in a loop or under
+   * a condition.
+   */
   #section(block: boolean): void {
     const c = this.#c;
     const id = this.#names++;

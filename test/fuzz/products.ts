@@ -1,8 +1,10 @@
 /**
- * Random matrix products: the shape that has most passes of its own (lanes that own columns, what is dealt out, codes, workgroup tiles).
+ * Random matrix products: the shape that has most passes of its own (lanes that own columns, what is dealt out, codes,
+ * workgroup tiles).
  *
- * One or two weights in any format against one or more rows of another factor, with a scale on its elements, a sum of its squares beside the product, and
- * something done with the result: what a decoder's kernels are made of, in random order and sizes. All sums are exact in f32.
+ * One or two weights in any format against one or more rows of another factor, with a scale on its elements, a sum of
+ * its squares beside the product, and something done with the result: what a decoder's kernels are made of, in random
+ * order and sizes. All sums are exact in f32.
  */
 import type { Choices } from "./choices.ts";
 import type { KernelPlan, Storage, TensorPlan } from "./generate.ts";

@@ -123,7 +123,10 @@ function expected(
 /** What runs the compiled kernels: an adapter, or the simulator for targets that no adapter here has. */
 export type Runner = Gpu | "simulator";
 
-/** The first differing element of each plan's outputs, on this runner with each of the targets. Tests of this function give the runner other programs. One program in `oneIn` runs on the slower feature level, too. */
+/**
+ * The first differing element of each plan's outputs, on this runner with each of the targets. Tests of this function
+ * give the runner other programs. One program in `oneIn` runs on the slower feature level, too.
+ */
 export async function compare(
   gpu: Runner,
   plans: readonly KernelPlan[],
@@ -184,7 +187,10 @@ export async function compare(
   return found;
 }
 
-/** The first differing element of each plan's outputs on the lane simulator; by default for 32 lanes, which no software adapter has, and another target in turn. */
+/**
+ * The first differing element of each plan's outputs on the lane simulator; by default for 32 lanes, which no software
+ * adapter has, and another target in turn.
+ */
 export function compareSimulated(
   plans: readonly KernelPlan[],
   programs: ReadonlyMap<string, TileProgram>,

@@ -1,4 +1,7 @@
-/** Products of matrices of random sizes, formats, adapters and knobs, as workgroup tiles: lane simulator against tile interpreter. */
+/**
+ * Products of matrices of random sizes, formats, adapters and knobs, as workgroup tiles: lane simulator against tile
+ * interpreter.
+ */
 import type { Knobs, Target } from "../../compiler/index.ts";
 import { blockOf, type StorageType } from "../../compiler/ir/formats.ts";
 import type { LaneProgram } from "../../compiler/ir/lane/program.ts";

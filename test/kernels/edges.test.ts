@@ -1,4 +1,7 @@
-/** Values at the edges of what numbers are: powers of negative bases, infinities and NaN in reductions, limits beyond a dim. */
+/**
+ * Values at the edges of what numbers are: powers of negative bases, infinities and NaN in reductions, limits beyond a
+ * dim.
+ */
 import { describe, expect, test } from "vitest";
 import { type HostTensor, interpret, type TileProgram } from "../../compiler/index.ts";
 import {

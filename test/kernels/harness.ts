@@ -1,10 +1,13 @@
 /**
  * The check that every kernel has to pass.
  *
- * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on its own feature level, at feature level L0
- * (workgroup memory, no subgroups), with one thread a program and, products of matrices, as the workgroup tiles of the GPU profile, and one adapter with all tensors in one buffer and one binding, and in parts; under Deno the platform's
- * own WebGPU runs it too; Dawn's null backend compiles it for the GPU profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter
- * writes must be written everywhere, and what it leaves must be left everywhere. With TILESTATE_TEST_PROFILE=gpu only the adapters' own feature levels run, with those schedules.
+ * The interpreter runs the compiled tile IR, twice with different block sizes; every adapter runs the generated WGSL on
+ * its own feature level, at feature level L0 (workgroup memory, no subgroups), with one thread a program and, products
+ * of matrices, as the workgroup tiles of the GPU profile, and one adapter with all tensors in one buffer and one
+ * binding, and in parts; under Deno the platform's own WebGPU runs it too; Dawn's null backend compiles it for the GPU
+ * profile with a pinned subgroup size, and with one binding at L0. Outputs start as poison: what the interpreter writes
+ * must be written everywhere, and what it leaves must be left everywhere. With TILESTATE_TEST_PROFILE=gpu only the
+ * adapters' own feature levels run, with those schedules.
  */
 
 import { expect } from "vitest";
@@ -292,7 +295,10 @@ async function runOn(
   for (const { tensor } of all) tensor.destroy();
 }
 
-/** Feature level L3 and the GPU profile, and one binding at feature level L0, where barriers must not depend on it: validated and compiled, not run. */
+/**
+ * Feature level L3 and the GPU profile, and one binding at feature level L0, where barriers must not depend on it:
+ * validated and compiled, not run.
+ */
 async function compileOnNull(program: TileProgram, use: Use): Promise<void> {
   const device = await withDevice("null");
   const own = targetOf(device.capabilities);

@@ -1,4 +1,7 @@
-/** Kernels with a type parameter: one source, an artefact with a program for each kind of numbers, chosen by the tensors of a call. */
+/**
+ * Kernels with a type parameter: one source, an artefact with a program for each kind of numbers, chosen by the tensors
+ * of a call.
+ */
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { bundle, programsOf } from "../../compiler/index.ts";
 import {

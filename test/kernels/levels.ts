@@ -38,7 +38,9 @@ export function inTextures(program: TileProgram, device: Device, specs: Specs): 
   return read.slice(0, device.capabilities.limits.storageTextures).map((p) => p.name);
 }
 
-/** As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between. */
+/**
+ * As few bindings as there can be: one, and another two for each tensor that must be bound alone and lies in between.
+ */
 export function packed(program: TileProgram, own: Target, specs: Readonly<Record<string, TensorSpec>>): Level {
   // Elements that are parts of words may be stored one by one, which are atomic operations.
   const narrow = (name: string): boolean => isNarrow(specs[name]?.dtype ?? "f32");
@@ -48,7 +50,10 @@ export function packed(program: TileProgram, own: Target, specs: Readonly<Record
   return { label: "all in one buffer", target: { ...own, storageBuffers: 1 + 2 * alone }, together: true };
 }
 
-/** With bindings as short as they can be: what is only read comes in up to three parts, as the adapter's bindings allow. Nothing where what is written is as long. */
+/**
+ * With bindings as short as they can be: what is only read comes in up to three parts, as the adapter's bindings allow.
+ * Nothing where what is written is as long.
+ */
 export function parted(
   program: TileProgram,
   own: Target,

@@ -1,6 +1,6 @@
 /**
- * A format that nobody knows, of three bits, from an entry of the table alone: its codes run on across the ends of words,
- * and no line of the compiler or the runtime is for it.
+ * A format that nobody knows, of three bits, from an entry of the table alone: its codes run on across the ends of
+ * words, and no line of the compiler or the runtime is for it.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -33,7 +33,9 @@ function product3(w: Tensor<"rows n", real>, v: Tensor<"n">, y: Tensor<"rows">):
   y.set([r], total);
 }
 
-/** Codes from -4 to 3 beside one scale for 64 elements; and codes from 0 to 7 with a minimum, in one piece for each 32. */
+/**
+ * Codes from -4 to 3 beside one scale for 64 elements; and codes from 0 to 7 with a minimum, in one piece for each 32.
+ */
 const ENTRIES: readonly (readonly [StorageFormat, OracleFormat])[] = [
   [
     {

@@ -1,5 +1,6 @@
 /**
- * The noise of a draw against float64 and against its distribution: word for word on every adapter, 2^24 words together, and draws from a large vocabulary.
+ * The noise of a draw against float64 and against its distribution: word for word on every adapter, 2^24 words
+ * together, and draws from a large vocabulary.
  */
 import { describe, expect, test } from "vitest";
 import { block, gumbel, type Scalar, type Tensor, type u32, uniform } from "../../dsl/index.ts";

@@ -1,6 +1,7 @@
 /**
- * The noise of a draw as numbers should have it, in float64 and from another form than the kernels': a word is a place among 2^32 of a uniform number, what is
- * left to 1 behind it is the tail of an exponential, and the noise is minus the logarithm of that exponential.
+ * The noise of a draw as numbers should have it, in float64 and from another form than the kernels': a word is a place
+ * among 2^32 of a uniform number, what is left to 1 behind it is the tail of an exponential, and the noise is minus the
+ * logarithm of that exponential.
  */
 
 const FACTOR = 747796405;

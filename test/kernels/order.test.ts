@@ -1,4 +1,7 @@
-/** Which kernels TS-220 refuses, with both places, and that what it takes does what its statements say in their order, wherever it runs. */
+/**
+ * Which kernels TS-220 refuses, with both places, and that what it takes does what its statements say in their order,
+ * wherever it runs.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,7 +26,10 @@ const TENSORS: readonly TensorPlan[] = [
 /** Long enough for several subgroups to share a row at L0, and short enough for a lane to hold one. */
 const SIZES = { rows: 2, n: 64, half: 32, one: 1 };
 
-/** A kernel over x, y, c, s (read and written) and p, a permutation of each row; r is the row of a program and i walks along it. */
+/**
+ * A kernel over x, y, c, s (read and written) and p, a permutation of each row; r is the row of a program and i walks
+ * along it.
+ */
 function sourceOf(name: string, body: string): string {
   const params = TENSORS.map((t) => `${t.name}: Tensor<"${t.dims.join(" ")}", ${t.storage}>`).join(", ");
   const start = body.includes("program(") || body.includes("block(") ? "" : '  const r = program("rows");\n';

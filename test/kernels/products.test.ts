@@ -1,4 +1,7 @@
-/** Products of matrices: workgroup tiles run on both adapters, those of matrix units are compiled by Dawn's null backend. */
+/**
+ * Products of matrices: workgroup tiles run on both adapters, those of matrix units are compiled by Dawn's null
+ * backend.
+ */
 
 import { describe, expect, test } from "vitest";
 import { generate, type TileProgram } from "../../compiler/index.ts";

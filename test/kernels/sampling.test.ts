@@ -1,4 +1,7 @@
-/** Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and feature level. */
+/**
+ * Sampling and the policies' kernels against plain references: the same draw, the same victim, on every adapter and
+ * feature level.
+ */
 import { describe, expect, test } from "vitest";
 import { type KernelModule, loadPrograms, type TileProgram } from "../../compiler/index.ts";
 import { POLICY_KERNELS } from "../../models/cache/eviction.ts";
@@ -19,7 +22,7 @@ const SOURCE: KernelModule = { ...POLICY_KERNELS, shipped: undefined };
 /** Options that these policies do not have. */
 const NO_OPTIONS = { a: 0, b: 0, c: 0, d: 0 };
 
-// ---- Sampling ---------------------------------------------------------------------------------------------------------------
+// ---- Sampling -------------------------------------------------------------------------------------------------------
 
 interface Settings {
   readonly temperature: number;
@@ -27,7 +30,10 @@ interface Settings {
   readonly topP: number;
 }
 
-/** The tokens that may be drawn: the k largest (of equals the lowest ids), of them the smallest set (ties included) that holds `topP` of the probability. */
+/**
+ * The tokens that may be drawn: the k largest (of equals the lowest ids), of them the smallest set (ties included) that
+ * holds `topP` of the probability.
+ */
 function allowed(logits: readonly number[], { temperature, topK, topP }: Settings): number[] {
   const peak = Math.max(...logits);
   const at = (i: number): number => logits[i] as number;
@@ -213,7 +219,7 @@ describe(`sampling (seed ${SEED})`, () => {
   });
 });
 
-// ---- Policies ---------------------------------------------------------------------------------------------------------------
+// ---- Policies -------------------------------------------------------------------------------------------------------
 
 /** A full state: positions in some order, the newest of them in the slot that the clock's token took. */
 function fullState(slots: number, now: number, salt: number): number[] {
@@ -326,7 +332,8 @@ describe(`policies (seed ${SEED})`, () => {
     }));
 
   test("every policy is checked here", () => {
-    // The full cache has no kernel: nothing is ever dropped. The others have one for a step and one for a prompt at once.
+    // The full cache has no kernel: nothing is ever dropped. The others have one for a step and one for a prompt at
+    // once.
     const names = Object.keys(POLICIES).filter((name) => name !== "full");
     expect([...used].sort()).toEqual(names.flatMap((name) => [name, `${name}AtOnce`]).sort());
   });

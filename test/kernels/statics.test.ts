@@ -1,4 +1,7 @@
-/** Compile-time parameters: sizes, flags, strings and functions, given by the host, by another kernel or by a default; and which function a key means. */
+/**
+ * Compile-time parameters: sizes, flags, strings and functions, given by the host, by another kernel or by a default;
+ * and which function a key means.
+ */
 import { describe, expect, test } from "vitest";
 import type { Op } from "../../compiler/ir/tile/program.ts";
 import {

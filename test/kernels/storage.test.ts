@@ -1,4 +1,6 @@
-/** Storage formats: what loads widen, what stores round, which stores cannot be, and scalars as numbers and as tensors. */
+/**
+ * Storage formats: what loads widen, what stores round, which stores cannot be, and scalars as numbers and as tensors.
+ */
 
 import { describe, expect, test } from "vitest";
 import { generate, KernelError, type StorageType, type TileProgram } from "../../compiler/index.ts";

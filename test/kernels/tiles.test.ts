@@ -1,4 +1,7 @@
-/** Tiles of several dims: reductions along any of them, products with batch dims, ties, gathers, scatters, scans and atomics. */
+/**
+ * Tiles of several dims: reductions along any of them, products with batch dims, ties, gathers, scatters, scans and
+ * atomics.
+ */
 import { describe, test } from "vitest";
 import {
   amax,

@@ -22,7 +22,10 @@ function deferred(): Deferred {
   return { promise, ...(settle as Omit<Deferred, "promise"> | undefined) } as Deferred;
 }
 
-/** Opens the index.html of the folder `site` in a browser of its own, and gives what the page posts and what it asked for. */
+/**
+ * Opens the index.html of the folder `site` in a browser of its own, and gives what the page posts and what it asked
+ * for.
+ */
 export async function visit(site: string, scratch: string): Promise<{ asked: readonly string[]; said: unknown }> {
   const types: Readonly<Record<string, string>> = { html: "text/html", js: "text/javascript" };
   const asked: string[] = [];

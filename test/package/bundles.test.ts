@@ -1,4 +1,7 @@
-/** Programs that carry the package with them: bundles of esbuild's and vite's for Node and for a browser, which Chromium loads, and one executable of Bun's. */
+/**
+ * Programs that carry the package with them: bundles of esbuild's and vite's for Node and for a browser, which Chromium
+ * loads, and one executable of Bun's.
+ */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, inject, test } from "vitest";

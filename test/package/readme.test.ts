@@ -1,4 +1,7 @@
-/** The README's section on installing: each of its blocks is run as it stands, in an empty folder with the tarballs in it. */
+/**
+ * The README's section on installing: each of its blocks is run as it stands, in an empty folder with the tarballs in
+ * it.
+ */
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";

@@ -1,8 +1,9 @@
 /**
  * A small npm registry on the loopback address, for installing the package as if it were published.
  *
- * It serves the tarballs of a release, and packs whatever else is asked for from the checkout's own node_modules; of packages that are for other platforms it
- * tells what the lock file knows of them. It forwards nothing: any other name is not found.
+ * It serves the tarballs of a release, and packs whatever else is asked for from the checkout's own node_modules; of
+ * packages that are for other platforms it tells what the lock file knows of them. It forwards nothing: any other name
+ * is not found.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -31,7 +32,9 @@ export interface Registry {
 
 const BEFORE = "before/";
 
-/** Serves the tarballs in the folder `release`, the packages of the checkout `root`, and of `others` the manifest alone. */
+/**
+ * Serves the tarballs in the folder `release`, the packages of the checkout `root`, and of `others` the manifest alone.
+ */
 export async function serveRegistry(release: string, root: string, others: readonly Manifest[]): Promise<Registry> {
   const packages = new Map<string, Packed>();
   for (const manifest of [...lockedManifests(root), ...others])

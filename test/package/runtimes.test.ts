@@ -1,4 +1,7 @@
-/** The installed package in each runtime: as a library, in worker threads, as a command; with kernels of a user's own. Without flags. */
+/**
+ * The installed package in each runtime: as a library, in worker threads, as a command; with kernels of a user's own.
+ * Without flags.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, inject, test } from "vitest";
 import { bun, deno, project, run, runIn, runtimes } from "./support.ts";

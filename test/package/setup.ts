@@ -1,6 +1,6 @@
 /**
- * Runs once before the tests of the package: makes its tarballs, installs the tools, and installs the package into empty folders outside of the checkout, from
- * a registry on the loopback address.
+ * Runs once before the tests of the package: makes its tarballs, installs the tools, and installs the package into
+ * empty folders outside of the checkout, from a registry on the loopback address.
  */
 import { execFileSync } from "node:child_process";
 import {

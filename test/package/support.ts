@@ -101,7 +101,8 @@ export function runtimes(): readonly Runtime[] {
 }
 
 /**
- * Puts files into a new folder of that name below an installed one. A file is given by its text, or by a path below the checkout after "@".
+ * Puts files into a new folder of that name below an installed one. A file is given by its text, or by a path below the
+ * checkout after "@".
  * @returns the folder
  */
 export function project(installed: string, name: string, files: Readonly<Record<string, string>>): string {

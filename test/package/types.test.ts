@@ -1,4 +1,7 @@
-/** A consumer's type checker has nothing to say of the package: TypeScript 6.0 and 7.0, with init's settings, the strictest, and with little around it. */
+/**
+ * A consumer's type checker has nothing to say of the package: TypeScript 6.0 and 7.0, with init's settings, the
+ * strictest, and with little around it.
+ */
 import { cpSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";

@@ -1,4 +1,7 @@
-/** `npm run test:package`: the package as it is installed from its tarballs. A run of its own, because it builds them and installs runtimes first. */
+/**
+ * `npm run test:package`: the package as it is installed from its tarballs. A run of its own, because it builds them
+ * and installs runtimes first.
+ */
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 const report = process.env.TILESTATE_TEST_REPORT;

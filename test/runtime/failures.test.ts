@@ -1,4 +1,7 @@
-/** Who hears of a failure: whoever waits for the work that failed, and nobody else; what belongs to nobody goes to everybody. */
+/**
+ * Who hears of a failure: whoever waits for the work that failed, and nobody else; what belongs to nobody goes to
+ * everybody.
+ */
 import { beforeEach, describe, expect, test } from "vitest";
 import { program, type Scalar, size, type Tensor } from "../../dsl/index.ts";
 import { owned } from "../../runtime/device/scopes.ts";

@@ -1,4 +1,7 @@
-/** What a user sees of opening an adapter: nothing of what Dawn and drivers print, and one sentence where there is no Dawn. */
+/**
+ * What a user sees of opening an adapter: nothing of what Dawn and drivers print, and one sentence where there is no
+ * Dawn.
+ */
 import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

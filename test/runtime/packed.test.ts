@@ -1,8 +1,8 @@
 /**
  * Opening Dawn from a package whose libraries are packed, as those for Windows are.
  *
- * The package is made up, for Linux: Dawn and SwiftShader, the latter under the name of the library that Dawn looks for beside itself, as it looks for
- * compilers of shaders on Windows.
+ * The package is made up, for Linux: Dawn and SwiftShader, the latter under the name of the library that Dawn looks for
+ * beside itself, as it looks for compilers of shaders on Windows.
  */
 import { createHash } from "node:crypto";
 import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";

@@ -14,7 +14,10 @@ async function programOf(name: string): Promise<TileProgram> {
   return program;
 }
 
-/** Runs one call, on every feature level, on an adapter that binds so many buffers of so many bytes; gives how many were bound. */
+/**
+ * Runs one call, on every feature level, on an adapter that binds so many buffers of so many bytes; gives how many were
+ * bound.
+ */
 async function runWith(
   device: Device,
   limits: { readonly bindings: number; readonly bytes?: number },

@@ -1,4 +1,7 @@
-/** Pipelines belong to a device: what comes to the same code is compiled once, and what nobody uses any more does not pile up. */
+/**
+ * Pipelines belong to a device: what comes to the same code is compiled once, and what nobody uses any more does not
+ * pile up.
+ */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadPrograms } from "../../compiler/index.ts";
 import { block, type Scalar, type Tensor } from "../../dsl/index.ts";

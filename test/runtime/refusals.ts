@@ -34,7 +34,10 @@ export function kernelsOf(gpu: Gpu): Promise<Opened["k"]> {
   return gpu.kernels(import.meta, { scale, count });
 }
 
-/** Opens two devices of the first adapter before the tests of the calling file, hands them over, and closes them afterwards. */
+/**
+ * Opens two devices of the first adapter before the tests of the calling file, hands them over, and closes them
+ * afterwards.
+ */
 export function beforeTests(take: (opened: Opened) => void): void {
   const [adapter] = adaptersUnderTest();
   const opened: Gpu[] = [];

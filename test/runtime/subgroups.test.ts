@@ -1,9 +1,12 @@
-/** Subgroups are looked at before kernels lean on them, and a device whose subgroups are others opens on feature level L0 and says so. */
+/**
+ * Subgroups are looked at before kernels lean on them, and a device whose subgroups are others opens on feature level
+ * L0 and says so.
+ */
 import { describe, expect, it, test } from "vitest";
 import { openDawn } from "../../runtime/adapters/dawn.ts";
-import { problemOf } from "../../runtime/adapters/subgroups.ts";
+import { problemOf, subgroupProblem } from "../../runtime/adapters/subgroups.ts";
 import { openDevice } from "../../runtime/device/device.ts";
-import { Gpu } from "../../runtime/index.ts";
+import { Gpu, targetOf } from "../../runtime/index.ts";
 import { adaptersUnderTest } from "../support/gpu.ts";
 import { runProducts } from "./programs/products-run.ts";
 
@@ -21,8 +24,10 @@ describe("what the probe wrote", () => {
       [0, 1, 2, 3],
       [4, 5, 6, 7],
     ];
-    expect(problemOf(seen(4, inOrder), 4)).toBeUndefined();
-    expect(problemOf(words([0, 2, 1, 3], [3, 0, 1, 2]), 4)).toBeUndefined();
+    expect(problemOf(seen(4, inOrder), 4, false)).toBeUndefined();
+    expect(problemOf(seen(4, inOrder), 4, true)).toBeUndefined();
+    expect(problemOf(words([0, 2, 1, 3], [3, 0, 1, 2]), 4, false)).toBeUndefined();
+    expect(problemOf(words([0, 2, 1, 3], [3, 0, 1, 2]), 4, true)).toBe("expected lane 1, got 2 for invocation 1");
   });
 
   it.each([
@@ -36,7 +41,7 @@ describe("what the probe wrote", () => {
     ],
     ["nothing", new Uint32Array(32), "expected 4 lanes, got 0"],
   ])("is refused with %s", (_, written, problem) => {
-    expect(problemOf(written, 4)).toBe(problem);
+    expect(problemOf(written, 4, false)).toBe(problem);
   });
 
   /** Two subgroups of four neighbours with these numbers of lanes. */
@@ -71,6 +76,14 @@ describe.each(adaptersUnderTest())("%s", (adapter) => {
     expect(looked.capabilities.featureLevel).toBe(usual.capabilities.featureLevel);
     expect(looked.notes).toEqual(usual.notes);
     await Promise.all([usual.close(), looked.close()]);
+  });
+
+  test("has lanes in the order of its invocations, as its traits say", async () => {
+    const device = await openDevice({ adapter });
+    const target = targetOf(device.capabilities);
+    expect(target.traits.linearSubgroups).toBe(true);
+    expect(await subgroupProblem(device.raw, target)).toBeUndefined();
+    await device.close();
   });
 
   test.each([

@@ -197,7 +197,8 @@ describe.each(adaptersUnderTest())("on %s", (name) => {
     const gpu = new Gpu(await withDevice(name));
     const args = sampleArguments(gpu, program, { sizes, seed: 7 });
     let tries = 0;
-    // From the second configuration on the kernel is another one, and from the tenth on it is none; the tuner asks this signal before each.
+    // From the second configuration on the kernel is another one, and from the tenth on it is none; the tuner asks this
+    // signal before each.
     const twice = doubled(program.body);
     const changing: TileProgram = Object.defineProperty({ ...program }, "body", {
       get: () => {

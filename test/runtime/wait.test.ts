@@ -73,7 +73,10 @@ describe.each(adaptersUnderTest())("waiting on %s", (adapter) => {
           look();
         });
     };
-    /** What happens first: one turn of the event loop, or the question. That the work gets done shows that the loop turns meanwhile. */
+    /**
+     * What happens first: one turn of the event loop, or the question. That the work gets done shows that the loop
+     * turns meanwhile.
+     */
     const order = async (key: string): Promise<string[]> => {
       const events: string[] = [];
       setImmediate(() => events.push("the loop turned"));

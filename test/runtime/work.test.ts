@@ -1,4 +1,7 @@
-/** Bytes and operations of plans, against counts by hand: products, norms, attention over the slots that are live, branches by program, gathers, atomics. */
+/**
+ * Bytes and operations of plans, against counts by hand: products, norms, attention over the slots that are live,
+ * branches by program, gathers, atomics.
+ */
 import { describe, expect, it } from "vitest";
 import {
   block,

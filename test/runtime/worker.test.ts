@@ -1,4 +1,6 @@
-/** A worker with reads pending is ended the documented way (docs/serving.md, "In a worker"), and the process lives on. */
+/**
+ * A worker with reads pending is ended the documented way (docs/serving.md, "In a worker"), and the process lives on.
+ */
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { adaptersUnderTest } from "../support/gpu.ts";

@@ -1,4 +1,7 @@
-/** The suite itself: every test file runs in exactly one project, `pure` opens no GPU, and which adapters are tested is said and not guessed. */
+/**
+ * The suite itself: every test file runs in exactly one project, `pure` opens no GPU, and which adapters are tested is
+ * said and not guessed.
+ */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";

@@ -1,4 +1,7 @@
-/** The rules of the rooms are heeded where they are broken: in trees made up for it, since the repository itself breaks none. */
+/**
+ * The rules of the rooms are heeded where they are broken: in trees made up for it, since the repository itself breaks
+ * none.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

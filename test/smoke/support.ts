@@ -1,5 +1,6 @@
 /**
- * Starts the `tilestate` command in one of the runtimes, as a user would. The other runtimes' programs come from node_modules, else from the path.
+ * Starts the `tilestate` command in one of the runtimes, as a user would. The other runtimes' programs come from
+ * node_modules, else from the path.
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";

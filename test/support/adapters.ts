@@ -1,9 +1,10 @@
 /**
  * Which adapters the tests run on, settled once before they start.
  *
- * TILESTATE_TEST_ADAPTERS=llvmpipe,swiftshader names them, and a named one that is missing fails the run. Left out, the tests run on what is found of
- * the two software adapters; on Linux on x86-64 SwiftShader, which comes with the packages, is always expected. Under Deno the platform's own WebGPU
- * (`native`) may be named as well, and is otherwise used where it is found.
+ * TILESTATE_TEST_ADAPTERS=llvmpipe,swiftshader names them, and a named one that is missing fails the run. Left out, the
+ * tests run on what is found of the two software adapters; on Linux on x86-64 SwiftShader, which comes with the
+ * packages, is always expected. Under Deno the platform's own WebGPU (`native`) may be named as well, and is otherwise
+ * used where it is found.
  */
 import { fileURLToPath } from "node:url";
 import { runProgram } from "./program.ts";
@@ -45,7 +46,9 @@ export function chooseAdapters(named: readonly string[], found: Found, embedded:
   return present;
 }
 
-/** Looks for the adapters of this run, in a process of its own, so that no GPU is open in the one that starts the tests. */
+/**
+ * Looks for the adapters of this run, in a process of its own, so that no GPU is open in the one that starts the tests.
+ */
 export async function settleAdapters(): Promise<readonly string[]> {
   const named = namedAdapters(process.env.TILESTATE_TEST_ADAPTERS);
   const wanted = named.length > 0 ? named : [...SOFTWARE, ...("Deno" in globalThis ? ["native"] : [])];

@@ -2,7 +2,10 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Copies a Hugging Face folder with one safetensors file, in which the elements of `tensor` from `start` to before `end` are NaN. */
+/**
+ * Copies a Hugging Face folder with one safetensors file, in which the elements of `tensor` from `start` to before
+ * `end` are NaN.
+ */
 export async function brokenModel(
   to: string,
   from: string,

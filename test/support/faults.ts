@@ -1,4 +1,7 @@
-/** A device on which a call goes wrong on purpose: the n-th one of a method throws, rejects, is answered with an error, runs out of memory, or is the last. */
+/**
+ * A device on which a call goes wrong on purpose: the n-th one of a method throws, rejects, is answered with an error,
+ * runs out of memory, or is the last.
+ */
 
 export type Faulty =
   | "mapAsync"
@@ -9,8 +12,9 @@ export type Faulty =
   | "popErrorScope";
 
 /**
- * How it goes wrong. "throws" and "rejects" are said at once, "reports" through the error scope that is open (the call has no effect then), "memory" as
- * "reports" with another kind of error, and "lost" means that the device is destroyed at that moment.
+ * How it goes wrong. "throws" and "rejects" are said at once, "reports" through the error scope that is open (the call
+ * has no effect then), "memory" as "reports" with another kind of error, and "lost" means that the device is destroyed
+ * at that moment.
  */
 export type How = "throws" | "rejects" | "reports" | "memory" | "lost";
 

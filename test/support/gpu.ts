@@ -1,10 +1,12 @@
 /**
  * The adapters that GPU tests run on, and one open device of each per test file.
  *
- * Two software adapters with different subgroup sizes, features and limits keep kernels honest; adapters.ts settles which of them a run is about.
+ * Two software adapters with different subgroup sizes, features and limits keep kernels honest; adapters.ts settles
+ * which of them a run is about.
  *
- * Deno brings a WebGPU of its own (wgpu, on feature level L0, with another reader of WGSL). There it is a third adapter for those who ask for `everyAdapter`: all kernel
- * checks and a decoder, which shows that the shaders are not Dawn's alone. Whatever else uses a GPU leaves it out, since each of its submissions takes 12 ms.
+ * Deno brings a WebGPU of its own (wgpu, on feature level L0, with another reader of WGSL). There it is a third adapter
+ * for those who ask for `everyAdapter`: all kernel checks and a decoder, which shows that the shaders are not Dawn's
+ * alone. Whatever else uses a GPU leaves it out, since each of its submissions takes 12 ms.
  *
  * TILESTATE_TEST_PROFILE=gpu gives kernels and decoders the schedules that real GPUs get, on these adapters.
  */
@@ -32,7 +34,10 @@ export function everyAdapter(): readonly string[] {
   return all;
 }
 
-/** The adapter's name if it is under test, for `test.each`: what only one adapter can show is declared on that one alone. */
+/**
+ * The adapter's name if it is under test, for `test.each`: what only one adapter can show is declared on that one
+ * alone.
+ */
 export function onlyOn(name: string): readonly string[] {
   return present.filter((other) => other === name);
 }

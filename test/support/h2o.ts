@@ -1,4 +1,7 @@
-/** H2O (Zhang et al. 2023) as a policy of a user's: the token that has got the least attention since it came goes. And the same in float64, without slots. */
+/**
+ * H2O (Zhang et al. 2023) as a policy of a user's: the token that has got the least attention since it came goes. And
+ * the same in float64, without slots.
+ */
 import { range, zerosLike } from "../../dsl/index.ts";
 import type { CachePolicy } from "../../models/cache/policies/interface.ts";
 import type { Observe, Visible } from "./reference-llama.ts";

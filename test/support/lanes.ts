@@ -1,4 +1,6 @@
-/** Kernels on the lane simulator: the targets that tests compile for, and one call from a tile program to its results. */
+/**
+ * Kernels on the lane simulator: the targets that tests compile for, and one call from a tile program to its results.
+ */
 
 import {
   generate,
@@ -14,8 +16,10 @@ import { encodeBuffer } from "../../compiler/oracle/simulate/buffers.ts";
 import { simulateTensors } from "../../compiler/oracle/simulate/index.ts";
 import { TRAITS } from "../../runtime/adapters/traits.ts";
 
-/** Subgroups of the sizes that adapters have (0: none may be used, feature level L0), for both profiles; two that bind one buffer, for tensors that
- * share it; and two that bind 256 bytes at once. */
+/**
+ * Subgroups of the sizes that adapters have (0: none may be used, feature level L0), for both profiles; two that bind
+ * one buffer, for tensors that share it; and two that bind 256 bytes at once.
+ */
 export const LANE_TARGETS: readonly Target[] = [
   ...[8, 4, 32, 0].flatMap((subgroup) =>
     (["software", "gpu"] as const).map((profile) => target(profile, subgroup, 10)),
@@ -42,7 +46,10 @@ export function copyOf(tensors: Readonly<Record<string, HostTensor>>): Record<st
   return Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, { ...t, data: t.data.slice() }]));
 }
 
-/** What the compiled kernel leaves in its tensors; those given stay as they are. Scalars named in `cells` are read from memory. */
+/**
+ * What the compiled kernel leaves in its tensors; those given stay as they are. Scalars named in `cells` are read from
+ * memory.
+ */
 export function simulated(
   program: TileProgram,
   target: Target,
@@ -67,7 +74,10 @@ export function simulated(
   return made;
 }
 
-/** The packing where all tensors lie in one GPU buffer and the target binds one, or each in its own and the target binds them in parts. */
+/**
+ * The packing where all tensors lie in one GPU buffer and the target binds one, or each in its own and the target binds
+ * them in parts.
+ */
 function packingFor(
   program: TileProgram,
   target: Target,

@@ -1,4 +1,7 @@
-/** What tests found out besides passing: figures that belong in the report (TILESTATE_TEST_REPORT=FILE), not in the output. */
+/**
+ * What tests found out besides passing: figures that belong in the report (TILESTATE_TEST_REPORT=FILE), not in the
+ * output.
+ */
 
 declare module "vitest" {
   interface TaskMeta {

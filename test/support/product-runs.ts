@@ -62,7 +62,8 @@ function inputs(program: TileProgram, use: Use, seed: number): Record<string, Ho
     const shape = p.dims.map((d) => use.sizes[d] ?? fail(`${use.kernel}: no size for "${d}"`));
     const length = shape.reduce((a, b) => a * b, 1);
     const storage = use.storage?.[p.name] ?? (p.storage[0] as StorageType);
-    // Numbers that f16 holds, and products of two of them; blocks with a scale that is a power of two. So matrix units have nothing to round.
+    // Numbers that f16 holds, and products of two of them; blocks with a scale that is a power of two. So matrix units
+    // have nothing to round.
     const real = Float32Array.from({ length }, (_, n) => {
       if (storage === "q8") return n % 32 === 0 ? 127 / 128 : (c.below(255) - 127) / 128;
       if (storage === "q4") return n % 32 === 0 ? -1 : (c.below(16) - 8) / 8;

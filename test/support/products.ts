@@ -62,7 +62,10 @@ export function heads(
   y.set([h, i, j], y.at(h, i, j) + acc * rsqrt(size("dim")));
 }
 
-/** The gated half of a feed-forward layer with its norm: two products that share a side, and a sum of squares for each row. */
+/**
+ * The gated half of a feed-forward layer with its norm: two products that share a side, and a sum of squares for each
+ * row.
+ */
 export function gated(
   x: Tensor<"tokens dim">,
   gamma: Tensor<"dim", real>,
@@ -89,7 +92,10 @@ export function gated(
   norms.set([t], scale);
 }
 
-/** A whole dim of columns, two loops one after the other, a start that is not zero, and a factor for each column inside the sum. */
+/**
+ * A whole dim of columns, two loops one after the other, a start that is not zero, and a factor for each column inside
+ * the sum.
+ */
 export function twice(
   a: Tensor<"m k">,
   b: Tensor<"k n", real>,

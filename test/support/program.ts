@@ -13,7 +13,10 @@ function runtimeArguments(): string[] {
   return "Bun" in globalThis ? [] : ["--import", "tsx"];
 }
 
-/** Runs `file` to its end, with some of the environment changed; it is killed after `limit` milliseconds, if there is a limit. */
+/**
+ * Runs `file` to its end, with some of the environment changed; it is killed after `limit` milliseconds, if there is a
+ * limit.
+ */
 export function runProgram(
   file: string,
   args: readonly string[] = [],

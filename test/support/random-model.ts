@@ -1,7 +1,9 @@
 /**
- * Small Llamas with random weights, written as Hugging Face folders: what a test needs to try every ratio of heads without a file of anybody's.
+ * Small Llamas with random weights, written as Hugging Face folders: what a test needs to try every ratio of heads
+ * without a file of anybody's.
  *
- * The gains are chosen so that attention is neither uniform nor on one token alone; else a wrong mask would hardly show in the logits.
+ * The gains are chosen so that attention is neither uniform nor on one token alone; else a wrong mask would hardly show
+ * in the logits.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

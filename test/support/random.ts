@@ -1,6 +1,9 @@
 /** Seeded random numbers for tests: the same on every runtime, so that a printed seed repeats a failure. */
 
-/** The seed of random programs in the suite. Always the same, so that what passed once passes again; `npm run fuzz` tries others. */
+/**
+ * The seed of random programs in the suite. Always the same, so that what passed once passes again; `npm run fuzz`
+ * tries others.
+ */
 export const SEED = 1;
 
 /** Uniform numbers in [0, 1): a 32-bit counter through the finaliser of MurmurHash3. */

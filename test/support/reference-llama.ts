@@ -1,9 +1,9 @@
 /**
  * A Llama in float64 that reads a whole text at once, each layer under a mask of its own.
  *
- * A decoder with a bounded state is a transformer whose token t sees, in each layer, only what the policy had kept before it and itself. So a recurrent run
- * must equal one parallel pass under that mask (the emulation of appendix E of the TOVA paper). The pass also gives the mean attention weights from which a
- * policy's choices can be checked.
+ * A decoder with a bounded state is a transformer whose token t sees, in each layer, only what the policy had kept
+ * before it and itself. So a recurrent run must equal one parallel pass under that mask (the emulation of appendix E of
+ * the TOVA paper). The pass also gives the mean attention weights from which a policy's choices can be checked.
  */
 import type { CanonicalName, ModelSource } from "../../models/weights/source.ts";
 import { plus, projections, rotate, times, widened } from "../models/formats/reference.ts";
@@ -27,7 +27,10 @@ export function visibleFrom(kept: readonly (readonly (readonly number[])[])[]): 
   return (layer, token) => [...(kept[token - 1]?.[layer] ?? []), token];
 }
 
-/** Hears what weights a token gave to what it saw, mean over query heads, before the next one sees anything in that layer. */
+/**
+ * Hears what weights a token gave to what it saw, mean over query heads, before the next one sees anything in that
+ * layer.
+ */
 export type Observe = (layer: number, token: number, seen: readonly number[], mean: Float64Array) => void;
 
 /** One pass over `ids`. */

@@ -1,4 +1,7 @@
-/** Runs once before the tests of each project: says what this machine lacks, and settles the adapters where a GPU is used. */
+/**
+ * Runs once before the tests of each project: says what this machine lacks, and settles the adapters where a GPU is
+ * used.
+ */
 import { existsSync } from "node:fs";
 import type { TestProject } from "vitest/node";
 import { settleAdapters } from "./adapters.ts";

@@ -1,8 +1,9 @@
 /**
  * Comparing a run with a recorded eviction trace.
  *
- * Two scores may be closer than f32 can tell apart, and then another choice would be as good. No recorded choice is like that: the closest is CLEAR_GAP of
- * the score from the next one, a hundred times what f32 sums in another order differ by. So all choices have to be the recorded ones.
+ * Two scores may be closer than f32 can tell apart, and then another choice would be as good. No recorded choice is
+ * like that: the closest is CLEAR_GAP of the score from the next one, a hundred times what f32 sums in another order
+ * differ by. So all choices have to be the recorded ones.
  */
 import type { Trace } from "./goldens.ts";
 import type { Reference, Visible } from "./reference-llama.ts";

@@ -1,9 +1,10 @@
 /**
  * jax-js on Dawn as an engine of the comparison: the decoder as array code, compiled by its `jit`.
  *
- * jax-js is made for browsers and asks for `navigator.gpu`, which is Dawn's here. A jitted function has fixed shapes, so the caches have room for the whole
- * text from the start, and a step replaces one row of them through a mask. Ids stay on the device from step to step and are read at the end, which is the
- * fastest way to use it; its weights are kept as [columns, rows], in which its products are fastest. Its functions consume their arguments: `ref` keeps one.
+ * jax-js is made for browsers and asks for `navigator.gpu`, which is Dawn's here. A jitted function has fixed shapes,
+ * so the caches have room for the whole text from the start, and a step replaces one row of them through a mask. Ids
+ * stay on the device from step to step and are read at the end, which is the fastest way to use it; its weights are
+ * kept as [columns, rows], in which its products are fastest. Its functions consume their arguments: `ref` keeps one.
  */
 import { readFile } from "node:fs/promises";
 import type { numpy } from "@jax-js/jax";
@@ -114,7 +115,10 @@ async function upload(source: ModelSource, capacity: number): Promise<Arrays> {
   return arrays;
 }
 
-/** The way of `n` tokens through the model; one token continues the caches that are given, several begin new ones. `pick` asks for the id, else logits come. */
+/**
+ * The way of `n` tokens through the model; one token continues the caches that are given, several begin new ones.
+ * `pick` asks for the id, else logits come.
+ */
 function forward(source: ModelSource, capacity: number, n: number, pick: boolean): Step {
   const { layers, heads, kvHeads: groups, headDim, eps } = llamaDims(source.config);
   const [half, group] = [headDim / 2, heads / groups];

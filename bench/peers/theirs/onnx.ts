@@ -1,8 +1,8 @@
 /**
  * Writes a graph as an ONNX file, with its weights in a second file beside it.
  *
- * The messages are the part of ONNX's schema that is needed here (the numbers of the fields are the format); protobufjs encodes them. Weights stay outside
- * because protobuf ends at 2 GiB, and so that ONNX Runtime can map them.
+ * The messages are the part of ONNX's schema that is needed here (the numbers of the fields are the format); protobufjs
+ * encodes them. Weights stay outside because protobuf ends at 2 GiB, and so that ONNX Runtime can map them.
  */
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";

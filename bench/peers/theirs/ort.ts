@@ -1,7 +1,8 @@
 /**
  * ONNX Runtime's WebGPU provider as an engine of the comparison.
  *
- * The caches stay on the GPU between runs; logits come back to the host, which picks the largest, since the provider has no other way.
+ * The caches stay on the GPU between runs; logits come back to the host, which picks the largest, since the provider
+ * has no other way.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,8 +1,8 @@
 /**
  * Lists and objects: bundles of values that exist while compiling only.
  *
- * A helper returns several values as a list, a word like topk too, and an object carries the compile-time parameters of a kernel. Neither is anything on a GPU:
- * names are given to their parts, and the parts are what is computed with.
+ * A helper returns several values as a list, a word like topk too, and an object carries the compile-time parameters of
+ * a kernel. Neither is anything on a GPU: names are given to their parts, and the parts are what is computed with.
  */
 
 import type { Span } from "../../host/source-text.ts";

@@ -1,7 +1,8 @@
 /**
  * What the parts of lowering share: the things that an expression can stand for, and the state of the walk.
  *
- * Statements, loops, expressions and words call each other through the interface here, so that each has a file of its own and none imports in a circle.
+ * Statements, loops, expressions and words call each other through the interface here, so that each has a file of its
+ * own and none imports in a circle.
  */
 
 import type { Span } from "../../host/source-text.ts";

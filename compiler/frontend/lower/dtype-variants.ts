@@ -1,8 +1,9 @@
 /**
  * Kernels whose tensors have a type parameter: `<T extends DType>(x: Tensor<"n", T>, …)`.
  *
- * Arithmetic follows from whether a tensor holds real numbers, u32 or i32, so such a kernel is lowered once for every kind of numbers that its type parameters
- * allow, and the tensors of a call choose. Storage formats of one kind need no program of their own: their loads widen.
+ * Arithmetic follows from whether a tensor holds real numbers, u32 or i32, so such a kernel is lowered once for every
+ * kind of numbers that its type parameters allow, and the tensors of a call choose. Storage formats of one kind need no
+ * program of their own: their loads widen.
  */
 import { Located } from "../../host/diagnostics.ts";
 import type { StorageType } from "../../ir/formats.ts";

@@ -1,9 +1,10 @@
 /**
  * Lowering: our syntax tree to tile IR.
  *
- * A tree walk with an environment of locals. Helpers are inlined as they are called, compile-time values (numbers, dim names, functions) are resolved, loops
- * and branches become structured operations whose changed variables are made explicit. This file sets up a kernel and inlines; statements, loops, expressions,
- * memory and the words of the language have a file each.
+ * A tree walk with an environment of locals. Helpers are inlined as they are called, compile-time values (numbers, dim
+ * names, functions) are resolved, loops and branches become structured operations whose changed variables are made
+ * explicit. This file sets up a kernel and inlines; statements, loops, expressions, memory and the words of the
+ * language have a file each.
  */
 
 import { jsdocHelp } from "../../host/diagnostics.ts";

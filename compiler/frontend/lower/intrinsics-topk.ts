@@ -1,9 +1,11 @@
 /**
- * The word `topk`: the k largest elements of a tile with their indices, alone or merged into a list that a loop carries.
+ * The word `topk`: the k largest elements of a tile with their indices, alone or merged into a list that a loop
+ * carries.
  *
- * Nothing is sorted. Each of k turns takes the first element after the last pick, in the order "value falling, index rising"; that is two reductions a turn over
- * the tile and two over the list, and ties need no rule of their own. A merge is skipped where the tile holds nothing for the list, so walking a long row in
- * blocks costs two reductions for most of them. Only existing operations are used: any layout and any feature level can run it.
+ * Nothing is sorted. Each of k turns takes the first element after the last pick, in the order "value falling, index
+ * rising"; that is two reductions a turn over the tile and two over the list, and ties need no rule of their own. A
+ * merge is skipped where the tile holds nothing for the list, so walking a long row in blocks costs two reductions for
+ * most of them. Only existing operations are used: any layout and any feature level can run it.
  */
 
 import type { Span } from "../../host/source-text.ts";

@@ -1,8 +1,8 @@
 /**
  * What each word of the language lowers to.
  *
- * The counterpart of dsl/words.ts: one entry a word, from its arguments to tile IR. Anything that can be written in the language itself is not here but in
- * dsl/helpers.ts.
+ * The counterpart of dsl/words.ts: one entry a word, from its arguments to tile IR. Anything that can be written in the
+ * language itself is not here but in dsl/helpers.ts.
  */
 
 import type { Span } from "../../host/source-text.ts";
@@ -68,7 +68,8 @@ const argReduce =
     const index = l.b.settle(arg(l, e, 1), e.span, "u32");
     const axis = l.b.pick(x, text(l, e, 2), `arg${fn}`, e.span);
     if (index.type !== "u32") l.b.fail("TS-205", `the index of arg${fn} must be u32, got ${index.type}`, e.span);
-    // The extreme value first, then the lowest index that has it: the tie rule comes for free and holds on every adapter.
+    // The extreme value first, then the lowest index that has it: the tie rule comes for free and holds on every
+    // adapter.
     const best: TileItem = { is: "tile", value: l.b.reduce(fn, x, axis, e.span) };
     const hit = l.b.binary("eq", { is: "tile", value: x }, best, e.span);
     const none: TileItem = { is: "tile", value: l.b.constant(0xffffffff, "u32", e.span) };

@@ -1,7 +1,9 @@
 /**
- * Loops: `over` and `range` become an operation whose carried variables are explicit, `unroll` repeats its body here and now.
+ * Loops: `over` and `range` become an operation whose carried variables are explicit, `unroll` repeats its body here
+ * and now.
  *
- * What type and axes a carried variable has depends on what it meets inside, so a turn is lowered with what is known and again while that widens.
+ * What type and axes a carried variable has depends on what it meets inside, so a turn is lowered with what is known
+ * and again while that widens.
  */
 
 import type { Span } from "../../host/source-text.ts";
@@ -52,7 +54,8 @@ export function lowerLoop(l: Lowering, s: Stmt & { kind: "for" }): void {
   const outer = l.b.ops;
   const env = l.env;
   const entering = new Map(env);
-  // Types of the carried variables are found by trying: a turn is lowered with what is known, and again while it widens.
+  // Types of the carried variables are found by trying: a turn is lowered with what is known, and again while it
+  // widens.
   let types = changed.map((id, i) => carriedType(l, entering.get(id), who(i)));
   for (let attempt = 0; attempt < 6; attempt++) {
     l.b.axes.length = axesBefore;
@@ -64,7 +67,8 @@ export function lowerLoop(l: Lowering, s: Stmt & { kind: "for" }): void {
     if (axis !== undefined) l.b.noteIndex(index, axis.id);
     const inside = inits.map((v) => l.b.value(v.type, v.axes, v.span));
     l.env = new Map(entering);
-    // A variable that entered as a plain number and has no type yet stays one for this attempt: what it meets gives the type.
+    // A variable that entered as a plain number and has no type yet stays one for this attempt: what it meets gives the
+    // type.
     for (const [i, id] of changed.entries()) {
       const untyped = types[i]?.type === undefined ? entering.get(id) : undefined;
       l.env.set(id, untyped ?? { is: "tile", value: inside[i] as Value });

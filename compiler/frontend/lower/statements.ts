@@ -1,8 +1,8 @@
 /**
  * Statements and branches of a kernel, lowered one after the other.
  *
- * A branch on something known now takes one side. Any other becomes an operation with two bodies, and the variables that either side changes are merged
- * after it.
+ * A branch on something known now takes one side. Any other becomes an operation with two bodies, and the variables
+ * that either side changes are merged after it.
  */
 
 import type { Span } from "../../host/source-text.ts";

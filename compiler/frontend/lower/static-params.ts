@@ -1,8 +1,9 @@
 /**
  * Compile-time parameters: what a kernel is specialised by before anything is known about tensors.
  *
- * Numbers, flags and strings come from the host when it loads the kernel, or from the object in the source; functions always from the source. A kernel with
- * other values is another tile program, so branches on them vanish and functions are inlined.
+ * Numbers, flags and strings come from the host when it loads the kernel, or from the object in the source; functions
+ * always from the source. A kernel with other values is another tile program, so branches on them vanish and functions
+ * are inlined.
  */
 
 import type { Span } from "../../host/source-text.ts";

@@ -1,9 +1,10 @@
 /**
  * Which accesses of a kernel may come in another order than they are written in.
  *
- * Programs run in any order and lanes of one program do not wait for each other, so what happens to one element is in order only where one lane does all of it.
- * A lane keeps to its own elements where two accesses can only touch the same element at the same place along every axis (places.ts); whatever schedule is
- * chosen, that place belongs to one lane. A store may also follow other lanes' loads where what it depends on is made of all of them. The rest is refused: it
+ * Programs run in any order and lanes of one program do not wait for each other, so what happens to one element is in
+ * order only where one lane does all of it. A lane keeps to its own elements where two accesses can only touch the same
+ * element at the same place along every axis (places.ts); whatever schedule is chosen, that place belongs to one lane.
+ * A store may also follow other lanes' loads where what it depends on is made of all of them. The rest is refused: it
  * would be right on one adapter and wrong on another.
  */
 
@@ -141,7 +142,10 @@ class Order {
     after(this.#p.body, []);
   }
 
-  /** What an earlier turn of a loop has written, a later one may read only where it belongs to the same lane and the indices say that turns differ. */
+  /**
+   * What an earlier turn of a loop has written, a later one may read only where it belongs to the same lane and the
+   * indices say that turns differ.
+   */
   #earlierTurns(loop: Loop): void {
     for (const [l, s] of this.#pairs()) {
       if (!l.loops.includes(loop) || !s.loops.includes(loop)) continue;
@@ -222,7 +226,10 @@ class Order {
   }
 }
 
-/** Do both go by the same element of some tensor at this place of the grid? That no two programs do is the kernel's promise. */
+/**
+ * Do both go by the same element of some tensor at this place of the grid? That no two programs do is the kernel's
+ * promise.
+ */
 function promised(l: Access, s: Access, place: string): boolean {
   return l.index.some(
     (p, i) =>

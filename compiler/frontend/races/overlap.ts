@@ -1,8 +1,9 @@
 /**
  * Which elements of a tensor two accesses of one program can both touch.
  *
- * Each index of an access is a polynomial in sizes, places along axes and turns of loops. That two accesses meet in an element is an equation for each dim, in
- * which what varies stands twice: once for each access. Solving them says that they never meet, or which places and turns must then be the same.
+ * Each index of an access is a polynomial in sizes, places along axes and turns of loops. That two accesses meet in an
+ * element is an equation for each dim, in which what varies stands twice: once for each access. Solving them says that
+ * they never meet, or which places and turns must then be the same.
  */
 
 import type { Loop, Op, TileProgram, Value } from "../../ir/tile/program.ts";
@@ -131,8 +132,8 @@ export class Places {
   }
 
   /**
-   * Numbers that a minimum never exceeds: its operands. One that could be less than 0 is a huge u32, whereas a polynomial says a small number, so it bounds
-   * nothing.
+   * Numbers that a minimum never exceeds: its operands. One that could be less than 0 is a huge u32, whereas a
+   * polynomial says a small number, so it bounds nothing.
    */
   #atMost(id: number): Polynomial[] {
     const op = this.#d.ops.get(id);
@@ -190,8 +191,8 @@ export class Places {
   }
 
   /**
-   * What follows from two accesses touching one element. `fixed` is what both have in common from the start: two accesses of one program have its place in the
-   * grid in common.
+   * What follows from two accesses touching one element. `fixed` is what both have in common from the start: two
+   * accesses of one program have its place in the grid in common.
    */
   meet(one: readonly Polynomial[], other: readonly Polynomial[], fixed: (variable: string) => boolean): Meeting {
     const solver = new Solver(fixed, this.#turns());
@@ -212,7 +213,10 @@ export function turnOf(loop: Loop): string {
   return `turn:${loop.index.id}`;
 }
 
-/** Are the results of a u32 operation surely natural numbers of the size that its operands have, and never one below 0 that has wrapped? */
+/**
+ * Are the results of a u32 operation surely natural numbers of the size that its operands have, and never one below 0
+ * that has wrapped?
+ */
 function keepsSmall(op: Op, operands: readonly Polynomial[]): boolean {
   if (op.op === "select") return operands.slice(1).every(notNegative);
   if (op.op !== "binary") return false;

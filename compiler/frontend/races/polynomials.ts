@@ -1,11 +1,14 @@
 /**
  * Index expressions as polynomials: sums of products of quantities whose values are not known.
  *
- * A quantity stands for the same number wherever its key and all that it varies with are the same. Arithmetic is that of u32, so equalities hold modulo 2^32;
- * bounds are those of natural numbers.
+ * A quantity stands for the same number wherever its key and all that it varies with are the same. Arithmetic is that
+ * of u32, so equalities hold modulo 2^32; bounds are those of natural numbers.
  */
 
-/** A number that is not known while compiling: a size, an index of an axis, the turn of a loop, a quotient, an element of a tensor. */
+/**
+ * A number that is not known while compiling: a size, an index of an axis, the turn of a loop, a quotient, an element
+ * of a tensor.
+ */
 export interface Quantity {
   readonly key: string;
   /** What its value depends on: `axis:3` (the place along an axis), `turn:7` (the turn of a loop), `program:rows`. */
@@ -113,8 +116,8 @@ export function notNegative(p: Polynomial): boolean {
 }
 
 /**
- * The largest (`sign` 1) or least (-1) value of a polynomial over the quantities that vary, as a polynomial in the others; undefined where it has no bound. `which`
- * chooses among the bounds of a quantity that has several.
+ * The largest (`sign` 1) or least (-1) value of a polynomial over the quantities that vary, as a polynomial in the
+ * others; undefined where it has no bound. `which` chooses among the bounds of a quantity that has several.
  */
 export function extreme(
   p: Polynomial,

@@ -1,8 +1,9 @@
 /**
- * Which stores wait for a load of all lanes, since what they write (or whether, or where) depends on what all of them have loaded.
+ * Which stores wait for a load of all lanes, since what they write (or whether, or where) depends on what all of them
+ * have loaded.
  *
- * A reduction has its result when every lane that shares the axis has given its part, and what one lane reads for all has been read when the others have it. So a store
- * that needs such a value comes after the loads that it is made of.
+ * A reduction has its result when every lane that shares the axis has given its part, and what one lane reads for all
+ * has been read when the others have it. So a store that needs such a value comes after the loads that it is made of.
  */
 
 import type { Carried, Loop, Op, TileProgram } from "../../ir/tile/program.ts";
@@ -50,8 +51,9 @@ export class Waits {
   }
 
   /**
-   * Does an operation need an operand that passes the test, whatever is folded while compiling? A condition of sizes picks one side of a select, and a product
-   * with 0 or a remainder by 0 needs nothing of its other side. What passes the test itself, or is loaded, is no constant.
+   * Does an operation need an operand that passes the test, whatever is folded while compiling? A condition of sizes
+   * picks one side of a select, and a product with 0 or a remainder by 0 needs nothing of its other side. What passes
+   * the test itself, or is loaded, is no constant.
    */
   #needs(op: Op, test: (id: number) => boolean): boolean {
     if (op.op === "select") return test(op.cond) || (test(op.yes) && test(op.no));
@@ -71,7 +73,9 @@ export class Waits {
     return op.op === "const" && op.value !== 0;
   }
 
-  /** Does every execution of `store` depend on a value without the axes `over` that is made of what `load` read before? */
+  /**
+   * Does every execution of `store` depend on a value without the axes `over` that is made of what `load` read before?
+   */
   for(store: Store, load: Load, over: ReadonlySet<number>): boolean {
     const loadLoops = new Set(this.#around.get(load) ?? []);
     const known = new Map<number, boolean>();
@@ -104,7 +108,8 @@ export class Waits {
       const { loop } = made;
       if (made.is === "index") return test(loop.limit) || (loop.start !== undefined && test(loop.start));
       const { init, next } = made.carried;
-      // The first turn has what was there before; of a loop around both, what an earlier turn left tells nothing of this one's loads.
+      // The first turn has what was there before; of a loop around both, what an earlier turn left tells nothing of
+      // this one's loads.
       if (made.is === "inside") return test(init);
       // A loop without turns has loaded nothing.
       return test(next) && (loadLoops.has(loop) || test(init)) && !storeAround.includes(loop);

@@ -1,9 +1,10 @@
 /**
  * Kernels in plain JavaScript: what is told about a file without a parser.
  *
- * A .js or .mjs file is a source when its kernels have types in JSDoc. What a bundler or tsc wrote has lost them, and gets its kernels from bundles. Loading
- * TypeScript to find that out takes longer than such a program should take to start, so the texts are looked at first: no kernel has a type where neither the
- * file nor what it imports says Tensor in a comment with a tag.
+ * A .js or .mjs file is a source when its kernels have types in JSDoc. What a bundler or tsc wrote has lost them, and
+ * gets its kernels from bundles. Loading TypeScript to find that out takes longer than such a program should take to
+ * start, so the texts are looked at first: no kernel has a type where neither the file nor what it imports says Tensor
+ * in a comment with a tag.
  */
 import { fs, path } from "../../host/fs.ts";
 
@@ -15,7 +16,10 @@ export function isJavaScript(file: string): boolean {
 /** Files that kernels and their helpers may be written in. */
 const SOURCE = /\.(?:[cm]?ts|m?js)$/;
 
-/** The file that a relative import means. From TypeScript `./x.js` is x.ts if there is one, from JavaScript it is what Node would import. */
+/**
+ * The file that a relative import means. From TypeScript `./x.js` is x.ts if there is one, from JavaScript it is what
+ * Node would import.
+ */
 export function fileBeside(from: string, specifier: string): string | undefined {
   const { dirname, join, resolve } = path();
   const plain = resolve(dirname(from), specifier);
@@ -29,7 +33,9 @@ export function mayHaveKernels(file: string): boolean {
   return someFile(file, (text, plain) => (plain ? saysTensor(text) : /\bTensor\b/.test(text)));
 }
 
-/** True where a module or what it imports has the words of the language from this package, rather than packed into it. */
+/**
+ * True where a module or what it imports has the words of the language from this package, rather than packed into it.
+ */
 export function importsWords(file: string): boolean {
   return someFile(file, (text) => /(?:\bfrom|\bimport)\s*["']tilestate(?:\/dsl)?["']/.test(text));
 }

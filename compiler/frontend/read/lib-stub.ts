@@ -1,8 +1,8 @@
 /**
  * The few global types the checker needs while it reads kernel files.
  *
- * TypeScript's own libraries cost one to two seconds to load and kernels use none of them; host code that shares the file with a kernel may use whatever it
- * likes, since complaints are reported only inside kernels and their helpers.
+ * TypeScript's own libraries cost one to two seconds to load and kernels use none of them; host code that shares the
+ * file with a kernel may use whatever it likes, since complaints are reported only inside kernels and their helpers.
  */
 export const LIB_NAME: string = "/tilestate.lib.d.ts";
 

@@ -1,7 +1,8 @@
 /**
  * The declared type of a parameter, as far as kernels care: a tensor, a scalar, compile-time values, or something else.
  *
- * Part of the front end, which asks TypeScript's checker. Types of ours are known by where they are declared, not by their name.
+ * Part of the front end, which asks TypeScript's checker. Types of ours are known by where they are declared, not by
+ * their name.
  */
 
 import type { Span } from "../../host/source-text.ts";
@@ -59,7 +60,10 @@ export function typeOf(param: ts.ParameterDeclaration): ts.TypeNode | undefined 
   return param.type ?? (isJavaScript(param.getSourceFile().fileName) ? ts.getJSDocType(param) : undefined);
 }
 
-/** True where a parameter may have its type from that of the whole function: `const k: Kernel = (x) => …`, or `@type {Kernel}`. */
+/**
+ * True where a parameter may have its type from that of the whole function: `const k: Kernel = (x) => …`, or
+ * `@type {Kernel}`.
+ */
 function fromContext(param: ts.ParameterDeclaration): boolean {
   const { parent } = param.parent;
   return (

@@ -1,8 +1,9 @@
 /**
  * Which function a key of `gpu.kernels(import.meta, { key })` means.
  *
- * Functions cannot be told by their names at run time (bundlers change them), so the source is asked: an object of the file that has the key with a kernel or
- * with `specialise(kernel, { … })` says what it is, and without one the key is the name of a function or constant that the file declares or imports.
+ * Functions cannot be told by their names at run time (bundlers change them), so the source is asked: an object of the
+ * file that has the key with a kernel or with `specialise(kernel, { … })` says what it is, and without one the key is
+ * the name of a function or constant that the file declares or imports.
  */
 
 import { jsdocHelp, Located } from "../../host/diagnostics.ts";
@@ -63,7 +64,9 @@ export class FindKernels {
     return this.#declared(name).node;
   }
 
-  /** Every kernel of the file, in its order: those that it exports, and the keys of those that it loads or specialises. */
+  /**
+   * Every kernel of the file, in its order: those that it exports, and the keys of those that it loads or specialises.
+   */
   list(): readonly Listed[] {
     const { checker } = this.#convert;
     const found: { readonly at: number; readonly name: string; readonly meaning: Meaning }[] = [];
@@ -98,8 +101,8 @@ export class FindKernels {
   }
 
   /**
-   * A function of no result with a tensor among its parameters, whose compile-time parameters have values. Those that are not plain functions count as well:
-   * asking for them says why they are none.
+   * A function of no result with a tensor among its parameters, whose compile-time parameters have values. Those that
+   * are not plain functions count as well: asking for them says why they are none.
    */
   #isKernel(node: FunctionNode): boolean {
     if (!this.#takesTensors(node)) return false;
@@ -123,7 +126,10 @@ export class FindKernels {
     return node.parameters.some((p) => this.#convert.paramType(p).is === "tensor");
   }
 
-  /** The text of a function, or of the statement that an object stands in, with its other signatures and with the comments that stand right above it. */
+  /**
+   * The text of a function, or of the statement that an object stands in, with its other signatures and with the
+   * comments that stand right above it.
+   */
   textOf(node: FunctionNode | ts.ObjectLiteralExpression): string {
     const file = node.getSourceFile();
     const called = ts.isObjectLiteralExpression(node) ? undefined : node.name;
@@ -173,7 +179,8 @@ export class FindKernels {
     const found = loaded.length > 0 ? loaded : others.filter((m) => this.#takesTensors(m.node));
     const [first] = found;
     if (first === undefined) return undefined;
-    // An object that is not passed to kernels() here may be about something else: the file's own function of that name must not be passed over.
+    // An object that is not passed to kernels() here may be about something else: the file's own function of that name
+    // must not be passed over.
     const own = loaded.length > 0 ? undefined : this.#ofSymbol(this.#symbol(name), this.#root);
     const other =
       found.find((m) => this.#identity(m, values) !== this.#identity(first, values)) ??

@@ -17,11 +17,17 @@ import { completed, objectOf } from "./templates.ts";
 import { Convert, type FunctionNode } from "./to-syntax.ts";
 import { ts } from "./typescript.ts";
 
-/** The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel source. */
+/**
+ * The folder of this package's own sources; the dsl lies in it, and its rooms above the dsl are never read as kernel
+ * source.
+ */
 const HOME: string = sourceRoot();
 const DSL_FOLDER: string = join(HOME, "dsl");
 const DSL: string = join(DSL_FOLDER, "index.ts");
-/** What functions of kernels may need of the package beside the language: the types of cache policies, which complete kernels of ours. */
+/**
+ * What functions of kernels may need of the package beside the language: the types of cache policies, which complete
+ * kernels of ours.
+ */
 const POLICY_TYPES: string = join(HOME, "models", "cache", "policies", "interface.ts");
 const SPECIALISE: string = join(DSL_FOLDER, "specialise.ts");
 const OWN_HOST_ROOMS: readonly string[] = ["compiler", "runtime", "cli", "index.ts"].map((room) => join(HOME, room));
@@ -60,7 +66,10 @@ function parse(file: string, text: string): ts.SourceFile {
   });
 }
 
-/** What TypeScript asks of a machine. A program made with it directly takes half of the time that ts-morph's own project takes. */
+/**
+ * What TypeScript asks of a machine. A program made with it directly takes half of the time that ts-morph's own project
+ * takes.
+ */
 const HOST: ts.CompilerHost = {
   fileExists: (file) => file === LIB_NAME || existsSync(file),
   readFile: sourceText,
@@ -123,12 +132,18 @@ function refuseUnparsed(
   if (wrong.length > 0) throw new KernelError(wrong, sources);
 }
 
-/** The kernels of a file, without compiling them: what it exports, and what it passes to `gpu.kernels(import.meta, { … })`. Throws KernelError where it does not parse. */
+/**
+ * The kernels of a file, without compiling them: what it exports, and what it passes to
+ * `gpu.kernels(import.meta, { … })`. Throws KernelError where it does not parse.
+ */
 export function listKernels(file: string): readonly Listed[] {
   return openFile(file).kernels.list();
 }
 
-/** The kernels of a file that are templates which its objects complete, without compiling them: where each object is written, and its text. */
+/**
+ * The kernels of a file that are templates which its objects complete, without compiling them: where each object is
+ * written, and its text.
+ */
 export function listTemplates(file: string, templates: Templates): readonly Listed[] {
   const opened = openFile(file, [...new Set(Object.values(templates).map((t) => t.file))]);
   return Object.entries(templates).map(([name, template]) => {
@@ -138,7 +153,10 @@ export function listTemplates(file: string, templates: Templates): readonly List
   });
 }
 
-/** The kernel of a template, and the files in which its object may be: the one that was opened, and those that it imports. */
+/**
+ * The kernel of a template, and the files in which its object may be: the one that was opened, and those that it
+ * imports.
+ */
 function templateIn(
   { program, root, convert }: Opened,
   { file, kernel }: Template,
@@ -150,7 +168,10 @@ function templateIn(
   return { node, files: [root, ...own.filter((f) => f !== root)] };
 }
 
-/** Reads the kernels called `names` (declared in, or imported by, the file, or among `templates`) with everything they call. */
+/**
+ * Reads the kernels called `names` (declared in, or imported by, the file, or among `templates`) with everything they
+ * call.
+ */
 export function readKernels(
   file: string,
   names: readonly string[],

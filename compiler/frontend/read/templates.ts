@@ -1,14 +1,18 @@
 /**
- * Kernels that an object of another file completes: their compile-time functions are those of the object that is found by its field `name`.
+ * Kernels that an object of another file completes: their compile-time functions are those of the object that is found
+ * by its field `name`.
  *
- * The object is read in the source and not run, like any function that a kernel is specialised by; what else it has is the host's.
+ * The object is read in the source and not run, like any function that a kernel is specialised by; what else it has is
+ * the host's.
  */
 import { Located } from "../../host/diagnostics.ts";
 import type { StaticField, StaticValue, Template, Wanted } from "../syntax.ts";
 import type { Convert, FunctionNode } from "./to-syntax.ts";
 import { ts } from "./typescript.ts";
 
-/** The kernel `node` with the functions of the object in one of `files`, of which the first is where it is looked for. */
+/**
+ * The kernel `node` with the functions of the object in one of `files`, of which the first is where it is looked for.
+ */
 export function completed(
   convert: Convert,
   node: FunctionNode,

@@ -1,8 +1,9 @@
 /**
  * TypeScript nodes to our syntax tree.
  *
- * Part of the front end (source.ts owns the program, this file the mapping). Names are resolved here, once: a name is a local, a word of the language, a
- * helper function, a module constant or something global. Functions are converted when first reached, so host code in the same file is never looked at.
+ * Part of the front end (source.ts owns the program, this file the mapping). Names are resolved here, once: a name is a
+ * local, a word of the language, a helper function, a module constant or something global. Functions are converted when
+ * first reached, so host code in the same file is never looked at.
  */
 
 import type { Span } from "../../host/source-text.ts";
@@ -335,7 +336,10 @@ export class Convert {
     return { kind: "record", fields, span };
   }
 
-  /** The names that a pattern gives to the parts of a list or an object; undefined where it is no pattern, or one that goes deeper. */
+  /**
+   * The names that a pattern gives to the parts of a list or an object; undefined where it is no pattern, or one that
+   * goes deeper.
+   */
   #targets(name: ts.BindingName): Target[] | undefined {
     if (ts.isIdentifier(name)) return undefined;
     const targets: Target[] = [];

@@ -1,8 +1,8 @@
 /**
  * Building the lane IR: operations go in, statements in regions come out.
  *
- * `Emitter` places every pure operation in the outermost region where its operands exist, once: common subexpressions and loop-invariant motion in one
- * mechanism, which matters on adapters whose own compiler does neither.
+ * `Emitter` places every pure operation in the outermost region where its operands exist, once: common subexpressions
+ * and loop-invariant motion in one mechanism, which matters on adapters whose own compiler does neither.
  */
 import { type BinaryOp, compares } from "../operators.ts";
 import { LARGEST, Origins } from "./known-bits.ts";
@@ -58,7 +58,8 @@ export class Emitter {
   }
 
   /**
-   * x / 2 ** bits for an address: the parts of a sum are divided one by one where that is exact, so that what does not change in a loop is divided outside.
+   * x / 2 ** bits for an address: the parts of a sum are divided one by one where that is exact, so that what does not
+   * change in a loop is divided outside.
    */
   shift(x: Atom, bits: number): Atom {
     if (bits === 0) return x;
@@ -93,7 +94,10 @@ export class Emitter {
     return this.binary("and", x, constant(2 ** bits - 1, U32));
   }
 
-  /** WGSL computes what has only constants while compiling, and refuses the shader where that overflows or has no value; a name is read at run time. */
+  /**
+   * WGSL computes what has only constants while compiling, and refuses the shader where that overflows or has no value;
+   * a name is read at run time.
+   */
   #atRunTime(rhs: Rhs): Rhs {
     const named = (x: Atom): Atom => this.pure({ op: "copy", x }, x.type, []);
     if (rhs.op === "binary") return { ...rhs, a: named(rhs.a) };
@@ -132,7 +136,9 @@ export class Emitter {
     return scope.stmts;
   }
 
-  /** A reference to a name that is defined in the current region (or will be, as a loop's variable, in the next one in). */
+  /**
+   * A reference to a name that is defined in the current region (or will be, as a loop's variable, in the next one in).
+   */
   ref(name: string, type: LaneType, depth: number = this.depth): Atom {
     return { kind: "ref", name, type, depth };
   }
@@ -141,7 +147,7 @@ export class Emitter {
     return this.#scopes[0]?.stmts ?? [];
   }
 
-  // ---- Arithmetic with the small foldings that keep addresses readable ---------------------------------------------------------
+  // ---- Arithmetic with the small foldings that keep addresses readable ----------------------------------------------
 
   binary(fn: BinaryOp, a: Atom, b: Atom): Atom {
     const width = Math.max(a.type.width, b.type.width) as Width;
@@ -175,8 +181,9 @@ export class Emitter {
   }
 
   /**
-   * Constants in an address go last: (x + c) · k is x · k + c · k, (x + c) + y is (x + y) + c. So addresses that lie a known distance apart are made from one, and
-   * what is derived from their common part, such as a number of a block, is made once.
+   * Constants in an address go last: (x + c) · k is x · k + c · k, (x + c) + y is (x + y) + c. So addresses that lie a
+   * known distance apart are made from one, and what is derived from their common part, such as a number of a block, is
+   * made once.
    */
   #outward(fn: "add" | "mul", a: Atom, b: Atom): Atom | undefined {
     if (a.kind === "const") return b.kind === "const" ? undefined : this.binary(fn, b, a);

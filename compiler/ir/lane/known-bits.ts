@@ -1,6 +1,7 @@
 /**
- * What is known of the u32 names of a lane program: how they came about, which powers of two divide them, and which may have gone below zero on the way. With it the
- * Emitter takes addresses apart, so that what several of them have in common is made once.
+ * What is known of the u32 names of a lane program: how they came about, which powers of two divide them, and which may
+ * have gone below zero on the way. With it the Emitter takes addresses apart, so that what several of them have in
+ * common is made once.
  */
 import type { Atom, Rhs } from "./program.ts";
 
@@ -56,7 +57,10 @@ export class Origins {
     return made?.fn === "add" && made.b.kind === "const" && made.b.value <= LARGEST ? [made.a, made.b.value] : [x, 0];
   }
 
-  /** Differences and signed numbers may be below zero, and so may what is made of them, until a division or a mask makes a number of it again. */
+  /**
+   * Differences and signed numbers may be below zero, and so may what is made of them, until a division or a mask makes
+   * a number of it again.
+   */
   #mayWrap(rhs: Rhs, operands: readonly Atom[]): boolean {
     if (rhs.op === "bitcast") return true;
     if (rhs.op === "cast") return rhs.x.type.base === "i32";

@@ -1,8 +1,8 @@
 /**
  * The lane IR: what one invocation does.
  *
- * Scalars and short vectors, loops over element numbers, loads and stores of buffer elements, and two things lanes do together: subgroup and workgroup
- * reductions. It knows nothing of dims.
+ * Scalars and short vectors, loops over element numbers, loads and stores of buffer elements, and two things lanes do
+ * together: subgroup and workgroup reductions. It knows nothing of dims.
  */
 import type { StorageType } from "../formats.ts";
 import type { BinaryOp, ReduceKind, UnaryOp, ValueType } from "../operators.ts";
@@ -37,7 +37,10 @@ export type Rhs =
   | { readonly op: "copy"; readonly x: Atom; readonly hidden?: true }
   /** One element of a buffer; `part` picks a component of a vector element. */
   | { readonly op: "load"; readonly buffer: string; readonly index: Atom; readonly part?: Atom }
-  /** One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4: less 8) to a vec4. */
+  /**
+   * One word to f32: two f16 or bf16 to a vec2, four signed bytes to a vec4, or the four low nibbles of its bytes (q4:
+   * less 8) to a vec4.
+   */
   | { readonly op: "unpack"; readonly format: "f16" | "bf16" | "q8" | "q4" | "u4"; readonly x: Atom }
   | { readonly op: "pack"; readonly format: "f16" | "bf16"; readonly a: Atom; readonly b: Atom }
   | { readonly op: "scalar"; readonly param: string }
@@ -95,8 +98,8 @@ export type Stmt =
   | MatrixStmt;
 
 /**
- * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; `index` and `stride` count elements of the room, and
- * `stride` lies between rows, or between columns where `columns` is set.
+ * What the lanes of a subgroup do together on its matrix units. Matrices have names of their own; `index` and `stride`
+ * count elements of the room, and `stride` lies between rows, or between columns where `columns` is set.
  */
 export type MatrixStmt =
   /** An [M, N] matrix of zeros that is added to. */
@@ -154,7 +157,10 @@ export interface Buffer {
   readonly name: string;
   /** Format of the tensor. */
   readonly storage: StorageType;
-  /** Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. Packed formats have at least those of a word. */
+  /**
+   * Logical elements in one buffer element: 4 means 16 bytes of f32 or 8 bytes of f16. Packed formats have at least
+   * those of a word.
+   */
   readonly unit: 1 | 2 | 4 | 8 | 16 | 32;
   /** Elements of the buffer, each of `unit` logical ones. */
   readonly elements: number;
@@ -162,7 +168,10 @@ export interface Buffer {
   readonly writes: boolean;
   /** Elements are WGSL atomics (f32 as the bits of one). */
   readonly atomic: boolean;
-  /** Texels of 16 bytes in a row of the texture that it is bound as (texture.ts), a power of two; left out where it is bound as a buffer. */
+  /**
+   * Texels of 16 bytes in a row of the texture that it is bound as (texture.ts), a power of two; left out where it is
+   * bound as a buffer.
+   */
   readonly pitch?: number;
   /** Bound for writing though it is only read, because something else in its GPU buffer is written. */
   readonly writable?: boolean;
@@ -182,6 +191,8 @@ export interface LaneProgram {
   readonly lanes: number;
   /** The shader pins the subgroup's size to `lanes`. */
   readonly pinned: boolean;
+  /** Lanes are known to be numbered as the workgroup's invocations are; the builtin says which lane it is otherwise. */
+  readonly linear?: boolean;
   /** Invocations of a workgroup. */
   readonly workgroupSize: number;
   /** Programs that a workgroup runs side by side. */

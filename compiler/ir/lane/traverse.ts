@@ -1,6 +1,7 @@
 /**
- * What passes over finished lane programs share: walking the statements, and small pieces of address arithmetic that are folded and made once in what encloses
- * their uses. Lowering has its own, richer Emitter; these passes come after everything was placed.
+ * What passes over finished lane programs share: walking the statements, and small pieces of address arithmetic that
+ * are folded and made once in what encloses their uses. Lowering has its own, richer Emitter; these passes come after
+ * everything was placed.
  */
 import type { BinaryOp } from "../operators.ts";
 import type { Atom, LaneType, Rhs, Stmt } from "./program.ts";

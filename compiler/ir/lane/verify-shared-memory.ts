@@ -1,8 +1,9 @@
 /**
  * The verifier's rules for workgroup memory and matrix units: a part of verify-lanes.ts.
  *
- * Rooms belong to programs that are a workgroup; their elements have the type they were declared with; matrices are named once and used as what they are.
- * That reads wait for writes is for the simulator to see: where lanes meet in a room depends on numbers.
+ * Rooms belong to programs that are a workgroup; their elements have the type they were declared with; matrices are
+ * named once and used as what they are. That reads wait for writes is for the simulator to see: where lanes meet in a
+ * room depends on numbers.
  */
 import type { Atom, LaneProgram, LaneType, MatrixStmt, Room } from "./program.ts";
 import { F32, U32 } from "./program.ts";

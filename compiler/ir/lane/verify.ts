@@ -1,8 +1,9 @@
 /**
  * The verifier of the lane IR: what is legal between lowering and printing.
  *
- * Names are defined once and used where they are visible, operands have the types that WGSL wants of them, memory is used as it was declared, and what lanes
- * do together is reached by all of them. docs/architecture.md has the rules in words. A pass that breaks one is our defect, so the message names the pass.
+ * Names are defined once and used where they are visible, operands have the types that WGSL wants of them, memory is
+ * used as it was declared, and what lanes do together is reached by all of them. docs/architecture.md has the rules in
+ * words. A pass that breaks one is our defect, so the message names the pass.
  */
 
 import { elementCount, formatOf, isNarrow, perWord, wordType } from "../formats.ts";
@@ -56,7 +57,8 @@ class Checker {
     this.#names.set("pid", { type: ONE.u32, kind: "let", visible: true });
     if (this.#p.lanes > 1) this.#names.set("lane", { type: ONE.u32, kind: "let", visible: true });
     this.#region(this.#p.body);
-    // Variables carry values around loops, so what varies is known once another look finds nothing new. What a look refuses, every later one would.
+    // Variables carry values around loops, so what varies is known once another look finds nothing new. What a look
+    // refuses, every later one would.
     if (this.#p.lanes > 1) {
       for (let before = -1; before !== this.#varying.size; ) {
         before = this.#varying.size;
@@ -96,7 +98,7 @@ class Checker {
     }
   }
 
-  // ---- Names and types --------------------------------------------------------------------------------------------------------
+  // ---- Names and types ----------------------------------------------------------------------------------------------
 
   #region(stmts: readonly Stmt[], counter?: string): void {
     const own: string[] = [];
@@ -274,7 +276,7 @@ class Checker {
     }
   }
 
-  // ---- What varies by lane ----------------------------------------------------------------------------------------------------
+  // ---- What varies by lane ------------------------------------------------------------------------------------------
 
   #varies(a: Atom | undefined): boolean {
     return a?.kind === "ref" && this.#varying.has(a.name);

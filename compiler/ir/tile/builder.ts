@@ -1,8 +1,9 @@
 /**
  * Building tile IR, one typed operation at a time.
  *
- * Lowering (lower.ts) decides what a kernel says; this file knows the typing rules: how dtypes promote, how axes align, which constants fold. Numeric literals
- * are *weak*: they take the type of what they meet, as a reader of TypeScript expects of `x * 2`.
+ * Lowering (lower.ts) decides what a kernel says; this file knows the typing rules: how dtypes promote, how axes align,
+ * which constants fold. Numeric literals are *weak*: they take the type of what they meet, as a reader of TypeScript
+ * expects of `x * 2`.
  */
 import { Located } from "../../host/diagnostics.ts";
 import type { Span } from "../../host/source-text.ts";
@@ -17,7 +18,10 @@ import {
 } from "../operators.ts";
 import type { Axis, GridDim, Op, Value } from "./program.ts";
 
-/** The largest finite f32: what `Infinity` means in a kernel, since WGSL has no infinities (facts: mask with large numbers). */
+/**
+ * The largest finite f32: what `Infinity` means in a kernel, since WGSL has no infinities (facts: mask with large
+ * numbers).
+ */
 export const HUGE: number = 3.4028234663852886e38;
 
 /** A tile or scalar while lowering: a value of the program, or a number known now. */

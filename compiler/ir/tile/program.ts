@@ -1,9 +1,10 @@
 /**
  * The tile IR: what a kernel means, before anyone decides which lane holds what.
  *
- * It is a tree of operations in single-assignment form with structured loops and branches. Every value has a dtype and a list of axes; axes are named dims
- * with an identity of their own (two loops over "slots" are two axes). Sizes stay symbolic, so one artefact serves every shape; the IR is plain JSON, which is
- * what the artefact cache stores. docs/architecture.md has the rules that `verify.ts` checks.
+ * It is a tree of operations in single-assignment form with structured loops and branches. Every value has a dtype and
+ * a list of axes; axes are named dims with an identity of their own (two loops over "slots" are two axes). Sizes stay
+ * symbolic, so one artefact serves every shape; the IR is plain JSON, which is what the artefact cache stores.
+ * docs/architecture.md has the rules that `verify.ts` checks.
  */
 
 import type { Span } from "../../host/source-text.ts";
@@ -49,8 +50,8 @@ export interface Axis {
   /** Name of the dim that it runs along. */
   readonly dim: string;
   /**
-   * `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop; `partial`: what is left of an axis once each lane has
-   * folded its own elements (made by partial.ts).
+   * `whole`: all of the dim; `block`: the part that a program owns; `over`: one block of a device loop; `partial`: what
+   * is left of an axis once each lane has folded its own elements (made by partial.ts).
    */
   readonly kind: "whole" | "block" | "over" | "partial";
   /** The block size that the author asked for. */
@@ -72,8 +73,9 @@ export interface Value {
 }
 
 /**
- * One operation. `reduce` ignores dead elements of its axis, unless `masked` says that they hold the identity already. `fold` is the part of a reduction that a
- * lane can do alone: the axis becomes the partial axis `to`. `scan` is the running sum along the axis.
+ * One operation. `reduce` ignores dead elements of its axis, unless `masked` says that they hold the identity already.
+ * `fold` is the part of a reduction that a lane can do alone: the axis becomes the partial axis `to`. `scan` is the
+ * running sum along the axis.
  */
 export type Op =
   | (Value & { readonly op: "const"; readonly value: number })
@@ -96,7 +98,10 @@ export type Op =
       readonly masked?: boolean;
     })
   | (Value & { readonly op: "scan"; readonly x: number; readonly axis: number })
-  /** The same elements under another axis of the dim: what lanes hold between them along the twin `from`, every lane gets along `to` (made by deal.ts). */
+  /**
+   * The same elements under another axis of the dim: what lanes hold between them along the twin `from`, every lane
+   * gets along `to` (made by deal.ts).
+   */
   | (Value & { readonly op: "relay"; readonly x: number; readonly from: number; readonly to: number })
   | (Value & {
       readonly op: "fold";
@@ -118,7 +123,10 @@ export type Op =
   | Loop
   | Branch;
 
-/** A variable that a loop changes: enters as `init`, is `inside` at the top of a turn, becomes `next` at its end, and is `after` when the loop is done. */
+/**
+ * A variable that a loop changes: enters as `init`, is `inside` at the top of a turn, becomes `next` at its end, and is
+ * `after` when the loop is done.
+ */
 export interface Carried {
   /** Name in the kernel's source. */
   readonly name: string;
@@ -136,7 +144,10 @@ export interface Carried {
 export interface Loop {
   /** Tells it from other operations. */
   readonly op: "loop";
-  /** `over`: `index` is the index tile of one block of `axis`, below `limit`; `range`: a scalar from `start` to below `limit`. */
+  /**
+   * `over`: `index` is the index tile of one block of `axis`, below `limit`; `range`: a scalar from `start` to below
+   * `limit`.
+   */
   readonly kind: "over" | "range";
   /** Id of the axis that one block has (`over`). */
   readonly axis?: number;
@@ -192,8 +203,8 @@ export interface TileProgram {
   /** The values of its compile-time parameters; a function by its name. */
   readonly fixed?: Readonly<Record<string, number | boolean | string>>;
   /**
-   * The kernel for other kinds of numbers, where its tensors have a type parameter: each with parameters that hold one kind. The program itself is for the
-   * first kind, and its parameters list what all of them hold.
+   * The kernel for other kinds of numbers, where its tensors have a type parameter: each with parameters that hold one
+   * kind. The program itself is for the first kind, and its parameters list what all of them hold.
    */
   readonly kinds?: readonly TileProgram[];
   /** Parameters in the order of the call. */
@@ -206,7 +217,9 @@ export interface TileProgram {
   readonly body: readonly Op[];
 }
 
-/** The program for tensors stored like this: itself, or that of their kind of numbers. Undefined where there is none. */
+/**
+ * The program for tensors stored like this: itself, or that of their kind of numbers. Undefined where there is none.
+ */
 export function ofKind(program: TileProgram, storage: Readonly<Record<string, StorageType>>): TileProgram | undefined {
   if (program.kinds === undefined) return program;
   const holds = (p: Param): boolean => p.kind !== "tensor" || p.storage.includes(storage[p.name] ?? "f32");
@@ -253,7 +266,10 @@ export interface Specialised extends TileProgram {
   readonly binding: Binding;
 }
 
-/** Where a partial axis comes from, and whether its elements are dot products (one number a lane) or what a lane's vectors add up to. */
+/**
+ * Where a partial axis comes from, and whether its elements are dot products (one number a lane) or what a lane's
+ * vectors add up to.
+ */
 export interface PartialAxis {
   readonly from: number;
   readonly dot: boolean;

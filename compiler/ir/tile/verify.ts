@@ -1,8 +1,9 @@
 /**
  * The verifier of the tile IR: what is legal between passes.
  *
- * Every value is defined once and before its use, in a region that its user can see; types and axes are what the operation says; axes of an over-loop stay
- * inside it. A pass that breaks a rule is our defect, so the message names the pass. The idea of a spec checked between passes is tinygrad's.
+ * Every value is defined once and before its use, in a region that its user can see; types and axes are what the
+ * operation says; axes of an over-loop stay inside it. A pass that breaks a rule is our defect, so the message names
+ * the pass. The idea of a spec checked between passes is tinygrad's.
  */
 import { isValue, type Op, operands, type TileProgram, type Value } from "./program.ts";
 

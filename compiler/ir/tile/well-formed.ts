@@ -1,8 +1,9 @@
 /**
- * Is this JSON a tile program at all? What comes from a cache or a bundle is asked before the verifier, which takes fields and their types for granted.
+ * Is this JSON a tile program at all? What comes from a cache or a bundle is asked before the verifier, which takes
+ * fields and their types for granted.
  *
- * Every field that a later stage reads has its type, every enumeration one of its words, every reference to an axis, a dim or a parameter something to refer
- * to. Names go into WGSL and into messages, so they have to be identifiers.
+ * Every field that a later stage reads has its type, every enumeration one of its words, every reference to an axis, a
+ * dim or a parameter something to refer to. Names go into WGSL and into messages, so they have to be identifiers.
  */
 
 import { FORMATS } from "../formats.ts";

@@ -1,12 +1,13 @@
 /**
- * 16-bit floats out of their words for adapters whose vectors know no shift by lane and no conversion: SwiftShader, which takes some forty operations for
- * the two halves of a word and shifts vectors one lane at a time.
+ * 16-bit floats out of their words for adapters whose vectors know no shift by lane and no conversion: SwiftShader,
+ * which takes some forty operations for the two halves of a word and shifts vectors one lane at a time.
  *
- * Here everything is done with the halves where they lie. As an integer the 15 bits below the sign convert exactly to f32. Adding a power of two brings them
- * to the low end of its fraction, from where a product puts them where f32 has exponent and fraction. What is added beside the power raises the exponent by 224,
- * so that 31, the exponent of infinities and NaN, becomes 255, which is that of f32; a product takes back what is too much for the others, and nothing from those.
- * What is denormal in f16 has no exponent to raise, but there the integer itself is the number, times 2^-24. No f32 on the way is denormal, so that it does not
- * matter whether the adapter takes those for zero.
+ * Here everything is done with the halves where they lie. As an integer the 15 bits below the sign convert exactly to
+ * f32. Adding a power of two brings them to the low end of its fraction, from where a product puts them where f32 has
+ * exponent and fraction. What is added beside the power raises the exponent by 224, so that 31, the exponent of
+ * infinities and NaN, becomes 255, which is that of f32; a product takes back what is too much for the others, and
+ * nothing from those. What is denormal in f16 has no exponent to raise, but there the integer itself is the number,
+ * times 2^-24. No f32 on the way is denormal, so that it does not matter whether the adapter takes those for zero.
  */
 import type { Emitter } from "../../ir/lane/emitter.ts";
 import type { Atom } from "../../ir/lane/program.ts";

@@ -1,12 +1,13 @@
 /**
  * Block-quantised elements as codes: small integers that stand for numbers once a scale and an offset are applied.
  *
- * Two ways of getting four codes out of a word. *Extracted*: each is moved to the low end of a lane of a vector and converted, one unpacking operation. *In place*:
- * the word is copied to four lanes and masked, so that each code stays where it lies and is too large by a power of two, which the other factor makes up
- * for. That spares all shifts, which SwiftShader does one lane at a time. What is signed in one way is offset in the other: `zero` says by how much.
+ * Two ways of getting four codes out of a word. *Extracted*: each is moved to the low end of a lane of a vector and
+ * converted, one unpacking operation. *In place*: the word is copied to four lanes and masked, so that each code stays
+ * where it lies and is too large by a power of two, which the other factor makes up for. That spares all shifts, which
+ * SwiftShader does one lane at a time. What is signed in one way is offset in the other: `zero` says by how much.
  *
- * "hidden" keeps the masks from the adapter's compiler: SwiftShader holds each constant in memory of its own and names its 64-bit address at every use,
- * which for masks that every word meets is a good part of the code.
+ * "hidden" keeps the masks from the adapter's compiler: SwiftShader holds each constant in memory of its own and names
+ * its 64-bit address at every use, which for masks that every word meets is a good part of the code.
  */
 import { type StorageFormat, unpackingOf } from "../../ir/formats.ts";
 import type { Emitter } from "../../ir/lane/emitter.ts";

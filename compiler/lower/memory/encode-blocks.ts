@@ -1,12 +1,12 @@
 /**
- * Whole blocks of a block-quantised format, from the numbers that one lane holds: the codes and the scale that the host's
- * encoder makes (runtime/memory/quantise.ts), bit for bit.
+ * Whole blocks of a block-quantised format, from the numbers that one lane holds: the codes and the scale that the
+ * host's encoder makes (runtime/memory/quantise.ts), bit for bit.
  *
- * Largest and smallest elements are found among bits, which order as the numbers do. The scale is one product, rounded to
- * half precision by integers. A code is the nearest to the quotient of a number and the rounded scale: adapters divide
- * inexactly, but the guess that they make is off by one at most, and what is left of the number once the guess is taken
- * away has no more bits than f32 holds, so that the half above which the next code is nearer is told exactly, fused
- * arithmetic or not. Nothing hangs on denormal numbers: a scale of half precision is none in f32.
+ * Largest and smallest elements are found among bits, which order as the numbers do. The scale is one product, rounded
+ * to half precision by integers. A code is the nearest to the quotient of a number and the rounded scale: adapters
+ * divide inexactly, but the guess that they make is off by one at most, and what is left of the number once the guess
+ * is taken away has no more bits than f32 holds, so that the half above which the next code is nearer is told exactly,
+ * fused arithmetic or not. Nothing hangs on denormal numbers: a scale of half precision is none in f32.
  */
 import { type Code, formatOf, type StorageFormat } from "../../ir/formats.ts";
 import type { Emitter } from "../../ir/lane/emitter.ts";

@@ -12,7 +12,6 @@ import {
   halfFormat,
   inBlocks,
   perWord,
-  type StorageType,
   scalesOf,
   unpackingOf,
 } from "../../ir/formats.ts";
@@ -64,12 +63,15 @@ export class Loads {
     return this.#half("f16", this.#words.word(b, word), this.#mask(block, 1));
   }
 
-  /** The first or second 16-bit element of a word, as `odd` is 0 or 1. Shifting the word costs less than unpacking both. */
+  /**
+   * The first or second 16-bit element of a word, as `odd` is 0 or 1. Shifting the word costs less than unpacking both.
+   */
   #half(format: "f16" | "bf16", word: Atom, odd: Atom): Atom {
     const e = this.#e;
     if (odd.kind === "const") return e.component(this.#unpack(format, word), odd.value);
     if (this.#scalarShifts) {
-      // The wanted half goes up instead of down: by a product, which depends on the place alone and so is there for many words.
+      // The wanted half goes up instead of down: by a product, which depends on the place alone and so is there for
+      // many words.
       const up = e.select(e.binary("eq", odd, constant(1, U32)), constant(1, U32), constant(2 ** 16, U32));
       return e.component(this.#unpack(format, e.binary("mul", word, up)), 1);
     }
@@ -133,7 +135,8 @@ export class Loads {
     const format = formatOf(b.storage);
     const per = perWord(b.storage);
     const word = e.component(this.#words.run(b, start, offset), Math.floor((offset % b.unit) / per));
-    // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one scale.
+    // Runs are aligned, so the registers of a block (or of a run shorter than one) name the same address and share one
+    // scale.
     const block = this.#block(b, e.binary("add", start, constant(offset - (offset % blockOf(b.storage)), U32)));
     return {
       ...codesOf(e, format, word, offset % per >= 4, this.#way),
@@ -208,9 +211,4 @@ export class Loads {
     const cut = e.binary("gt", shift, constant(32 - bits, U32));
     return e.binary("and", e.binary("or", low, e.select(cut, rest, constant(0, U32))), mask);
   }
-}
-
-/** The value type that elements of this storage have once loaded. */
-export function loadedType(storage: StorageType): "f32" | "u32" | "i32" {
-  return formatOf(storage).value;
 }

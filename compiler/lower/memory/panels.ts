@@ -1,5 +1,6 @@
 /**
- * Addresses in matrices that lie in panels: [rows / panel, pieces of a row, panel, piece], where a piece is 16 bytes (what the order is good for: runtime/memory/panels.ts).
+ * Addresses in matrices that lie in panels: [rows / panel, pieces of a row, panel, piece], where a piece is 16 bytes
+ * (what the order is good for: runtime/memory/panels.ts).
  *
  * Everything else about a load stays as it is. A run of a lane that is longer than a piece goes on a panel further.
  */
@@ -24,7 +25,10 @@ export function inPanel(e: Emitter, { rows, piece, width }: Panel, row: Atom, co
   return e.binary("add", e.binary("add", e.binary("add", panel, own), pieces), e.low(column, within));
 }
 
-/** How far the element at `at` of a lane's run lies from its start, which begins a piece unless the run is shorter than one. */
+/**
+ * How far the element at `at` of a lane's run lies from its start, which begins a piece unless the run is shorter than
+ * one.
+ */
 export function alongRun(panel: Panel | undefined, at: number): number {
   if (panel === undefined) return at;
   return Math.floor(at / panel.piece) * panel.piece * panel.rows + (at % panel.piece);

@@ -33,8 +33,8 @@ export function panelOf(program: Specialised, param: string): Panel | undefined 
 }
 
 /**
- * How many elements from the start of a lane's run this site can move at once, a power of two; 1 when its addresses are not contiguous or not aligned.
- * Loads may take 16 bytes; a store moves one register, or several of one element each.
+ * How many elements from the start of a lane's run this site can move at once, a power of two; 1 when its addresses are
+ * not contiguous or not aligned. Loads may take 16 bytes; a store moves one register, or several of one element each.
  */
 export function wideness(program: Specialised, schedule: Schedule, definitions: Definitions, site: Site): number {
   const spreads = (id: number): boolean => definitions.axesOf(id).some((a) => (schedule.axes[a]?.width ?? 1) > 1);

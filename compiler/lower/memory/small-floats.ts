@@ -1,8 +1,8 @@
 /**
  * Small floats as integers make them: f32 to a code and a code to f32, by shifts and masks alone.
  *
- * Nothing here depends on how an adapter rounds, whether it takes denormal numbers for zero, or whether it knows NaN: the
- * same bits come out everywhere, which the conversions of WGSL do not promise.
+ * Nothing here depends on how an adapter rounds, whether it takes denormal numbers for zero, or whether it knows NaN:
+ * the same bits come out everywhere, which the conversions of WGSL do not promise.
  */
 import type { Code } from "../../ir/formats.ts";
 import type { Emitter } from "../../ir/lane/emitter.ts";

@@ -1,8 +1,9 @@
 /**
  * Host tensors as the words that a shader sees, and back.
  *
- * The layout is that of compiler/ir/formats.ts, written down a second time on purpose: the simulator is there to disagree with the compiler when one of them is wrong.
- * Halves and words behind the last element hold NaN, so that whoever reads them is found out.
+ * The layout is that of compiler/ir/formats.ts, written down a second time on purpose: the simulator is there to
+ * disagree with the compiler when one of them is wrong. Halves and words behind the last element hold NaN, so that
+ * whoever reads them is found out.
  */
 
 import type { StorageType } from "../../ir/formats.ts";
@@ -51,7 +52,9 @@ export function wordsInUnit(storage: StorageType, unit: number): number {
   return unit / perWord(storage);
 }
 
-/** Words that the codes of so many elements take, with the scales that lie among them; and those of the scales behind. */
+/**
+ * Words that the codes of so many elements take, with the scales that lie among them; and those of the scales behind.
+ */
 function wordCounts(storage: StorageType, count: number): { readonly codes: number; readonly scales: number } {
   const { bits, block } = oracleFormat(storage);
   const codes = (count * bits) / 32;
@@ -68,14 +71,15 @@ export function wordCount(storage: StorageType, count: number): number {
 }
 
 /**
- * The words of a tensor. Block-quantised tensors must hold values that the format represents exactly (quantise and dequantise them first); throws a RangeError
- * naming the first element that is not.
+ * The words of a tensor. Block-quantised tensors must hold values that the format represents exactly (quantise and
+ * dequantise them first); throws a RangeError naming the first element that is not.
  */
 export function encodeBuffer(tensor: HostTensor): Uint32Array<ArrayBuffer> {
   const { panel = 1, shape, data } = tensor;
   const words = wordsOf(tensor);
   if (panel === 1) return words;
-  // Word `w` of row `r` lies in its panel, behind the pieces of four words before its own, among those of its neighbours.
+  // Word `w` of row `r` lies in its panel, behind the pieces of four words before its own, among those of its
+  // neighbours.
   const perRow = (words.length / data.length) * (shape.at(-1) ?? 1);
   const inPanels = new Uint32Array(words.length);
   for (const [i, word] of words.entries()) {

@@ -1,10 +1,12 @@
 /**
- * The interpreter of the lane IR: what every lane of every program does, one statement after the other, all lanes in step.
+ * The interpreter of the lane IR: what every lane of every program does, one statement after the other, all lanes in
+ * step.
  *
- * The tile interpreter says what a kernel means; this one says what the compiler made of it, without an adapter, for any number of lanes. It is stricter than
- * a GPU: values that nothing defines poison what uses them, stores out of range are errors instead of being clamped, and two lanes that write one word, or
- * read what another lane of the same dispatch has written, are told apart from lanes that keep to themselves. The idea of a software twin of the device that
- * defines the operations is tinygrad's.
+ * The tile interpreter says what a kernel means; this one says what the compiler made of it, without an adapter, for
+ * any number of lanes. It is stricter than a GPU: values that nothing defines poison what uses them, stores out of
+ * range are errors instead of being clamped, and two lanes that write one word, or read what another lane of the same
+ * dispatch has written, are told apart from lanes that keep to themselves. The idea of a software twin of the device
+ * that defines the operations is tinygrad's.
  */
 
 import type { LaneProgram } from "../../ir/lane/program.ts";
@@ -13,8 +15,9 @@ import { decodeBuffer, encodeBuffer } from "./buffers.ts";
 import { Simulator } from "./simulator.ts";
 
 /**
- * Runs all programs of a dispatch over raw buffers, in place. `buffers` holds the words of each buffer by its name, in the storage layout, without padding;
- * `scalars` the uniforms. Throws an Error that names the kernel, the buffer and the lane when the program does what no adapter promises.
+ * Runs all programs of a dispatch over raw buffers, in place. `buffers` holds the words of each buffer by its name, in
+ * the storage layout, without padding; `scalars` the uniforms. Throws an Error that names the kernel, the buffer and
+ * the lane when the program does what no adapter promises.
  */
 export function simulate(
   program: LaneProgram,

@@ -1,8 +1,8 @@
 /**
  * A storage buffer of the lane simulator: words, their bounds, and who wrote them.
  *
- * Nothing orders the memory accesses of two invocations in one dispatch, so what one has written is nobody else's to read, and two that write one word must
- * write the same. Atomics are exempt: that is what they are for.
+ * Nothing orders the memory accesses of two invocations in one dispatch, so what one has written is nobody else's to
+ * read, and two that write one word must write the same. Atomics are exempt: that is what they are for.
  */
 
 import type { Buffer, LaneProgram } from "../../ir/lane/program.ts";

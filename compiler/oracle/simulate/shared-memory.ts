@@ -1,9 +1,10 @@
 /**
  * Workgroup memory and matrix units of the lane simulator.
  *
- * Between two barriers nothing orders what lanes do to a room, so what one of them writes there, no other may read or write before the next barrier, and what
- * one has read, no other may overwrite. Matrix operations count as done by a subgroup at once, which is nobody in particular. Their products are plain ones:
- * operands as the room holds them, sums in f32.
+ * Between two barriers nothing orders what lanes do to a room, so what one of them writes there, no other may read or
+ * write before the next barrier, and what one has read, no other may overwrite. Matrix operations count as done by a
+ * subgroup at once, which is nobody in particular. Their products are plain ones: operands as the room holds them, sums
+ * in f32.
  */
 import type { Atom, LaneProgram, MatrixStmt, Room } from "../../ir/lane/program.ts";
 import { encode } from "../round.ts";

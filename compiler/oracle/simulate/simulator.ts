@@ -1,5 +1,6 @@
 /**
- * The lane simulator's machine: statements and values of a lane program as functions over all lanes, made once and run for each program of the dispatch.
+ * The lane simulator's machine: statements and values of a lane program as functions over all lanes, made once and run
+ * for each program of the dispatch.
  */
 
 import type { Atom, LaneProgram, Rhs, Stmt } from "../../ir/lane/program.ts";
@@ -61,7 +62,7 @@ export class Simulator {
     );
   }
 
-  // ---- Operands ---------------------------------------------------------------------------------------------------------------
+  // ---- Operands -----------------------------------------------------------------------------------------------------
 
   #define(name: string, width: number): Cells {
     const made = new Float64Array(this.#p.lanes * width).fill(Number.NaN);
@@ -92,7 +93,7 @@ export class Simulator {
     return first;
   }
 
-  // ---- Statements -------------------------------------------------------------------------------------------------------------
+  // ---- Statements ---------------------------------------------------------------------------------------------------
 
   #block(stmts: readonly Stmt[]): Step[] {
     return stmts.map((s) => this.#statement(s));
@@ -215,7 +216,7 @@ export class Simulator {
     };
   }
 
-  // ---- Values -----------------------------------------------------------------------------------------------------------------
+  // ---- Values -------------------------------------------------------------------------------------------------------
 
   #rhs(r: Rhs, type: { readonly base: ValueType; readonly width: number }, out: Cells): Step {
     const { width } = type;
@@ -339,7 +340,10 @@ export class Simulator {
     });
   }
 
-  /** What lanes do together: a tree, as adapters do it, so that sums of f32 round alike; or the sum over the lanes before. */
+  /**
+   * What lanes do together: a tree, as adapters do it, so that sums of f32 round alike; or the sum over the lanes
+   * before.
+   */
   #together(
     r: Rhs & { op: "lanes" | "before" },
     type: { readonly base: ValueType; readonly width: number },

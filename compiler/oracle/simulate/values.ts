@@ -1,9 +1,11 @@
 /**
- * What the lane simulator computes with: one component of one lane at a time, as WGSL says, f32 rounded after every operation.
+ * What the lane simulator computes with: one component of one lane at a time, as WGSL says, f32 rounded after every
+ * operation.
  *
- * A value that nothing defines (an element that is out of range, a variable before its first assignment, a result that WGSL leaves open) is NaN whatever its
- * type, and so is what is computed from it, unless the other operand alone decides. NaN is a fair stand-in for f32 too: WGSL lets adapters assume that there
- * are none. Written apart from the interpreter's arithmetic, so that the two check each other.
+ * A value that nothing defines (an element that is out of range, a variable before its first assignment, a result that
+ * WGSL leaves open) is NaN whatever its type, and so is what is computed from it, unless the other operand alone
+ * decides. NaN is a fair stand-in for f32 too: WGSL lets adapters assume that there are none. Written apart from the
+ * interpreter's arithmetic, so that the two check each other.
  */
 import type { BinaryOp, UnaryOp, ValueType } from "../../ir/operators.ts";
 import { floatOf, wordOf } from "./buffers.ts";

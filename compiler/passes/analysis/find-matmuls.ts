@@ -1,9 +1,10 @@
 /**
  * Finds matrix products: loops that only add up products of something with rows and something with columns.
  *
- * `acc[i, j] += dot(a[i, k], b[j, k])`, several such sums in one loop, sums of rows beside them, and anything in the place of a and b that can be computed
- * again from memory. What is found can be walked through workgroup memory (tiles.ts), since nothing but the sums leaves the loop, and since no lane needs to
- * know another's elements of i or j afterwards.
+ * `acc[i, j] += dot(a[i, k], b[j, k])`, several such sums in one loop, sums of rows beside them, and anything in the
+ * place of a and b that can be computed again from memory. What is found can be walked through workgroup memory
+ * (tiles.ts), since nothing but the sums leaves the loop, and since no lane needs to know another's elements of i or j
+ * afterwards.
  */
 
 import type { Loop, Op, Specialised } from "../../ir/tile/program.ts";
@@ -83,7 +84,10 @@ function inOrder(
   return last === a ? [b, a] : [a, b];
 }
 
-/** Outside the loops nothing is reduced, nothing has other axes, and what is read back from a written tensor is read by the lane that writes it. */
+/**
+ * Outside the loops nothing is reduced, nothing has other axes, and what is read back from a written tensor is read by
+ * the lane that writes it.
+ */
 function restIsElementwise(program: Specialised, i: number, j: number, loops: readonly ProductLoop[]): boolean {
   const axes = new Set([i, j, ...loops.map((l) => l.k)]);
   const written = new Set(program.params.flatMap((p) => (p.kind === "tensor" && p.writes ? [p.name] : [])));

@@ -1,8 +1,8 @@
 /**
  * Which index values walk along an axis.
  *
- * A load can be a wide one only when its last index is the axis's own index plus a constant; this file finds that out, for scheduling (which axis should be
- * spread over lanes) and for lane lowering (which loads are wide).
+ * A load can be a wide one only when its last index is the axis's own index plus a constant; this file finds that out,
+ * for scheduling (which axis should be spread over lanes) and for lane lowering (which loads are wide).
  */
 import type { Op, TileProgram, Value } from "../../ir/tile/program.ts";
 import { isValue } from "../../ir/tile/program.ts";

@@ -1,9 +1,10 @@
 /**
  * Which loads the lanes of a program have to agree on.
  *
- * A value without a spread axis is held by every lane alike. That is so by itself, except for what is read from a tensor that the kernel also writes: one lane may
- * have stored before another one has loaded. Such a value is read once and handed to all (Halide and Triton place barriers for the same reason), unless
- * it only goes into what the one lane stores anyway.
+ * A value without a spread axis is held by every lane alike. That is so by itself, except for what is read from a
+ * tensor that the kernel also writes: one lane may have stored before another one has loaded. Such a value is read once
+ * and handed to all (Halide and Triton place barriers for the same reason), unless it only goes into what the one lane
+ * stores anyway.
  */
 import type { Op, Specialised } from "../../ir/tile/program.ts";
 import { isValue, operands } from "../../ir/tile/program.ts";

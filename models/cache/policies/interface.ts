@@ -1,9 +1,10 @@
 /**
- * What a cache policy says, and nothing else: which token of a full state goes. The framework does protection, ties, empty slots, rows at rest, the victim, and
- * the memory that a policy declares.
+ * What a cache policy says, and nothing else: which token of a full state goes. The framework does protection, ties,
+ * empty slots, rows at rest, the victim, and the memory that a policy declares.
  *
- * `score` and `update` are functions of the kernel language: they are never run, but read in the source and compiled into the eviction kernel (kernels/evict.ts),
- * one dispatch a step for all layers of one shape. So they stand in the object itself, and the object in the file whose `import.meta` it has.
+ * `score` and `update` are functions of the kernel language: they are never run, but read in the source and compiled
+ * into the eviction kernel (kernels/evict.ts), one dispatch a step for all layers of one shape. So they stand in the
+ * object itself, and the object in the file whose `import.meta` it has.
  */
 import type { RememberingView } from "../../kernels/evict.ts";
 
@@ -50,7 +51,10 @@ export interface WordOption {
 /** An option of a policy: what may be written for it. */
 export type PolicyOption = NumberOption | FractionOption | WordOption;
 
-/** A policy's options by name, in the order in which they are listed. What may be written, what is said when it is wrong, and help come from it. */
+/**
+ * A policy's options by name, in the order in which they are listed. What may be written, what is said when it is
+ * wrong, and help come from it.
+ */
 export type OptionTable<O extends string = string> = Readonly<Record<O, PolicyOption>>;
 
 /** What was given for each option, or its default; a word by its place among the words. */
@@ -102,7 +106,9 @@ export interface CachePolicy<M extends string = never, O extends string = never>
   readonly options: OptionTable<O>;
   /** Who has a kept set of its own: a layer, or each KV head of it. So far: a layer. */
   readonly scope: "layer" | "kv-head";
-  /** By which positions kept keys are rotated: those of the text, or by rank among the kept. So far: those of the text. */
+  /**
+   * By which positions kept keys are rotated: those of the text, or by rank among the kept. So far: those of the text.
+   */
   readonly positions: "absolute" | "rank" | "gap";
   /**
    * Tokens that each layer keeps, constant from the first token; as many in each unless given.

@@ -1,8 +1,9 @@
 /**
  * TOVA: Token Omission Via Attention (Oren et al., EMNLP 2024, Algorithm 1 and the authors' code).
  *
- * A token's score is the softmax weight that the newest query gives it, summed over all query heads of the layer; the new token competes too. `recent` and
- * `first` protect the newest and the first tokens, which the paper does not need and small models like.
+ * A token's score is the softmax weight that the newest query gives it, summed over all query heads of the layer; the
+ * new token competes too. `recent` and `first` protect the newest and the first tokens, which the paper does not need
+ * and small models like.
  */
 import { range, zerosLike } from "../../../dsl/index.ts";
 import type { CachePolicy } from "./interface.ts";

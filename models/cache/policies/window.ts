@@ -1,4 +1,7 @@
-/** Window and Window+i: the oldest token goes, except the `first` ones (StreamingLLM, Xiao et al. 2023; the paper's baselines). */
+/**
+ * Window and Window+i: the oldest token goes, except the `first` ones (StreamingLLM, Xiao et al. 2023; the paper's
+ * baselines).
+ */
 import { cast } from "../../../dsl/index.ts";
 import type { CachePolicy } from "./interface.ts";
 

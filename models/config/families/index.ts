@@ -1,4 +1,7 @@
-/** All families, and the parser that finds the one of a config.json. A new family is a file beside this one and a line here. */
+/**
+ * All families, and the parser that finds the one of a config.json. A new family is a file beside this one and a line
+ * here.
+ */
 import { type Fields, fieldsOf, ids, type Note, wrong } from "../fields.ts";
 import type { ModelSpec } from "../spec.ts";
 import type { Family, Parsing } from "./family.ts";

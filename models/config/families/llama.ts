@@ -1,4 +1,7 @@
-/** Llama: RMSNorm before both halves, rotary positions, SwiGLU (Touvron et al. 2023); attention biases and scaled RoPE where a config has them. */
+/**
+ * Llama: RMSNorm before both halves, rotary positions, SwiGLU (Touvron et al. 2023); attention biases and scaled RoPE
+ * where a config has them.
+ */
 
 import { count, type Fields, flag, ids, layerCount, positive, wrong } from "../fields.ts";
 import { parseRope } from "../rope.ts";
@@ -130,7 +133,10 @@ function parse(root: Fields, { note, tensors }: Parsing): ModelSpec {
   });
 }
 
-/** Options that change the arithmetic and are not computed here: refused unless they have the value that a plain Llama has. */
+/**
+ * Options that change the arithmetic and are not computed here: refused unless they have the value that a plain Llama
+ * has.
+ */
 function refuse(root: Fields): void {
   const { json } = root;
   const plain = "supported is LlamaForCausalLM without it";

@@ -1,8 +1,8 @@
 /**
  * The model that ships with the package, opened from the files beside this one.
  *
- * Hearth is a small Llama of our own (see README.md here). It lets every command run without a download, and its tales ask about what was said earlier, which
- * shows what a fixed state keeps.
+ * Hearth is a small Llama of our own (see README.md here). It lets every command run without a download, and its tales
+ * ask about what was said earlier, which shows what a fixed state keeps.
  */
 
 import { openHuggingFaceFolder } from "../../formats/huggingface.ts";

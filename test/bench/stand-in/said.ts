@@ -1,4 +1,7 @@
-/** What this stand-in is to be, from stand-in.json in its folder, and the diary that it keeps in the file that STAND_IN_DIARY names. */
+/**
+ * What this stand-in is to be, from stand-in.json in its folder, and the diary that it keeps in the file that
+ * STAND_IN_DIARY names.
+ */
 import { appendFileSync, readFileSync } from "node:fs";
 
 export interface StandIn {

@@ -1,4 +1,7 @@
-/** Loads kernels of the file given, or built-in ones, and says how they were come by and whether the front end was loaded for it. */
+/**
+ * Loads kernels of the file given, or built-in ones, and says how they were come by and whether the front end was
+ * loaded for it.
+ */
 import { createRequire } from "node:module";
 import process from "node:process";
 import { loadPrograms } from "../../../compiler/index.ts";

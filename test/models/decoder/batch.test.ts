@@ -1,5 +1,6 @@
 /**
- * Several sequences at once: each is what it would be alone, whoever else is there, whenever it came, and however slowly its reader reads.
+ * Several sequences at once: each is what it would be alone, whoever else is there, whenever it came, and however
+ * slowly its reader reads.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { BatchToken, Decoder, GenerateOptions, ModelSource } from "../../../models/index.ts";

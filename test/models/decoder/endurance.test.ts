@@ -1,9 +1,10 @@
 /**
  * Six thousand tokens with a state of 128 slots: the memory contract, kept over time.
  *
- * Once the first thousand tokens have warmed everything up, nothing may be created on the device any more, and the bytes on it stay the same. That is far beyond
- * the trained positions and beyond two rows of the rotary tables, and what the text says does not matter. One adapter: it takes a minute. The memory of the
- * process is a measurement, and `tilestate bench flat` takes it.
+ * Once the first thousand tokens have warmed everything up, nothing may be created on the device any more, and the
+ * bytes on it stay the same. That is far beyond the trained positions and beyond two rows of the rotary tables, and
+ * what the text says does not matter. One adapter: it takes a minute. The memory of the process is a measurement, and
+ * `tilestate bench flat` takes it.
  */
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";

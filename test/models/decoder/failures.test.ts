@@ -1,6 +1,7 @@
 /**
- * A call of the device goes wrong in the middle of the work: whoever waits for that work hears of it, no text has a hole, and nobody else notices. Every text is
- * compared with the undisturbed one: it is that text, or the beginning of it and then an error.
+ * A call of the device goes wrong in the middle of the work: whoever waits for that work hears of it, no text has a
+ * hole, and nobody else notices. Every text is compared with the undisturbed one: it is that text, or the beginning of
+ * it and then an error.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type GenerateOptions, type ModelSource } from "../../../models/index.ts";
@@ -93,7 +94,8 @@ describe("a decoder on a device whose n-th call fails", () => {
         expect(await continued(mine, PROMPTS[1] ?? [], OPTIONS)).toEqual(whole[1]);
         expect(await continued(theirs, PROMPTS[0] ?? [], OPTIONS)).toEqual(whole[0]);
         for (const nth of PLACES) {
-          // Nobody reads theirs while the fault is armed, but a burst is under way there, whose read may be the call that fails.
+          // Nobody reads theirs while the fault is armed, but a burst is under way there, whose read may be the call
+          // that fails.
           const other = theirs.generate(PROMPTS[0] ?? [], OPTIONS);
           const ids = [(await other.next()).value as number];
           fault.arm(method, nth, how);

@@ -1,8 +1,9 @@
 /**
- * Tiny models against recorded logits: every storage format, tied and untied heads, one KV head for one or several query
- * heads, every kind of scaled RoPE, biases of attention.
+ * Tiny models against recorded logits: every storage format, tied and untied heads, one KV head for one or several
+ * query heads, every kind of scaled RoPE, biases of attention.
  *
- * The references are float64 on the stored values, with exact rotary frequencies, so one tolerance serves f32, f16 and bf16 files.
+ * The references are float64 on the stored values, with exact rotary frequencies, so one tolerance serves f32, f16 and
+ * bf16 files.
  */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";

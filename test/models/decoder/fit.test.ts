@@ -13,7 +13,8 @@ import { adaptersUnderTest, withDevice } from "../../support/gpu.ts";
 import { complaint } from "../formats/temporary.ts";
 
 const CONFIG: ModelSpec = llamaSpec({
-  name: "tiny", layers: 1, dim: 32, heads: 2, kvHeads: 1, headDim: 16, ff: 32, vocab: 64, context: 64, eps: 1e-5, ropeTheta: 1e4,
+  name: "tiny", layers: 1, dim: 32, heads: 2, kvHeads: 1, headDim: 16, ff: 32, vocab: 64,
+  context: 64, eps: 1e-5, ropeTheta: 1e4,
   tied: false, bos: [], eos: [],
 }); // biome-ignore format: one record
 

@@ -1,4 +1,7 @@
-/** A reader may go at any time, and whatever else is asked of a decoder meanwhile is refused or waits: never silently wrong. */
+/**
+ * A reader may go at any time, and whatever else is asked of a decoder meanwhile is refused or waits: never silently
+ * wrong.
+ */
 import { beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type GenerateOptions, type ModelSource } from "../../../models/index.ts";
 import { open, UserError } from "../../../runtime/index.ts";

@@ -1,5 +1,6 @@
 /**
- * A decoder from load to destroy: what it holds, what starting anew means, several on one device, and what it says to those who ask for what cannot be.
+ * A decoder from load to destroy: what it holds, what starting anew means, several on one device, and what it says to
+ * those who ask for what cannot be.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type GenerateOptions, type ModelSource } from "../../../models/index.ts";
@@ -54,8 +55,9 @@ describe.each(adaptersUnderTest())(`a decoder on %s, seed ${SEED}`, (adapter) =>
       const { weights, state: held, scratch, kept, slots } = decoder.contract;
       const said = weights + held + scratch;
       const took = device.allocated - before;
-      // Every tensor is padded to 16 bytes; the model has 9 a layer and 3 more, the state 3 a layer and 2 more, the scratch 19. Of the state's 3, which share a
-      // buffer, 2 start where a binding may, at multiples of 256. Matrices may lie in textures, with rows of 1 KiB: 5 a layer and 2 more.
+      // Every tensor is padded to 16 bytes; the model has 9 a layer and 3 more, the state 3 a layer and 2 more, the
+      // scratch 19. Of the state's 3, which share a buffer, 2 start where a binding may, at multiples of 256. Matrices
+      // may lie in textures, with rows of 1 KiB: 5 a layer and 2 more.
       expect(took, state).toBeGreaterThanOrEqual(said);
       const layers = model.config.layers.length;
       const padding = 16 * (12 * layers + 24) + 2 * 256 * layers + 1024 * (5 * layers + 2);

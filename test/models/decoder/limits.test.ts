@@ -1,6 +1,6 @@
 /**
- * A decoder on what every browser promises and no more: 8 storage buffers a kernel, fewer than the q/k/v kernel has tensors. Once with the adapter's features
- * and once without any, which is feature level L0.
+ * A decoder on what every browser promises and no more: 8 storage buffers a kernel, fewer than the q/k/v kernel has
+ * tensors. Once with the adapter's features and once without any, which is feature level L0.
  */
 import { describe, expect, test } from "vitest";
 import { Decoder, openModel } from "../../../models/index.ts";

@@ -1,8 +1,9 @@
 /**
- * What a bounded state computes, on random weights: with room for everything it is the full cache, and with less it is a transformer under the mask that the
- * policy's choices amount to.
+ * What a bounded state computes, on random weights: with room for everything it is the full cache, and with less it is
+ * a transformer under the mask that the policy's choices amount to.
  *
- * The reference knows nothing of slots: it reads the whole text at once in float64. It also checks the choices themselves, by its own scores.
+ * The reference knows nothing of slots: it reads the whole text at once in float64. It also checks the choices
+ * themselves, by its own scores.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { type ModelSource, parsePolicy } from "../../../models/index.ts";

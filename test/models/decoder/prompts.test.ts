@@ -1,6 +1,6 @@
 /**
- * Prompts are read in pieces, and the pieces must not show: whatever is read, and wherever it is cut, the state keeps what it keeps token by token, and says next
- * what it would have said.
+ * Prompts are read in pieces, and the pieces must not show: whatever is read, and wherever it is cut, the state keeps
+ * what it keeps token by token, and says next what it would have said.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ModelSource } from "../../../models/index.ts";
@@ -14,7 +14,10 @@ import { temporary } from "../formats/temporary.ts";
 const SEED = 30_011;
 const VOCAB = 64;
 const C = 20;
-/** Around one, a few, and pieces of 16 (software adapters take no others, and those from 32 tokens up); around the size of the state; and many of everything. */
+/**
+ * Around one, a few, and pieces of 16 (software adapters take no others, and those from 32 tokens up); around the size
+ * of the state; and many of everything.
+ */
 const LENGTHS = [1, 2, C - 1, C, C + 1, 31, 32, 33, C + 16, C + 17, C + 23, C + 24, 47, 48, 49, 64, 90, 150];
 const ids: readonly number[] = randomIds(SEED, Math.max(...LENGTHS), VOCAB);
 

@@ -1,5 +1,6 @@
 /**
- * Which questions about a tale hearth answers under each state, and the same model before its bounded stage, against a float32 reference of another program.
+ * Which questions about a tale hearth answers under each state, and the same model before its bounded stage, against a
+ * float32 reference of another program.
  *
  * Every answer is compared, of five tales of about 950 tokens, under each state on one adapter.
  */
@@ -17,9 +18,10 @@ const TALES = 5;
 /**
  * Near ties: the questions that may come out otherwise, by state, with the score that decides.
  *
- * In the model before its bounded stage a quarter of the least scores lie below the least normal number of f32, 2^-126, where adapters have zeros, and of
- * equal scores the lowest position leaves. Recorded is the highest score, in float64, of a token that left before the question though another had a
- * lower one. All choices among higher scores were found clear, by 5e-5 of the score and more.
+ * In the model before its bounded stage a quarter of the least scores lie below the least normal number of f32, 2^-126,
+ * where adapters have zeros, and of equal scores the lowest position leaves. Recorded is the highest score, in float64,
+ * of a token that left before the question though another had a lower one. All choices among higher scores were found
+ * clear, by 5e-5 of the score and more.
  */
 const NEAR_TIES: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   "hearth-plain tova:128": { 27: 5.62e-39, 28: 5.62e-39, 55: 3.12e-39 },

@@ -1,6 +1,6 @@
 /**
- * Generation: what a seed, a temperature, top-k and top-p do to a text, where it ends, and that long texts and long prompts cross the rings of waiting tokens
- * unharmed.
+ * Generation: what a seed, a temperature, top-k and top-p do to a text, where it ends, and that long texts and long
+ * prompts cross the rings of waiting tokens unharmed.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { type ModelSource, openModel, type Sampling } from "../../../models/index.ts";

@@ -1,5 +1,6 @@
 /**
- * TOVA on trained checkpoints: which position leaves at every step of every layer, and what the model then predicts, against float64.
+ * TOVA on trained checkpoints: which position leaves at every step of every layer, and what the model then predicts,
+ * against float64.
  *
  * Every choice is compared, on one adapter each. None of the recorded ones is a near tie; see support/traces.ts.
  */

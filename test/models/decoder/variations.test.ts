@@ -1,6 +1,7 @@
 /**
- * What a Llama may have beside the plain one, on random weights of sizes that fit nothing: biases of attention, and every
- * kind of scaled RoPE. Prompts in pieces and token by token, through a full and a bounded state, alone and in a batch.
+ * What a Llama may have beside the plain one, on random weights of sizes that fit nothing: biases of attention, and
+ * every kind of scaled RoPE. Prompts in pieces and token by token, through a full and a bounded state, alone and in a
+ * batch.
  *
  * The reference reads the whole text at once in float64; its angles are worked out with none of the project's code.
  */

@@ -1,4 +1,7 @@
-/** Warming up: afterwards nothing is made on the device, whatever is read and written, and every text is that of a decoder that was not warmed up. */
+/**
+ * Warming up: afterwards nothing is made on the device, whatever is read and written, and every text is that of a
+ * decoder that was not warmed up.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type DecoderOptions, type GenerateOptions, type ModelSource } from "../../../models/index.ts";
 import { type Gpu, open } from "../../../runtime/index.ts";

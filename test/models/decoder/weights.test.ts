@@ -1,6 +1,6 @@
 /**
- * Weights in other formats than the files have: each format is the model that its rounded numbers make, by a reference in float64 that reads those numbers from
- * the host's own rounding; the memory contract says what they take.
+ * Weights in other formats than the files have: each format is the model that its rounded numbers make, by a reference
+ * in float64 that reads those numbers from the host's own rounding; the memory contract says what they take.
  */
 import { describe, expect, test } from "vitest";
 import { llamaDims, llamaSpec } from "../../../models/config/families/llama.ts";
@@ -101,8 +101,8 @@ describe.each(adaptersUnderTest())("weights on %s", (adapter) => {
           contract(source, parsePolicy("full"), gpu.capabilities.f16, 1, weights).weights,
         );
         expect(took, weights).toBeGreaterThanOrEqual(said);
-        // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256; matrices
-        // may lie in textures, with rows of 1 KiB.
+        // Tensors are padded to 16 bytes, and two of the three of a layer of the state, which share a buffer, to 256;
+        // matrices may lie in textures, with rows of 1 KiB.
         const layers = TINY.layers.length;
         const padding = 16 * (13 * layers + 16) + 2 * 256 * layers + 1024 * (5 * layers + 2);
         expect(took - said, weights).toBeLessThan(padding);

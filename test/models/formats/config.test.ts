@@ -1,4 +1,6 @@
-/** config.json: the three supported families are read, everything that would change the arithmetic is refused by name. */
+/**
+ * config.json: the three supported families are read, everything that would change the arithmetic is refused by name.
+ */
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";

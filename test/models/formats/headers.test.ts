@@ -1,4 +1,7 @@
-/** safetensors headers, mutated: a file gives the tensors that were put into it or is refused by name, and nothing beyond it is read. */
+/**
+ * safetensors headers, mutated: a file gives the tensors that were put into it or is refused by name, and nothing
+ * beyond it is read.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readSafetensors } from "../../../models/formats/safetensors.ts";

@@ -1,4 +1,7 @@
-/** Models over HTTP: byte ranges where the server knows them, whole files where it does not, and what it may answer wrongly. */
+/**
+ * Models over HTTP: byte ranges where the server knows them, whole files where it does not, and what it may answer
+ * wrongly.
+ */
 
 import { readdir, readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";

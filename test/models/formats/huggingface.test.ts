@@ -1,4 +1,7 @@
-/** Hugging Face folders: the right numbers under the right names, in one file or several, and a clear message for everything that is not as it should be. */
+/**
+ * Hugging Face folders: the right numbers under the right names, in one file or several, and a clear message for
+ * everything that is not as it should be.
+ */
 
 import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -63,7 +66,10 @@ function distance(got: Float64Array | undefined, expected: ArrayLike<number>): n
   return Math.max(...row.map((value, i) => Math.abs(value - (got?.[i] ?? Number.NaN)))) / spread;
 }
 
-/** The same kind of array, with the same bits. Element by element, as `toEqual` compares, a checkpoint takes seconds: only one that differs is shown so. */
+/**
+ * The same kind of array, with the same bits. Element by element, as `toEqual` compares, a checkpoint takes seconds:
+ * only one that differs is shown so.
+ */
 function expectEqual(got: ArrayBufferView, want: ArrayBufferView | undefined): void {
   const bytes = (x: ArrayBufferView): Buffer => Buffer.from(x.buffer, x.byteOffset, x.byteLength);
   if (want === undefined || got.constructor !== want.constructor || !bytes(got).equals(bytes(want)))

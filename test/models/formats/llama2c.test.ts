@@ -1,4 +1,6 @@
-/** llama2.c checkpoints: sections, versions and sizes, and the row order that turns side-by-side RoPE pairs into halves. */
+/**
+ * llama2.c checkpoints: sections, versions and sizes, and the row order that turns side-by-side RoPE pairs into halves.
+ */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** Names and numbers in a Hugging Face folder: tensors that do not belong, wrappers around names, layers that cannot be there, and where a text ends. */
+/**
+ * Names and numbers in a Hugging Face folder: tensors that do not belong, wrappers around names, layers that cannot be
+ * there, and where a text ends.
+ */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { openHuggingFaceFolder } from "../../../models/formats/huggingface.ts";

@@ -1,4 +1,7 @@
-/** Random models: the numbers are those that the rule gives, any part of them alone, and they keep activations in bounds. */
+/**
+ * Random models: the numbers are those that the rule gives, any part of them alone, and they keep activations in
+ * bounds.
+ */
 import { describe, expect, it } from "vitest";
 import { llamaDims, llamaSpec } from "../../../models/config/families/llama.ts";
 import type { ModelSpec } from "../../../models/config/spec.ts";

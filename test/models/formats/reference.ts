@@ -1,8 +1,8 @@
 /**
  * A Llama forward pass in plain float64, written for checking and for nothing else.
  *
- * It reads weights only through the canonical names, in rotate-half order: when its logits agree with recorded ones, the names, shapes, widening and row
- * orders of the format that produced the weights are right.
+ * It reads weights only through the canonical names, in rotate-half order: when its logits agree with recorded ones,
+ * the names, shapes, widening and row orders of the format that produced the weights are right.
  */
 
 import type { AttentionSpec } from "../../../models/config/spec.ts";

@@ -1,4 +1,7 @@
-/** Rotary angles under every scaling against formulas that share nothing with the project's, and the tables made of them. */
+/**
+ * Rotary angles under every scaling against formulas that share nothing with the project's, and the tables made of
+ * them.
+ */
 import { describe, expect, test } from "vitest";
 import { frequencies, ropeTables } from "../../../models/blocks/rope.ts";
 import type { RopeScaling, RopeSpec } from "../../../models/config/spec.ts";

@@ -1,8 +1,8 @@
 /**
  * Data that lies beside a checkout (trained checkpoints and tokenizers of others) and may not be copied into it.
  *
- * A plain clone does not have it: the tests that need it are skipped then, counted as such, and the run says so once (support/setup.ts). With CI=true its
- * absence is a failure.
+ * A plain clone does not have it: the tests that need it are skipped then, counted as such, and the run says so once
+ * (support/setup.ts). With CI=true its absence is a failure.
  */
 
 import { existsSync } from "node:fs";

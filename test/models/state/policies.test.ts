@@ -1,5 +1,6 @@
 /**
- * What every policy promises, whatever the scores: never more than C kept, one token dropped a step, none invented, the protected ones safe. And what a window is.
+ * What every policy promises, whatever the scores: never more than C kept, one token dropped a step, none invented, the
+ * protected ones safe. And what a window is.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { type ModelSource, parsePolicy } from "../../../models/index.ts";

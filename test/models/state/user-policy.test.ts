@@ -1,6 +1,7 @@
 /**
- * A cache policy of a user's, with memory and an option: it keeps what its definition keeps, in float64 and without slots, token by token, in pieces of
- * prompts, after a reset, in texts that go on, and in batches whose rows begin and end at different times.
+ * A cache policy of a user's, with memory and an option: it keeps what its definition keeps, in float64 and without
+ * slots, token by token, in pieces of prompts, after a reset, in texts that go on, and in batches whose rows begin and
+ * end at different times.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import { Decoder, type DecoderOptions, type ModelSource } from "../../../models/index.ts";

@@ -1,4 +1,7 @@
-/** Runs a kernel of the file given on the adapter named, and prints how it was come by and what it computed: for caches that are not as they should be. */
+/**
+ * Runs a kernel of the file given on the adapter named, and prints how it was come by and what it computed: for caches
+ * that are not as they should be.
+ */
 import process from "node:process";
 import { loadPrograms } from "../../../compiler/index.ts";
 import { open } from "../../../runtime/index.ts";

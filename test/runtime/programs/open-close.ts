@@ -1,4 +1,6 @@
-/** A whole life on both Dawns: open, use, close. The test that starts it checks that the process then ends by itself. */
+/**
+ * A whole life on both Dawns: open, use, close. The test that starts it checks that the process then ends by itself.
+ */
 import { openDevice } from "../../../runtime/device/device.ts";
 import { createTensor } from "../../../runtime/memory/create.ts";
 

@@ -15,7 +15,10 @@ export interface Outcome {
 const [DIM, INNER] = [96, 256];
 const FORMATS: readonly DType[] = ["f32", "f16", "bf16", "q8", "q4"];
 
-/** The product of one token and of nine, for weights stored in each of the formats, in a buffer and in panels in a texture. */
+/**
+ * The product of one token and of nine, for weights stored in each of the formats, in a buffer and in panels in a
+ * texture.
+ */
 export async function runProducts(gpu: Gpu, formats: readonly DType[] = FORMATS): Promise<Outcome[]> {
   const kernels = await gpu.kernels({ url: new URL("./products.ts", import.meta.url).href } as ImportMeta, { product });
   const random = (n: number, seed: number): Float32Array =>

@@ -1,4 +1,7 @@
-/** Says how many threads of lavapipe's opening an adapter starts: its rasterizer's, of which it has as many as it computes with, have names. */
+/**
+ * Says how many threads of lavapipe's opening an adapter starts: its rasterizer's, of which it has as many as it
+ * computes with, have names.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { openDevice } from "../../../runtime/device/device.ts";
 

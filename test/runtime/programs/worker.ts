@@ -1,6 +1,6 @@
 /**
- * A worker that reads without end, and how it is ended: the main thread asks it to close its GPU, waits for the word that it did, and only then terminates it.
- * Dawn ends the process when a thread goes away that it still owes an answer.
+ * A worker that reads without end, and how it is ended: the main thread asks it to close its GPU, waits for the word
+ * that it did, and only then terminates it. Dawn ends the process when a thread goes away that it still owes an answer.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { open } from "../../../runtime/index.ts";

@@ -1,5 +1,6 @@
 /**
- * The summary that continuous integration closes with: whatever is wrong with a run has to end in a failure, above all tests that did not run.
+ * The summary that continuous integration closes with: whatever is wrong with a run has to end in a failure, above all
+ * tests that did not run.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,7 +1,9 @@
 /**
- * Compiles all that runs of the embedded model need with a real GPU's compiler, for several families of GPUs: `node test/tools/null-gpu/decoders.mjs [FAMILY ...]`.
+ * Compiles all that runs of the embedded model need with a real GPU's compiler, for several families of GPUs:
+ * `node test/tools/null-gpu/decoders.mjs [FAMILY ...]`.
  *
- * Fails when a driver refuses a shader, when the adapter is not the one that was asked for, or when nothing was compiled.
+ * Fails when a driver refuses a shader, when the adapter is not the one that was asked for, or when nothing was
+ * compiled.
  */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";

@@ -1,7 +1,7 @@
 /**
- * `node stats.mjs < FILE`, where FILE is what a run with STATS=1 said on stderr: a table of what the GPU's compiler made of each kernel, in the order of
- * compilation. Latency and inverse throughput are the compiler's own estimates in cycles for one subgroup; it takes every loop for 8 turns, so only kernels of
- * one shape compare.
+ * `node stats.mjs < FILE`, where FILE is what a run with STATS=1 said on stderr: a table of what the GPU's compiler
+ * made of each kernel, in the order of compilation. Latency and inverse throughput are the compiler's own estimates in
+ * cycles for one subgroup; it takes every loop for 8 turns, so only kernels of one shape compare.
  */
 import { readFileSync } from "node:fs";
 

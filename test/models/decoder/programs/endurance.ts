@@ -1,5 +1,6 @@
 /**
- * Generates many tokens with a bounded state and reports, as JSON, what was created on the device on the way. Arguments: adapter, tokens, tokens that count as warming up.
+ * Generates many tokens with a bounded state and reports, as JSON, what was created on the device on the way.
+ * Arguments: adapter, tokens, tokens that count as warming up.
  */
 import { Decoder, openModel } from "../../../../models/index.ts";
 import { open } from "../../../../runtime/index.ts";
