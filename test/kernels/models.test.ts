@@ -95,32 +95,35 @@ describe("flash (seed 1)", () => {
 
 describe("products (seed 1)", () => {
   const EPS = 1e-5;
-  test.each(FORMATS)("qkv with %s weights", async (dtype) => {
-    const quantised = dtype === "q8" || dtype === "q4";
-    await check("qkv", {
-      sizes: {
-        dim: quantised ? 64 : 50,
-        rows: 4 + 2 + 2,
-        halves: 2,
-        half: 5,
-        parts: 2,
-        tokens: 3,
-        feed: FEED,
-        heads: 4,
-        groups: 2,
-        sequences: 2,
-        slots: 5,
-      },
-      storage: { w: dtype, gamma: quantised ? "f32" : dtype },
-      data: {
-        feed: feedOf({ [SEQUENCE]: 1 }, { [SEQUENCE]: 0 }, { [SEQUENCE]: 1 }),
-        slot: [3, 3, 0],
-      },
-      scalars: { eps: EPS },
-      partial: true,
-      tolerance: 2e-5,
-    });
-  });
+  test.each([...FORMATS.map((dtype) => ["qkv", dtype] as const), ["biasedQkv", "f32"], ["biasedQkv", "f16"]] as const)(
+    "%s with %s weights",
+    async (kernel, dtype) => {
+      const quantised = dtype === "q8" || dtype === "q4";
+      await check(kernel, {
+        sizes: {
+          dim: quantised ? 64 : 50,
+          rows: 4 + 2 + 2,
+          halves: 2,
+          half: 5,
+          parts: 2,
+          tokens: 3,
+          feed: FEED,
+          heads: 4,
+          groups: 2,
+          sequences: 2,
+          slots: 5,
+        },
+        storage: { w: dtype, gamma: quantised ? "f32" : dtype },
+        data: {
+          feed: feedOf({ [SEQUENCE]: 1 }, { [SEQUENCE]: 0 }, { [SEQUENCE]: 1 }),
+          slot: [3, 3, 0],
+        },
+        scalars: { eps: EPS },
+        partial: true,
+        tolerance: 2e-5,
+      });
+    },
+  );
 
   test.each(FORMATS)("swiglu with %s weights", (dtype) =>
     check("swiglu", {
@@ -149,8 +152,12 @@ describe("products (seed 1)", () => {
     }),
   );
 
-  test.each(FORMATS)("project with %s weights", (dtype) =>
-    check("project", {
+  test.each([
+    ...FORMATS.map((dtype) => ["project", dtype] as const),
+    ["biasedProject", "f32"],
+    ["biasedProject", "q8"],
+  ] as const)("%s with %s weights", (kernel, dtype) =>
+    check(kernel, {
       sizes: { dim: 6, inner: dtype === "f16" ? 70 : 288, tokens: dtype === "q4" ? 1 : 5 },
       storage: { w: dtype },
       tolerance: 2e-5,
