@@ -1,5 +1,4 @@
-// A first kernel: every row of x becomes probabilities. Run it with bun run, deno run -A, or node (22.18 or newer);
-// there is nothing to build.
+// Every row of x becomes probabilities. There is nothing to build: bun run, deno run -A, or node (22.18 or newer).
 import { amax, exp, program, sum, type Tensor } from "tilestate/dsl";
 import { open } from "tilestate/runtime";
 
