@@ -9,7 +9,7 @@ const at = temporary();
 interface Inspected {
   readonly parameters: number;
   readonly weights?: string;
-  readonly config: { readonly layers: number; readonly dim: number };
+  readonly config: { readonly layers: readonly unknown[]; readonly dim: number };
   readonly bytes: { readonly weights: number; readonly state: number; readonly total: number };
 }
 
@@ -17,7 +17,7 @@ test("inspect counts the bytes of the format asked for", async () => {
   const stored = await cliJson<Inspected>("inspect");
   expect(stored.weights).toBeUndefined();
   const { layers, dim } = stored.config;
-  const norms = (2 * layers + 1) * dim;
+  const norms = (2 * layers.length + 1) * dim;
   for (const [format, each] of [
     ["f32", 4],
     ["f16", 2],
