@@ -1,7 +1,7 @@
 /** What is in the tarballs and what an installation weighs. */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { describe, expect, inject, test } from "vitest";
 import { PLATFORMS, packageOf } from "../../scripts/release/platforms.ts";
@@ -57,7 +57,18 @@ describe.each(PLATFORMS.filter((p) => packageOf(p) !== "tilestate-linux-x64"))(
     test("has all of Dawn's files for that platform, packed or as they are", () => {
       const from = join(root, "node_modules/webgpu/dist", platform.folder);
       const inside = `package/dist/${platform.folder}`;
-      const files = names().filter((name) => name.startsWith(`${inside}/`));
+      const list = `${inside}/contents.json`;
+      const files = names().filter((name) => name.startsWith(`${inside}/`) && name !== list);
+      const packed = files.filter((name) => name.endsWith(".br"));
+      expect(names().includes(list)).toBe(packed.length > 0);
+      if (packed.length > 0) {
+        const said = JSON.parse(fromTarball("-xzOf", path, list).toString()) as Record<string, { bytes: number }>;
+        const sizes = packed
+          .map((name) => basename(name, ".br"))
+          .map((name) => [name, statSync(join(from, name)).size]);
+        expect(Object.entries(said).map(([name, { bytes }]) => [name, bytes])).toEqual(expect.arrayContaining(sizes));
+        expect(Object.keys(said)).toHaveLength(packed.length);
+      }
       expect(files.map((name) => name.slice(inside.length + 1).replace(/\.br$/, "")).sort()).toEqual(
         readdirSync(from).sort(),
       );
